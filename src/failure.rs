@@ -1,0 +1,62 @@
+//! How a verb can end badly, and the exit code a script sees.
+
+use std::process::ExitCode;
+
+use gangplank_config::Fault;
+
+/// Why the program gives up.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// What a person wrote cannot be meant: exit code 2, nothing was started.
+    Configuration(Vec<Fault>),
+    /// An argument cannot be used: exit code 2, as clap's own refusals.
+    Usage(String),
+    /// It was understood but could not be done: exit code 1.
+    Running(anyhow::Error),
+}
+
+/// What a verb answers.
+pub(crate) type Outcome = Result<(), Failure>;
+
+impl Failure {
+    /// The code of the process: 2 where the input is at fault, 1 where the world is.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Configuration(_) | Self::Usage(_) => ExitCode::from(2),
+            Self::Running(_) => ExitCode::from(1),
+        }
+    }
+
+    /// What is printed for the person: one line a fault, the whole cause chain once.
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Self::Configuration(faults) => {
+                let lines: Vec<String> = faults.iter().map(|fault| format!("gangplank: {fault}")).collect();
+                lines.join("\n")
+            }
+            Self::Usage(message) => format!("gangplank: {message}"),
+            Self::Running(error) => {
+                let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+                format!("gangplank: {}", causes.join(": "))
+            }
+        }
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self::Configuration(vec![fault])
+    }
+}
+
+impl From<Vec<Fault>> for Failure {
+    fn from(faults: Vec<Fault>) -> Self {
+        Self::Configuration(faults)
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Running(error)
+    }
+}
