@@ -1,0 +1,186 @@
+//! From what is wanted and what is held to what counts.
+//!
+//! No two providers may be able to mint one username, and no CA key may stand for two. Where wishes
+//! collide, the holder keeps: what was accepted stays until its object is deleted or changed to
+//! something that collides with nobody. Wishes that are new at the same time have no age to go by,
+//! so all that collide are refused.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::TrustBundle;
+use super::claims::{Claims, Crowd};
+use crate::fingerprint::Fingerprint;
+use crate::prefix::Prefix;
+use crate::provider::{Provider, ProviderId};
+
+/// A new bundle, and what did not make it into it.
+#[derive(Debug)]
+pub struct Assembly {
+    /// What counts from now on. The generation is the previous one when nothing changed.
+    pub bundle: TrustBundle,
+    /// Wishes that were refused, by namespace and name. Where the object had been accepted in an
+    /// earlier version, that version is still in the bundle.
+    pub refused: Vec<(ProviderId, Conflict)>,
+}
+
+/// Why a provider was not taken in.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Conflict {
+    /// Two objects of one namespace and name.
+    #[error("the object is there twice; delete one")]
+    SameObject,
+    /// One could mint the usernames of the other.
+    #[error(
+        "the prefix overlaps `{prefix}` of {with}; choose one that neither begins nor extends it"
+    )]
+    Prefix {
+        /// The other provider.
+        with: ProviderId,
+        /// Its prefix.
+        prefix: Prefix,
+    },
+    /// A certificate of this CA would belong to both.
+    #[error("the CA key {key} also belongs to {with}; remove it from one of them")]
+    Key {
+        /// The other provider.
+        with: ProviderId,
+        /// The key both have.
+        key: Fingerprint,
+    },
+    /// Too many CAs claim one name and key identifier; certificates below them could not be told
+    /// apart with bounded work.
+    #[error("more than 16 CAs claim the name and key identifier of `{subject}`; remove some")]
+    CrowdedAuthority {
+        /// The name they share.
+        subject: String,
+    },
+}
+
+impl Conflict {
+    /// The kind of conflict, for conditions and metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::SameObject => "DuplicateObject",
+            Self::Prefix { .. } => "PrefixConflict",
+            Self::Key { .. } => "KeyConflict",
+            Self::CrowdedAuthority { .. } => "CrowdedAuthority",
+        }
+    }
+}
+
+/// Takes in what is wanted, as far as it collides with nothing.
+///
+/// The cost grows with the number of providers only by sorting.
+pub fn assemble(previous: &TrustBundle, wanted: Vec<Provider>) -> Assembly {
+    let mut merge = Merge::sort_out(previous, wanted);
+    merge.refuse_what_holders_exclude();
+    merge.refuse_what_collides_among_the_new();
+    merge.refuse_what_holders_exclude();
+    merge.finish(previous)
+}
+
+/// The work in progress. Invariant: what is `held` is free of conflicts, for it is part of the
+/// previous bundle.
+struct Merge<'p> {
+    previous: &'p TrustBundle,
+    held: BTreeMap<ProviderId, Arc<Provider>>,
+    /// Holders whose claims have not been held against the new ones yet.
+    unchecked: Vec<Arc<Provider>>,
+    /// New objects and edits of old ones.
+    new: Claims,
+    refused: BTreeMap<ProviderId, Conflict>,
+}
+
+impl<'p> Merge<'p> {
+    fn sort_out(previous: &'p TrustBundle, wanted: Vec<Provider>) -> Self {
+        let mut merge = Self {
+            previous,
+            held: BTreeMap::new(),
+            unchecked: Vec::new(),
+            new: Claims::default(),
+            refused: BTreeMap::new(),
+        };
+        let mut by_id: BTreeMap<ProviderId, Vec<Provider>> = BTreeMap::new();
+        for provider in wanted {
+            by_id
+                .entry(provider.id().clone())
+                .or_default()
+                .push(provider);
+        }
+        for (id, mut versions) in by_id {
+            let unchanged = versions
+                .iter()
+                .any(|version| previous.holds(&id, version.digest()));
+            match versions.pop() {
+                Some(only) if versions.is_empty() && !unchanged => merge.new.add(Arc::new(only)),
+                Some(_) if versions.is_empty() => merge.keep(&id),
+                _ => {
+                    merge.keep(&id);
+                    merge.refused.insert(id, Conflict::SameObject);
+                }
+            }
+        }
+        merge
+    }
+
+    /// The held version of this object stays.
+    fn keep(&mut self, id: &ProviderId) {
+        if let Some(old) = self.previous.provider(id) {
+            self.held.insert(id.clone(), Arc::clone(old));
+            self.unchecked.push(Arc::clone(old));
+        }
+    }
+
+    fn refuse(&mut self, id: ProviderId, conflict: Conflict) {
+        self.new.remove(&id);
+        self.keep(&id);
+        self.refused.insert(id, conflict);
+    }
+
+    /// An edit that is refused makes its old version a holder again, which may exclude more.
+    fn refuse_what_holders_exclude(&mut self) {
+        while let Some(holder) = self.unchecked.pop() {
+            for (id, conflict) in self.new.colliding_with(&holder) {
+                self.refuse(id, conflict);
+            }
+        }
+    }
+
+    fn refuse_what_collides_among_the_new(&mut self) {
+        for (id, conflict) in self.new.colliding_among_themselves() {
+            self.refuse(id, conflict);
+        }
+        let crowded = Crowd::of(self.held.values().chain(self.new.providers()));
+        let refused: Vec<_> = self
+            .new
+            .providers()
+            .filter_map(|provider| Some((provider.id().clone(), crowded.conflict(provider)?)))
+            .collect();
+        for (id, conflict) in refused {
+            self.refuse(id, conflict);
+        }
+    }
+
+    fn finish(mut self, previous: &TrustBundle) -> Assembly {
+        self.held.append(&mut self.new.into_providers());
+        let providers: Vec<_> = self.held.into_values().collect();
+        let unchanged = providers.len() == previous.providers().len()
+            && providers.iter().all(|p| previous.holds(p.id(), p.digest()));
+        let bundle = if unchanged {
+            previous.clone()
+        } else {
+            TrustBundle::of(previous.generation().saturating_add(1), providers)
+        };
+        Assembly {
+            bundle,
+            refused: self.refused.into_iter().collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

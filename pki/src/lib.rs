@@ -1,0 +1,40 @@
+//! Certificates as data: anchors, the trust bundle, who a chain is, usernames, issuing.
+//!
+//! Nothing here does input or output and nothing here asks the system for the time, except
+//! [`clock::SystemClock`], which is handed to whatever needs one. Everything else in the program
+//! that verifies, issues or names a certificate does it through this crate.
+
+pub mod bundle;
+pub mod caller;
+pub mod clock;
+pub mod crypto;
+pub mod entrance;
+pub mod identify;
+pub mod inspect;
+pub mod issue;
+pub mod peer;
+pub mod pem;
+
+mod anchor;
+mod certificate;
+mod distinguished_name;
+mod fingerprint;
+mod path;
+mod prefix;
+mod provider;
+mod refusal;
+mod spiffe;
+mod tunnel_name;
+
+pub use anchor::{AnchorFault, TrustAnchor};
+pub use bundle::TrustBundle;
+pub use entrance::{EntranceDomain, EntranceFault};
+pub use fingerprint::{Fingerprint, FingerprintFault};
+pub use identify::{Identity, NameFault, identify};
+pub use prefix::{Prefix, PrefixFault};
+pub use provider::{Provider, ProviderFault, ProviderId, UsernameFrom};
+pub use refusal::{IssuerRule, Link, Purpose, Refusal};
+pub use tunnel_name::{TunnelName, TunnelNameFault};
+
+#[cfg(test)]
+mod fixture;

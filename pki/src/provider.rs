@@ -1,0 +1,259 @@
+//! A TrustedIdentityProvider as it is meant: whose CAs, and which usernames they may mint.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use thiserror::Error;
+
+use crate::anchor::TrustAnchor;
+use crate::fingerprint::Fingerprint;
+use crate::prefix::Prefix;
+use crate::refusal::Purpose;
+use crate::spiffe;
+
+/// Most groups a provider may give: they ride on every request as a header each.
+const MOST_GROUPS: usize = 64;
+
+/// Longest group name, in bytes, as for a prefix.
+const LONGEST_GROUP: usize = 512;
+
+/// Most CAs of one provider: far more than a rotation needs, and it bounds what one object costs.
+const MOST_ANCHORS: usize = 1024;
+
+/// Which object a provider is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ProviderId {
+    /// The namespace of the TrustedIdentityProvider.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl ProviderId {
+    /// The object of that namespace and name.
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
+    }
+}
+
+impl fmt::Display for ProviderId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// Which part of a certificate becomes the username.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum UsernameFrom {
+    /// Prefix and the one common name of the subject.
+    #[default]
+    CommonName,
+    /// The one URI among the alternative names, which begins with the prefix.
+    Uri,
+}
+
+/// Some CAs and what the certificates below them are worth here.
+#[derive(Debug, Clone)]
+pub struct Provider {
+    id: ProviderId,
+    prefix: Prefix,
+    anchors: Vec<TrustAnchor>,
+    username_from: UsernameFrom,
+    groups: Vec<String>,
+    digest: Fingerprint,
+}
+
+impl Provider {
+    /// Puts a provider together. The same certificate twice counts once.
+    ///
+    /// # Errors
+    /// When there is no CA, one that is not for clients, a group that may not be given, or a prefix
+    /// under which no URI can be named although the username comes from one.
+    pub fn new(
+        id: ProviderId,
+        prefix: Prefix,
+        mut anchors: Vec<TrustAnchor>,
+        username_from: UsernameFrom,
+        mut groups: Vec<String>,
+    ) -> Result<Self, ProviderFault> {
+        let mut seen = HashSet::new();
+        anchors.retain(|anchor| seen.insert(anchor.fingerprint()));
+        check_anchors(&anchors)?;
+        if username_from == UsernameFrom::Uri && !spiffe::is_identity(&format!("{prefix}x")) {
+            return Err(ProviderFault::PrefixNotUri { prefix });
+        }
+        check_groups(&groups)?;
+        groups.sort();
+        groups.dedup();
+        let mut provider = Self {
+            digest: Fingerprint::of(&[]),
+            id,
+            prefix,
+            anchors,
+            username_from,
+            groups,
+        };
+        provider.digest = Fingerprint::of(&provider.description());
+        Ok(provider)
+    }
+
+    /// Which object it is.
+    pub fn id(&self) -> &ProviderId {
+        &self.id
+    }
+
+    /// What its usernames begin with.
+    pub fn prefix(&self) -> &Prefix {
+        &self.prefix
+    }
+
+    /// Its CAs.
+    pub fn anchors(&self) -> &[TrustAnchor] {
+        &self.anchors
+    }
+
+    /// Where the username comes from.
+    pub fn username_from(&self) -> UsernameFrom {
+        self.username_from
+    }
+
+    /// The groups its users are given, sorted, each once.
+    pub fn groups(&self) -> &[String] {
+        &self.groups
+    }
+
+    /// SHA-256 over all that decides who someone is: equal for two versions of an object that make
+    /// no difference.
+    pub fn digest(&self) -> Fingerprint {
+        self.digest
+    }
+
+    /// Everything that matters, each part with its length before it, so that no two providers have
+    /// the same description.
+    fn description(&self) -> Vec<u8> {
+        let mut description = Vec::new();
+        let mut add = |part: &[u8]| {
+            let length = u64::try_from(part.len()).unwrap_or(u64::MAX);
+            description.extend_from_slice(&length.to_be_bytes());
+            description.extend_from_slice(part);
+        };
+        add(self.id.namespace.as_bytes());
+        add(self.id.name.as_bytes());
+        add(self.prefix.as_str().as_bytes());
+        add(match self.username_from {
+            UsernameFrom::CommonName => b"CommonName",
+            UsernameFrom::Uri => b"URI",
+        });
+        add(self.groups.len().to_string().as_bytes());
+        self.groups.iter().for_each(|group| add(group.as_bytes()));
+        let mut anchors: Vec<_> = self.anchors.iter().map(TrustAnchor::fingerprint).collect();
+        anchors.sort_unstable();
+        anchors.iter().for_each(|anchor| add(anchor.as_bytes()));
+        description
+    }
+}
+
+fn check_anchors(anchors: &[TrustAnchor]) -> Result<(), ProviderFault> {
+    if anchors.is_empty() {
+        return Err(ProviderFault::NoAnchors);
+    }
+    if anchors.len() > MOST_ANCHORS {
+        return Err(ProviderFault::TooManyAnchors {
+            anchors: anchors.len(),
+        });
+    }
+    anchors
+        .iter()
+        .find(|anchor| !anchor.allows(Purpose::Client))
+        .map_or(Ok(()), |anchor| {
+            Err(ProviderFault::AnchorNotForClients {
+                subject: anchor.subject_text().to_owned(),
+            })
+        })
+}
+
+fn check_groups(groups: &[String]) -> Result<(), ProviderFault> {
+    if groups.len() > MOST_GROUPS {
+        return Err(ProviderFault::TooManyGroups {
+            groups: groups.len(),
+        });
+    }
+    groups
+        .iter()
+        .find(|group| !is_group(group))
+        .map_or(Ok(()), |group| {
+            Err(ProviderFault::Group {
+                group: group.escape_default().take(LONGEST_GROUP).collect(),
+            })
+        })
+}
+
+/// Printable ASCII, no outer blanks, and none of Kubernetes' own.
+fn is_group(group: &str) -> bool {
+    (1..=LONGEST_GROUP).contains(&group.len())
+        && group.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+        && group.trim() == group
+        && !group.starts_with("system:")
+}
+
+/// Why parts do not make a provider.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ProviderFault {
+    /// It would accept nobody.
+    #[error("the provider has no CA certificate; give at least one")]
+    NoAnchors,
+    /// More than 1024.
+    #[error("the provider has {anchors} CA certificates; give 1024 at most")]
+    TooManyAnchors {
+        /// How many.
+        anchors: usize,
+    },
+    /// Its extended key usage excludes clients.
+    #[error("the CA `{subject}` is not for client certificates (extended key usage); give another")]
+    AnchorNotForClients {
+        /// Whose certificate.
+        subject: String,
+    },
+    /// Usernames come from URIs, and none can begin so.
+    #[error(
+        "no URI can begin with the prefix `{prefix}`; with `usernameFrom: URI` write one such as \
+         `spiffe://trust-domain/`"
+    )]
+    PrefixNotUri {
+        /// The prefix.
+        prefix: Prefix,
+    },
+    /// More than 64.
+    #[error("the provider gives {groups} groups; give 64 at most")]
+    TooManyGroups {
+        /// How many.
+        groups: usize,
+    },
+    /// Empty, too long, not printable, or one of Kubernetes' own.
+    #[error(
+        "the group `{group}` cannot be given: groups are printable ASCII, up to 512 bytes, and \
+         never begin with `system:`"
+    )]
+    Group {
+        /// Which, escaped.
+        group: String,
+    },
+}
+
+impl ProviderFault {
+    /// The kind of fault, for conditions and metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NoAnchors => "NoAnchors",
+            Self::TooManyAnchors { .. } => "TooManyAnchors",
+            Self::AnchorNotForClients { .. } => "AnchorNotForClients",
+            Self::PrefixNotUri { .. } => "PrefixNotUri",
+            Self::TooManyGroups { .. } => "TooManyGroups",
+            Self::Group { .. } => "GroupNotAllowed",
+        }
+    }
+}
