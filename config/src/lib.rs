@@ -1,0 +1,32 @@
+//! What was written, and what is meant by it.
+//!
+//! Role files ([`role`]) and Kubernetes objects ([`object`]) are read here into types that can only hold
+//! what makes sense; everything that does not is a [`Fault`] with file, line and column. What may change
+//! while the program runs is followed: a directory of objects by [`trust`], single files by [`reload`].
+//!
+//! Not here: what certificates mean (`gangplank-pki`), and which flag or environment variable overrides a
+//! file (the binary). Called by the binary at start, and by the roles for the reader halves.
+
+pub mod fault;
+pub mod material;
+pub mod object;
+pub mod reload;
+pub mod role;
+pub mod trust;
+pub mod upstream;
+
+mod encoding;
+mod file;
+mod pem;
+mod scalar;
+mod section;
+mod suggestion;
+mod wake;
+mod yaml;
+
+pub use fault::{Fault, Faults, Place};
+pub use material::{Anchors, KeyPair, Material, Token};
+pub use reload::{Reloaded, Reloader};
+pub use scalar::{HostName, HostNameFault, HostPort};
+pub use trust::{TrustDirectory, TrustSource, TrustWatcher};
+pub use upstream::{Credential, Upstream};

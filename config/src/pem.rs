@@ -1,0 +1,135 @@
+//! Certificates and keys in PEM, with what is wrong said in the words of this crate.
+//!
+//! Parsing and checking is `gangplank-pki`'s; here a fault gets its place.
+
+use std::fmt;
+use std::path::Path;
+
+use gangplank_pki::{TrustAnchor, pem};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::fault::{Fault, Place};
+use crate::file;
+use crate::scalar::Complaint;
+
+/// What is wrong with a piece of PEM text, and in which of its lines (0: in none in particular).
+#[derive(Debug)]
+pub(crate) struct PemComplaint {
+    pub(crate) line: usize,
+    pub(crate) complaint: Complaint,
+}
+
+impl PemComplaint {
+    /// The complaint about PEM text in the file `path`.
+    fn of_file(self, path: &Path) -> Fault {
+        let Self {
+            line,
+            complaint:
+                Complaint {
+                    reason,
+                    message,
+                    remedy,
+                },
+        } = self;
+        Fault::new(path, Place::line(line), reason, message, remedy)
+    }
+
+    /// The complaint about PEM text that stands encoded under `key`.
+    pub(crate) fn inside(self, key: &str) -> Complaint {
+        let Self {
+            line,
+            complaint:
+                Complaint {
+                    reason,
+                    message,
+                    remedy,
+                },
+        } = self;
+        let message = if line > 0 {
+            format!("in `{key}`, line {line} of the decoded PEM: {message}")
+        } else {
+            format!("in `{key}`: {message}")
+        };
+        Complaint {
+            reason,
+            message,
+            remedy,
+        }
+    }
+}
+
+impl From<pem::PemFault> for PemComplaint {
+    fn from(fault: pem::PemFault) -> Self {
+        let (message, remedy) = told(&fault, "replace it by PEM as the authority gave it out");
+        Self {
+            line: fault.line,
+            complaint: Complaint {
+                reason: fault.reason(),
+                message,
+                remedy,
+            },
+        }
+    }
+}
+
+/// What a fault of `gangplank-pki` says, parted into what is wrong and what to do: its messages put a
+/// semicolon in between. `otherwise` is what to do when the message does not say.
+pub(crate) fn told(fault: &impl fmt::Display, otherwise: &str) -> (String, String) {
+    let text = fault.to_string();
+    match text.rsplit_once("; ") {
+        Some((message, remedy)) => (message.to_owned(), remedy.to_owned()),
+        None => (text, otherwise.to_owned()),
+    }
+}
+
+/// The authorities of a bundle, each checked to be one.
+pub(crate) fn anchors(bytes: &[u8]) -> Result<Vec<TrustAnchor>, PemComplaint> {
+    let certificates = pem::certificates(bytes)?;
+    let several = certificates.len() > 1;
+    let parsed = certificates
+        .into_iter()
+        .enumerate()
+        .map(|(index, certificate)| {
+            TrustAnchor::parse(certificate).map_err(|fault| {
+                let (message, remedy) = told(&fault, "give the certificate of an authority");
+                let message = if several {
+                    format!("certificate {} of the bundle: {message}", index + 1)
+                } else {
+                    message
+                };
+                PemComplaint {
+                    line: 0,
+                    complaint: Complaint {
+                        reason: fault.reason(),
+                        message,
+                        remedy,
+                    },
+                }
+            })
+        });
+    parsed.collect()
+}
+
+/// The authorities in a file, each checked to be one.
+pub(crate) fn anchors_in(path: &Path) -> Result<Vec<TrustAnchor>, Fault> {
+    anchors(&file::read(path)?).map_err(|complaint| complaint.of_file(path))
+}
+
+/// The certificates in a file, at least one.
+pub(crate) fn certificates_in(path: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
+    certificates_of(path, &file::read(path)?)
+}
+
+/// The certificates in what was read from `path`, at least one.
+pub(crate) fn certificates_of(
+    path: &Path,
+    bytes: &[u8],
+) -> Result<Vec<CertificateDer<'static>>, Fault> {
+    pem::certificates(bytes).map_err(|fault| PemComplaint::from(fault).of_file(path))
+}
+
+/// The private key in a file.
+pub(crate) fn private_key_in(path: &Path) -> Result<PrivateKeyDer<'static>, Fault> {
+    let bytes = file::read(path)?;
+    pem::private_key(&bytes).map_err(|fault| PemComplaint::from(fault).of_file(path))
+}

@@ -1,0 +1,13 @@
+//! The files that `--config` names, one kind a role, and the blocks they share.
+//!
+//! Each role has a `load` that gives what is meant: paths resolved against the folder of the file, every
+//! file it names read and checked once, addresses parsed. All that is wrong is told at once.
+
+pub mod agent;
+pub mod exit;
+pub mod proxy;
+pub mod relay;
+
+mod blocks;
+
+pub use blocks::{Drain, Log, LogFormat, LogLevel};

@@ -1,0 +1,140 @@
+//! The agent's file: which relays to dial as whom, and the exit behind it.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use rustls_pki_types::ServerName;
+
+use crate::fault::Faults;
+use crate::material::{Anchors, KeyPair, Material, Purpose};
+use crate::role::exit::Exit;
+use crate::role::{Drain, Log, blocks, exit};
+use crate::scalar::{HostPort, server_name};
+use crate::section::{Section, Sheet};
+use crate::upstream::InCluster;
+
+/// What the agent is to do.
+#[derive(Clone, Debug)]
+pub struct Agent {
+    /// The relays to hold a tunnel to, at least one.
+    pub relays: Vec<RelayTarget>,
+    /// The agent's certificate, which carries the tunnel's name, and its key. Read it at every dial.
+    pub tunnel: Material<KeyPair>,
+    /// The exit behind the tunnels.
+    pub exit: Exit,
+    /// Where metrics, probes and status are served, if at all.
+    pub admin: Option<SocketAddr>,
+    /// How to log.
+    pub log: Log,
+    /// How to end.
+    pub drain: Drain,
+}
+
+/// One relay, as the agent dials it.
+#[derive(Clone, Debug)]
+pub struct RelayTarget {
+    /// Where to dial; the host is looked up at every attempt.
+    pub address: HostPort,
+    /// The name its certificate must carry: `serverName`, or the host of the address.
+    pub server_name: ServerName<'static>,
+    /// The authorities its certificate may come from.
+    pub authorities: Material<Anchors>,
+}
+
+const KEYS: &[&str] = &["relays", "tunnel", "exit", "admin", "log", "drain"];
+const RELAY_KEYS: &[&str] = &["address", "serverName", "caFile"];
+/// An agent holds a tunnel to each; more than a handful is a list pasted from elsewhere.
+const MAX_RELAYS: usize = 16;
+
+/// Loads an agent's file.
+///
+/// # Errors
+/// All faults of the file and of the files it names.
+pub fn load(path: &Path, in_cluster: &InCluster) -> Result<Agent, Faults> {
+    Sheet::load(path, |sheet, root| {
+        let section = sheet.section(root, "the agent's file", KEYS)?;
+        agent(&section, in_cluster)
+    })
+}
+
+fn agent(section: &Section<'_>, in_cluster: &InCluster) -> Option<Agent> {
+    let relays = relays(section);
+    let tunnel = section
+        .required_section("tunnel", &["certificateFile", "keyFile"])
+        .and_then(|tunnel| tunnel.key_pair(Purpose::Agent));
+    let exit = exit::exit(section, in_cluster);
+    let admin = blocks::admin(section);
+    let log = blocks::log(section);
+    let drain = blocks::drain(section);
+    Some(Agent {
+        relays: relays?,
+        tunnel: tunnel?,
+        exit: exit?,
+        admin,
+        log: log?,
+        drain: drain?,
+    })
+}
+
+fn relays(section: &Section<'_>) -> Option<Vec<RelayTarget>> {
+    let items = section.required_list("relays")?;
+    let place = section.required("relays")?.place;
+    if items.is_empty() {
+        let remedy = "name at least one, with `address` and `caFile`";
+        section
+            .sheet
+            .fault(place, "NoRelays", "the list of relays is empty", remedy);
+    }
+    if items.len() > MAX_RELAYS {
+        let message = format!("{} relays are too many", items.len());
+        let remedy = format!("name at most {MAX_RELAYS}; two are usual");
+        section.sheet.fault(place, "TooManyRelays", message, remedy);
+        return None;
+    }
+    let relays: Vec<Option<RelayTarget>> = items
+        .iter()
+        .map(|item| relay_target(&section.sheet.section(item, "a relay", RELAY_KEYS)?))
+        .collect();
+    let relays: Vec<RelayTarget> = relays.into_iter().collect::<Option<_>>()?;
+    for (index, relay) in relays.iter().enumerate() {
+        let before = relays
+            .iter()
+            .take(index)
+            .any(|other| other.address == relay.address);
+        if let (true, Some(item)) = (before, items.get(index)) {
+            let message = format!("the relay `{}` is named twice", relay.address);
+            section.sheet.fault(
+                item.place,
+                "DuplicateRelay",
+                message,
+                "remove one of the two",
+            );
+        }
+    }
+    Some(relays)
+}
+
+fn relay_target(section: &Section<'_>) -> Option<RelayTarget> {
+    let address = section.required_text("address").and_then(|written| {
+        section
+            .sheet
+            .accept(written.place, HostPort::parse(written.text))
+    });
+    let server_name = if section.optional("serverName").is_some() {
+        section.optional_text("serverName").and_then(|written| {
+            section
+                .sheet
+                .accept(written.place, server_name(written.text))
+        })
+    } else {
+        address
+            .as_ref()
+            .and_then(|address| section.sheet.accept(section.place, address.server_name()))
+    };
+    let authorities = section.anchors("caFile");
+    Some(RelayTarget {
+        address: address?,
+        server_name: server_name?,
+        authorities: authorities?,
+    })
+}

@@ -1,0 +1,138 @@
+//! The relay's file: where callers and agents come in.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use gangplank_pki::EntranceDomain;
+
+use crate::fault::Faults;
+use crate::material::{Anchors, KeyPair, Material, Purpose};
+use crate::role::blocks;
+use crate::role::{Drain, Log};
+use crate::scalar::{HostName, quoted};
+use crate::section::{Section, Sheet};
+
+const KEYS: &[&str] = &[
+    "listen",
+    "domain",
+    "tunnel",
+    "hideNames",
+    "admin",
+    "log",
+    "drain",
+];
+const TUNNEL_KEYS: &[&str] = &["serverName", "certificateFile", "keyFile", "clientCAFile"];
+
+/// What the relay is to do.
+#[derive(Clone, Debug)]
+pub struct Relay {
+    /// TCP for callers and UDP for agents, on the same port.
+    pub listen: SocketAddr,
+    /// Entrances are `<cluster>.<account>.<domain>`.
+    pub domain: EntranceDomain,
+    /// The relay's own end of the tunnels.
+    pub tunnel: TunnelEntrance,
+    /// Whether an offline name looks like an unknown one to callers.
+    pub hide_names: bool,
+    /// Where metrics, probes and status are served, if at all.
+    pub admin: Option<SocketAddr>,
+    /// How to log.
+    pub log: Log,
+    /// How to end.
+    pub drain: Drain,
+}
+
+/// Who the relay is to agents, and which agents it believes.
+#[derive(Clone, Debug)]
+pub struct TunnelEntrance {
+    /// The relay's own host name; never at or below the entrance domain.
+    pub server_name: HostName,
+    /// The relay's certificate and key.
+    pub key_pair: Material<KeyPair>,
+    /// The authorities that sign agents' certificates.
+    pub agent_authorities: Material<Anchors>,
+}
+
+/// Loads a relay's file.
+///
+/// # Errors
+/// All faults of the file and of the files it names.
+pub fn load(path: &Path) -> Result<Relay, Faults> {
+    Sheet::load(path, |sheet, root| {
+        let section = sheet.section(root, "the relay's file", KEYS)?;
+        relay(&section)
+    })
+}
+
+fn relay(section: &Section<'_>) -> Option<Relay> {
+    let listen = section.listen_address("listen");
+    let domain = entrance_domain(section);
+    let tunnel = section
+        .required_section("tunnel", TUNNEL_KEYS)
+        .and_then(|tunnel| tunnel_entrance(&tunnel, domain.as_ref()));
+    let hide_names = section.flag("hideNames", false);
+    let admin = blocks::admin(section);
+    let log = blocks::log(section);
+    let drain = blocks::drain(section);
+    Some(Relay {
+        listen: listen?,
+        domain: domain?,
+        tunnel: tunnel?,
+        hide_names: hide_names?,
+        admin,
+        log: log?,
+        drain: drain?,
+    })
+}
+
+fn entrance_domain(section: &Section<'_>) -> Option<EntranceDomain> {
+    let written = section.required_text("domain")?;
+    match EntranceDomain::parse(written.text) {
+        Ok(domain) => Some(domain),
+        Err(fault) => {
+            let message = format!(
+                "{} cannot be the entrance domain: {fault}",
+                quoted(written.text)
+            );
+            let remedy = "write a DNS domain such as `tunnels.example.com`";
+            section
+                .sheet
+                .fault(written.place, fault.reason(), message, remedy);
+            None
+        }
+    }
+}
+
+fn tunnel_entrance(
+    section: &Section<'_>,
+    domain: Option<&EntranceDomain>,
+) -> Option<TunnelEntrance> {
+    let server_name = server_name(section, domain);
+    let purpose = server_name
+        .clone()
+        .map_or(Purpose::Unchecked, Purpose::Relay);
+    let key_pair = section.key_pair(purpose);
+    let agent_authorities = section.anchors("clientCAFile");
+    Some(TunnelEntrance {
+        server_name: server_name?,
+        key_pair: key_pair?,
+        agent_authorities: agent_authorities?,
+    })
+}
+
+/// The relay ends TLS for its own name only; a name among the entrances would shadow a cluster's.
+fn server_name(section: &Section<'_>, domain: Option<&EntranceDomain>) -> Option<HostName> {
+    let written = section.required_text("serverName")?;
+    let name = section
+        .sheet
+        .accept(written.place, HostName::parse(written.text))?;
+    if domain.is_some_and(|domain| domain.covers(name.as_str())) {
+        let message = format!("the relay's own name `{name}` lies below the entrance domain");
+        let remedy = "give the relay a name outside `domain`, such as `relay.example.com`";
+        section
+            .sheet
+            .fault(written.place, "ServerNameBelowDomain", message, remedy);
+        return None;
+    }
+    Some(name)
+}

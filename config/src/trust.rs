@@ -1,0 +1,176 @@
+//! The directory of trust objects, followed while the program runs.
+//!
+//! One task ([`TrustWatcher`]) reads and writes; everybody else holds a [`TrustSource`]. Bad input never
+//! takes away trust that was good, deletion always does:
+//!
+//! * an object that turned bad keeps its last good version, and costs nothing but itself;
+//! * a file that cannot be read, is not YAML, is empty, or holds a document that cannot be told, keeps
+//!   what it held before;
+//! * an object that is in no file any more, or was taken out of a readable one, is gone at once;
+//! * a directory that vanished keeps everything, and the report says since when.
+//!
+//! Nothing of this outlives the process: at the start every fault is an error, except conflicts between
+//! providers, of which all are refused while the others serve.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use gangplank_pki::clock::Clock;
+use gangplank_pki::{ProviderId, TrustBundle};
+use rustls_pki_types::UnixTime;
+use tokio::sync::watch;
+
+use crate::fault::{Fault, Faults, Place};
+
+pub use watcher::TrustWatcher;
+
+mod folder;
+mod holding;
+mod state;
+mod watcher;
+
+use folder::Folder;
+use state::State;
+
+/// Opens directories of trust objects.
+#[derive(Debug)]
+pub struct TrustDirectory;
+
+impl TrustDirectory {
+    /// Reads `directory` and gives out the reader half and the writer half.
+    ///
+    /// An empty directory is legal: it refuses everyone, and the report warns.
+    ///
+    /// # Errors
+    /// When the directory cannot be read, or any file or object in it is faulty: at the start there is no
+    /// last good version to fall back to. Conflicts are no error; see [`TrustReport::faults`].
+    pub fn open(
+        directory: &Path,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(TrustSource, TrustWatcher), Faults> {
+        let mut state = State::new(Folder::new(directory), clock);
+        let look = state.look();
+        if let Some(fault) = look.vanished {
+            return Err(fault.into());
+        }
+        Faults::none_of(look.faults)?;
+        let report = state.report(look.conflicts);
+        let source = TrustSource::holding(state.bundle().clone(), report);
+        let watcher = TrustWatcher::new(source.clone(), state);
+        Ok((source, watcher))
+    }
+}
+
+/// The reader half: what is trusted now. Cheap to clone, cheap to read.
+#[derive(Clone)]
+pub struct TrustSource {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    bundle: ArcSwap<TrustBundle>,
+    generation: watch::Sender<u64>,
+    report: watch::Sender<Arc<TrustReport>>,
+}
+
+/// How following the directory goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrustReport {
+    /// The generation of the bundle in use.
+    pub generation: u64,
+    /// How many providers it has. None: everyone is refused.
+    pub providers: usize,
+    /// What is wrong in the directory now; empty when all of it is in use.
+    pub faults: Vec<Fault>,
+    /// Providers of which an older, good version is in use, and since when the newest one is not.
+    pub kept: Vec<Kept>,
+    /// Since when the directory itself cannot be read; the last good bundle stays in use.
+    pub vanished_since: Option<UnixTime>,
+}
+
+/// A provider whose newest version is not in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Which provider.
+    pub provider: ProviderId,
+    /// When that was first seen.
+    pub since: UnixTime,
+}
+
+impl TrustSource {
+    /// A bundle that never changes.
+    pub fn fixed(bundle: TrustBundle) -> Self {
+        let report = TrustReport {
+            generation: bundle.generation(),
+            providers: bundle.providers().len(),
+            ..TrustReport::default()
+        };
+        Self::holding(bundle, report)
+    }
+
+    fn holding(bundle: TrustBundle, report: TrustReport) -> Self {
+        let shared = Shared {
+            generation: watch::Sender::new(bundle.generation()),
+            bundle: ArcSwap::from_pointee(bundle),
+            report: watch::Sender::new(Arc::new(report)),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// The bundle in use now.
+    pub fn current(&self) -> Arc<TrustBundle> {
+        self.shared.bundle.load_full()
+    }
+
+    /// Wakes whenever another bundle came into use; holds its generation. The bundle is there before the
+    /// generation is told.
+    pub fn changed(&self) -> watch::Receiver<u64> {
+        self.shared.generation.subscribe()
+    }
+
+    /// How following the directory goes.
+    pub fn report(&self) -> Arc<TrustReport> {
+        Arc::clone(&self.shared.report.borrow())
+    }
+
+    /// Wakes whenever the report changed.
+    pub fn reports(&self) -> watch::Receiver<Arc<TrustReport>> {
+        self.shared.report.subscribe()
+    }
+
+    /// Puts another bundle into use, unless it is the same.
+    fn publish(&self, bundle: &TrustBundle, report: TrustReport) {
+        let generation = bundle.generation();
+        if *self.shared.generation.borrow() != generation {
+            self.shared.bundle.store(Arc::new(bundle.clone()));
+            self.shared.generation.send_replace(generation);
+        }
+        self.shared.report.send_if_modified(|current| {
+            let differs = **current != report;
+            if differs {
+                *current = Arc::new(report);
+            }
+            differs
+        });
+    }
+}
+
+impl fmt::Debug for TrustSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TrustSource")
+            .field("report", &self.report())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A fault of the directory as a whole.
+fn directory_fault(directory: &Path, reason: &'static str, message: &str, remedy: &str) -> Fault {
+    Fault::new(directory, Place::WHOLE_FILE, reason, message, remedy)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,209 @@
+//! The files of the directory, parsed again only when their content changed.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use gangplank_pki::Fingerprint;
+
+use crate::fault::{Fault, Place};
+use crate::file;
+use crate::object::{self, Document};
+use crate::trust::directory_fault;
+
+/// How many files are read: ten times the number of providers this program is tested with, so that a
+/// directory named by mistake does not fill memory.
+const MAX_FILES: usize = 50_000;
+
+/// The directory, and what its files held when they were last read.
+#[derive(Debug)]
+pub(super) struct Folder {
+    directory: PathBuf,
+    files: BTreeMap<PathBuf, Known>,
+    /// On which file system the directory lay when it was last read.
+    device: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Known {
+    digest: Fingerprint,
+    content: Arc<Content>,
+}
+
+/// A file and what it holds.
+pub(super) type ReadFile = (PathBuf, Arc<Content>);
+
+/// What a file holds.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// Its documents; none when it has comments alone.
+    Documents(Vec<Document>),
+    /// Nothing can be said about any object in it.
+    Unreadable(Fault),
+}
+
+impl Folder {
+    pub(super) fn new(directory: &Path) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            files: BTreeMap::new(),
+            device: None,
+        }
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// All files with objects, as they are now.
+    ///
+    /// # Errors
+    /// When the directory itself cannot be read, or seems to be gone.
+    pub(super) fn read(&mut self) -> Result<Vec<ReadFile>, Fault> {
+        let device = device(&self.directory);
+        let names = self.names()?;
+        if names.is_empty() && !self.files.is_empty() && device != self.device {
+            let message = "another file system is here than before, and it is empty";
+            let remedy =
+                "mount the volume again; to trust nobody, delete the files, not the volume";
+            return Err(directory_fault(
+                &self.directory,
+                "Unmounted",
+                message,
+                remedy,
+            ));
+        }
+        self.device = device;
+        let mut present = BTreeMap::new();
+        for path in names {
+            if let Some(known) = self.read_file(&path) {
+                present.insert(path, known);
+            }
+        }
+        self.files = present;
+        let contents = self.files.iter();
+        Ok(contents
+            .map(|(path, known)| (path.clone(), Arc::clone(&known.content)))
+            .collect())
+    }
+
+    fn names(&self) -> Result<Vec<PathBuf>, Fault> {
+        let unreadable = |error: &io::Error| {
+            let (reason, message, remedy) = match error.kind() {
+                io::ErrorKind::NotFound => (
+                    "NoSuchDirectory",
+                    "there is no such directory",
+                    "create it, or mount the volume",
+                ),
+                io::ErrorKind::PermissionDenied => (
+                    "PermissionDenied",
+                    "this process may not read the directory",
+                    "let the user that runs this program read it",
+                ),
+                io::ErrorKind::NotADirectory => (
+                    "NotADirectory",
+                    "this is not a directory",
+                    "name a directory of objects",
+                ),
+                _ => (
+                    "Unreadable",
+                    "the directory cannot be read",
+                    "check the file system",
+                ),
+            };
+            directory_fault(&self.directory, reason, message, remedy)
+        };
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.directory).map_err(|error| unreadable(&error))? {
+            let entry = entry.map_err(|error| unreadable(&error))?;
+            if is_object_file(&entry.file_name()) {
+                names.push(entry.path());
+            }
+            if names.len() > MAX_FILES {
+                let message = format!("the directory has more than {MAX_FILES} files");
+                let remedy = "name the directory that holds trust objects alone";
+                return Err(directory_fault(
+                    &self.directory,
+                    "TooManyFiles",
+                    &message,
+                    remedy,
+                ));
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// `None` when the file was deleted since the directory was listed.
+    fn read_file(&mut self, path: &Path) -> Option<Known> {
+        let (digest, content) = match file::read(path) {
+            Ok(bytes) => {
+                let digest = Fingerprint::of(&bytes);
+                if let Some(known) = self
+                    .files
+                    .remove(path)
+                    .filter(|known| known.digest == digest)
+                {
+                    return Some(known);
+                }
+                (digest, content(path, bytes))
+            }
+            Err(fault) => {
+                if fs::symlink_metadata(path).is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
+                    return None;
+                }
+                (
+                    Fingerprint::of(fault.to_string().as_bytes()),
+                    Content::Unreadable(fault),
+                )
+            }
+        };
+        Some(Known {
+            digest,
+            content: Arc::new(content),
+        })
+    }
+}
+
+fn content(path: &Path, bytes: Vec<u8>) -> Content {
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        // Someone is about to write it, or the disk was full.
+        let remedy = "write an object into it, or delete the file";
+        let message = "this file is empty";
+        return Content::Unreadable(Fault::new(
+            path,
+            Place::WHOLE_FILE,
+            "Empty",
+            message,
+            remedy,
+        ));
+    }
+    match object::documents(path, bytes) {
+        Ok(documents) => Content::Documents(documents),
+        Err(fault) => Content::Unreadable(fault),
+    }
+}
+
+/// Names that end in `.yaml`, `.yml` or `.json` and are not hidden: editors and Kubernetes keep their own
+/// files (`.x.yaml.swp`, `..data`) under hidden names.
+fn is_object_file(name: &OsStr) -> bool {
+    let Some(name) = name.to_str() else {
+        return false;
+    };
+    let extension = name.rsplit_once('.').map(|(_, extension)| extension);
+    !name.starts_with('.') && matches!(extension, Some("yaml" | "yml" | "json"))
+}
+
+#[cfg(unix)]
+fn device(directory: &Path) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata(directory).ok().map(|metadata| metadata.dev())
+}
+
+#[cfg(not(unix))]
+fn device(_directory: &Path) -> Option<u64> {
+    None
+}

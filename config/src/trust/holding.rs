@@ -1,0 +1,173 @@
+//! Which version of each object counts: the newest good one, for as long as the object is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use gangplank_pki::Provider;
+
+use crate::fault::{Fault, Place};
+use crate::object::{Object, ObjectId};
+use crate::trust::folder::{Content, ReadFile};
+
+/// The objects that count.
+#[derive(Debug, Default)]
+pub(super) struct Holding {
+    objects: BTreeMap<ObjectId, Held>,
+}
+
+/// A good version of an object.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub(super) file: PathBuf,
+    pub(super) place: Place,
+    pub(super) object: Object,
+    /// Whether a newer version is there that is not good, or cannot be read.
+    pub(super) outdated: bool,
+}
+
+/// Where an object stands, and whether it is good there.
+struct Occurrence<'c> {
+    file: &'c Path,
+    place: Place,
+    good: Option<&'c Object>,
+}
+
+impl Holding {
+    /// Takes over what the files hold now, and tells what is wrong with them.
+    pub(super) fn take(&mut self, files: &[ReadFile]) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let mut unclear = BTreeSet::new();
+        let mut present: BTreeMap<&ObjectId, Vec<Occurrence<'_>>> = BTreeMap::new();
+        for (file, content) in files {
+            let documents = match &**content {
+                Content::Documents(documents) => documents,
+                Content::Unreadable(fault) => {
+                    faults.push(fault.clone());
+                    unclear.insert(file.as_path());
+                    continue;
+                }
+            };
+            for document in documents {
+                faults.extend(
+                    document
+                        .object
+                        .as_ref()
+                        .err()
+                        .into_iter()
+                        .flatten()
+                        .cloned(),
+                );
+                let Some(id) = &document.id else {
+                    unclear.insert(file.as_path());
+                    continue;
+                };
+                let good = document.object.as_ref().ok();
+                let occurrence = Occurrence {
+                    file,
+                    place: document.place,
+                    good,
+                };
+                present.entry(id).or_default().push(occurrence);
+            }
+        }
+        let mut objects = self.kept_of_unclear(&present, &unclear);
+        for (id, occurrences) in present {
+            faults.extend(duplicates(id, &occurrences));
+            if let Some(held) = self.version_of(id, &occurrences) {
+                objects.insert(id.clone(), held);
+            }
+        }
+        self.objects = objects;
+        faults
+    }
+
+    /// Objects that are nowhere to be seen, but whose file does not tell what it holds.
+    fn kept_of_unclear(
+        &self,
+        present: &BTreeMap<&ObjectId, Vec<Occurrence<'_>>>,
+        unclear: &BTreeSet<&Path>,
+    ) -> BTreeMap<ObjectId, Held> {
+        let missing = self
+            .objects
+            .iter()
+            .filter(|(id, _)| !present.contains_key(id));
+        missing
+            .filter(|(_, held)| unclear.contains(held.file.as_path()))
+            .map(|(id, held)| {
+                (
+                    id.clone(),
+                    Held {
+                        outdated: true,
+                        ..held.clone()
+                    },
+                )
+            })
+            .collect()
+    }
+
+    /// The version of an object that is there: what stands there, if it stands there once and is good, or
+    /// else the last good one.
+    fn version_of(&self, id: &ObjectId, occurrences: &[Occurrence<'_>]) -> Option<Held> {
+        let first = occurrences.first()?;
+        let (file, place) = (first.file.to_owned(), first.place);
+        if let [
+            Occurrence {
+                good: Some(object), ..
+            },
+        ] = occurrences
+        {
+            return Some(Held {
+                file,
+                place,
+                object: (*object).clone(),
+                outdated: false,
+            });
+        }
+        let last_good = self.objects.get(id)?;
+        Some(Held {
+            file,
+            place,
+            object: last_good.object.clone(),
+            outdated: true,
+        })
+    }
+
+    /// The providers among them.
+    pub(super) fn providers(&self) -> impl Iterator<Item = (&Provider, &Held)> {
+        self.objects.values().filter_map(|held| match &held.object {
+            Object::TrustedIdentityProvider(object) => Some((&object.provider, held)),
+            Object::Secret(_) => None,
+        })
+    }
+}
+
+/// The same object twice: which one is meant cannot be told, so each place is named.
+fn duplicates(id: &ObjectId, occurrences: &[Occurrence<'_>]) -> Vec<Fault> {
+    if occurrences.len() < 2 {
+        return Vec::new();
+    }
+    let place_of = |at: &Occurrence<'_>| {
+        format!(
+            "{}:{}",
+            at.file.file_name().unwrap_or_default().display(),
+            at.place.line
+        )
+    };
+    let fault = |(index, occurrence): (usize, &Occurrence<'_>)| {
+        let others = occurrences
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != index);
+        let others: Vec<String> = others.map(|(_, other)| place_of(other)).collect();
+        let message = format!("{id} stands also at {}", others.join(", "));
+        let remedy = "keep one of them; none is used";
+        Fault::new(
+            occurrence.file,
+            occurrence.place,
+            "DuplicateObject",
+            message,
+            remedy,
+        )
+    };
+    occurrences.iter().enumerate().map(fault).collect()
+}

@@ -1,0 +1,137 @@
+//! From the files to the bundle: what the writer task owns.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use gangplank_pki::bundle::{self, Conflict};
+use gangplank_pki::clock::Clock;
+use gangplank_pki::{Provider, ProviderId, TrustBundle};
+use rustls_pki_types::UnixTime;
+
+use crate::fault::{Fault, Place};
+use crate::pem::told;
+use crate::trust::folder::Folder;
+use crate::trust::holding::Holding;
+use crate::trust::{Kept, TrustReport};
+
+/// All that is known of the directory.
+#[derive(Debug)]
+pub(super) struct State {
+    folder: Folder,
+    holding: Holding,
+    bundle: TrustBundle,
+    clock: Arc<dyn Clock>,
+    kept: BTreeMap<ProviderId, UnixTime>,
+    vanished_since: Option<UnixTime>,
+}
+
+/// What one look at the directory found wrong.
+#[derive(Debug, Default)]
+pub(super) struct Look {
+    /// The directory itself could not be read, and nothing was changed.
+    pub(super) vanished: Option<Fault>,
+    /// Faults of files and objects.
+    pub(super) faults: Vec<Fault>,
+    /// Good objects that contradict one another.
+    pub(super) conflicts: Vec<Fault>,
+}
+
+impl State {
+    pub(super) fn new(folder: Folder, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            folder,
+            holding: Holding::default(),
+            bundle: TrustBundle::empty(),
+            clock,
+            kept: BTreeMap::new(),
+            vanished_since: None,
+        }
+    }
+
+    pub(super) fn bundle(&self) -> &TrustBundle {
+        &self.bundle
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        self.folder.directory()
+    }
+
+    /// Looks at the directory and makes of it the bundle that counts now.
+    pub(super) fn look(&mut self) -> Look {
+        let files = match self.folder.read() {
+            Ok(files) => files,
+            Err(fault) => {
+                let now = self.clock.now();
+                self.vanished_since.get_or_insert(now);
+                return Look {
+                    vanished: Some(fault),
+                    ..Look::default()
+                };
+            }
+        };
+        self.vanished_since = None;
+        let faults = self.holding.take(&files);
+        let wanted = self
+            .holding
+            .providers()
+            .map(|(provider, _)| provider.clone())
+            .collect();
+        let assembly = bundle::assemble(&self.bundle, wanted);
+        self.bundle = assembly.bundle;
+        let refused: BTreeMap<ProviderId, Conflict> = assembly.refused.into_iter().collect();
+        let conflicts = self.holding.providers().filter_map(|(provider, held)| {
+            let conflict = refused.get(provider.id())?;
+            Some(conflict_fault(&held.file, held.place, provider, conflict))
+        });
+        let conflicts = conflicts.collect();
+        self.note_kept();
+        Look {
+            vanished: None,
+            faults,
+            conflicts,
+        }
+    }
+
+    /// Notes since when a provider in use is not the one that is written.
+    fn note_kept(&mut self) {
+        let now = self.clock.now();
+        let in_use = |id: &ProviderId| self.bundle.provider(id);
+        let outdated = self.holding.providers().filter(|(provider, held)| {
+            in_use(provider.id())
+                .is_some_and(|used| held.outdated || used.digest() != provider.digest())
+        });
+        let kept = outdated.map(|(provider, _)| {
+            let id = provider.id().clone();
+            let since = self.kept.get(&id).copied().unwrap_or(now);
+            (id, since)
+        });
+        self.kept = kept.collect();
+    }
+
+    /// The report after a look that found `faults`.
+    pub(super) fn report(&self, faults: Vec<Fault>) -> TrustReport {
+        let kept = self.kept.iter();
+        TrustReport {
+            generation: self.bundle.generation(),
+            providers: self.bundle.providers().len(),
+            faults,
+            kept: kept
+                .map(|(provider, since)| Kept {
+                    provider: provider.clone(),
+                    since: *since,
+                })
+                .collect(),
+            vanished_since: self.vanished_since,
+        }
+    }
+}
+
+fn conflict_fault(file: &Path, place: Place, provider: &Provider, conflict: &Conflict) -> Fault {
+    let (message, remedy) = told(
+        conflict,
+        "change or remove one of the two; what was accepted first stays in use",
+    );
+    let message = format!("{} is refused: {message}", provider.id());
+    Fault::new(file, place, conflict.reason(), message, remedy)
+}
