@@ -1,0 +1,27 @@
+//! What agent and relay say to one another, and how it travels.
+//!
+//! [`wire`] is the language: pure functions between bytes and meaning. [`Session`] is one agent's
+//! connection to one relay, whatever carries it; [`Stream`] is one caller's connection inside it.
+//! [`quic`] is the transport, [`greet`] and [`await_hello`] open a session, [`announce`] and
+//! [`receive_header`] begin a stream, [`splice`] joins a caller's TCP connection to it.
+//!
+//! This crate knows nothing of names, routing or trust: the relay routes, the agent hands on, and
+//! certificates are judged by the verifiers that are passed in.
+
+mod boarding;
+mod control;
+mod greeting;
+pub mod quic;
+mod session;
+mod splice;
+mod stream;
+pub mod wire;
+
+pub use boarding::{BoardingError, announce, answer, await_status, receive_header};
+pub use control::{ControlError, ControlReader, ControlWriter, Notice};
+pub use greeting::{GreetError, Greeting, await_hello, greet};
+pub use session::{BoxFuture, Closed, Session, SessionError, Traffic};
+pub use splice::{Ended, Spliced, splice};
+pub use stream::{
+    OpenStreams, ReadHalf, Stream, StreamReader, StreamReset, StreamWriter, WriteHalf,
+};

@@ -1,0 +1,136 @@
+//! Every limit of the QUIC transport, with the reason of its number.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::congestion::CubicConfig;
+use quinn::{MtuDiscoveryConfig, TransportConfig, VarInt};
+
+/// What one stream may hold that its reader has not taken: 1 MiB. One stream then moves 200 Mbit/s
+/// at 40 ms of round trip, and a caller that stops reading costs the relay no more than this.
+pub const STREAM_WINDOW: u32 = 1 << 20;
+
+/// What all streams of a session may hold together: 256 stream windows. A stalled stream keeps at
+/// most one of them, so 255 callers of one tunnel can stop reading and the others keep their speed;
+/// it is also the most memory that one tunnel can ever take from a relay or an agent for bytes
+/// nobody reads. (QUIC's own default is no bound at all.)
+pub const SESSION_WINDOW: u32 = 256 * STREAM_WINDOW;
+
+/// Bytes taken from writers that the peer has not acknowledged, over all streams: 32 MiB. That is a
+/// gigabit at 250 ms, and thirty bulk streams can fill their windows before a small one has to wait
+/// for an acknowledgement.
+pub const SEND_WINDOW: u64 = 32 << 20;
+
+/// Streams an agent lets its relay open at first. Credit is memory: 8 cost a tunnel 31 KiB at the
+/// relay, 100 cost 38 KiB, and large figures more than a megabyte.
+pub const INITIAL_STREAM_CREDIT: u32 = 8;
+
+/// Streams an agent ever lets its relay open at a time: a busy cluster's watches twice over. More
+/// callers than that belong on a second slot or replica.
+pub const MAX_STREAM_CREDIT: u32 = 4096;
+
+/// Streams a relay lets an agent open: the control stream. An agent has nothing to open towards
+/// other clusters.
+pub const CONTROL_STREAMS: u32 = 1;
+
+/// How often an agent speaks when it has nothing to say. Only agents do: a relay with ten thousand
+/// idle tunnels would wake for each of them.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(3);
+
+/// Silence after which the peer counts as dead: three keepalives may be lost. With the interval
+/// before it, a dead peer is noticed within 13 s.
+pub const IDLE_TIMEOUT_MS: u32 = 10_000;
+
+/// Buffer that is asked of the kernel for the UDP socket, each way: 4 MiB. A thousand agents that
+/// return at once send their first flights within milliseconds; in the kernel's default of 208 KiB
+/// most are lost and the storm takes seconds.
+pub const SOCKET_BUFFER: usize = 4 << 20;
+
+/// Out-of-order bytes of a TLS handshake that are kept: QUIC's usual 16 KiB hold any sane chain.
+const CRYPTO_BUFFER: usize = 16 << 10;
+
+/// Connection attempts that may wait for the accept loop. A thousand agents fit four times over;
+/// what exceeds it is refused and backs off.
+pub(super) const WAITING_ATTEMPTS: usize = 4096;
+
+/// Bytes kept of one attempt that waits: a first flight with post-quantum key share and its
+/// retransmissions.
+pub(super) const ATTEMPT_BUFFER: u64 = 16 << 10;
+
+/// Bytes kept of all attempts that wait.
+pub(super) const ATTEMPTS_BUFFER: u64 = 16 << 20;
+
+/// Handshakes in flight above which a source must first prove its address with a Retry. Below,
+/// nobody pays the extra round trip; a storm of honest agents pays it once.
+pub(super) const RETRY_ABOVE: usize = 64;
+
+/// Handshakes in flight above which attempts are refused: each costs a signature check, and two
+/// thousand are seconds of one core.
+pub(super) const HANDSHAKES_IN_FLIGHT: usize = 2048;
+
+/// How long the answer to a Retry may take: three times QUIC's initial round-trip guess is a second.
+pub(super) const RETRY_LIFETIME: Duration = Duration::from_secs(15);
+
+/// Least time between two stateless resets. After a restart a thousand agents ask within one
+/// keepalive interval, 333 a second; 2,000 a second leave room and are still no amplifier, since a
+/// reset is smaller than what provoked it.
+pub(super) const RESET_INTERVAL: Duration = Duration::from_micros(500);
+
+/// Largest UDP payload accepted: Ethernet's 1500 bytes less the headers of IPv4 and UDP.
+pub(super) const MAX_UDP_PAYLOAD: u16 = 1472;
+
+/// Largest UDP payload that is tried: Ethernet less IPv6 and UDP headers.
+const MTU_UPPER_BOUND: u16 = 1452;
+
+/// Smallest UDP payload, which every path of QUIC carries (RFC 9000 §14).
+const MTU_LOWER_BOUND: u16 = 1200;
+
+/// What a relay's transport is set to.
+pub(super) fn relay_transport() -> TransportConfig {
+    let mut transport = both_sides();
+    transport
+        .max_concurrent_bidi_streams(CONTROL_STREAMS.into())
+        .keep_alive_interval(None);
+    transport
+}
+
+/// What an agent's transport is set to.
+pub(super) fn agent_transport() -> TransportConfig {
+    let mut transport = both_sides();
+    transport
+        .max_concurrent_bidi_streams(INITIAL_STREAM_CREDIT.into())
+        .keep_alive_interval(Some(KEEPALIVE_INTERVAL));
+    transport
+}
+
+fn both_sides() -> TransportConfig {
+    let mut mtu = MtuDiscoveryConfig::default();
+    mtu.interval(Duration::from_secs(600)) // RFC 8899 §5.1.1
+        .upper_bound(MTU_UPPER_BOUND)
+        .minimum_change(20)
+        .black_hole_cooldown(Duration::from_secs(60));
+    let mut transport = TransportConfig::default();
+    transport
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .datagram_receive_buffer_size(None)
+        .datagram_send_buffer_size(0)
+        .max_idle_timeout(Some(VarInt::from_u32(IDLE_TIMEOUT_MS).into()))
+        .stream_receive_window(STREAM_WINDOW.into())
+        .receive_window(SESSION_WINDOW.into())
+        .send_window(SEND_WINDOW)
+        .send_fairness(true) // a bulk stream takes turns with the small ones
+        .packet_threshold(3) // RFC 9002 §6.1.1
+        .time_threshold(9.0 / 8.0) // RFC 9002 §6.1.2
+        .initial_rtt(Duration::from_millis(333)) // RFC 9002 §6.2.2
+        .initial_mtu(MTU_LOWER_BOUND)
+        .min_mtu(MTU_LOWER_BOUND)
+        .mtu_discovery_config(Some(mtu))
+        .pad_to_mtu(false)
+        .ack_frequency_config(None) // measured: within noise
+        .persistent_congestion_threshold(3) // RFC 9002 §7.6.1
+        .crypto_buffer_size(CRYPTO_BUFFER)
+        .allow_spin(false) // the round-trip time is nobody else's business
+        .congestion_controller_factory(Arc::new(CubicConfig::default()))
+        .enable_segmentation_offload(true); // without it bulk is three times dearer
+    transport
+}

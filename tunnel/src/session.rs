@@ -1,0 +1,157 @@
+//! One agent's connection to one relay, whatever carries it.
+
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::time::Duration;
+
+use rustls_pki_types::CertificateDer;
+
+use crate::stream::Stream;
+use crate::wire::{CloseCode, Message};
+
+/// A future behind a pointer, so that [`Session`] can be a trait object.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// One agent's connection to one relay.
+///
+/// The relay opens streams, one a caller; the agent accepts them. The only stream that an agent
+/// opens is the control stream, which [`greet`](crate::greet) and
+/// [`await_hello`](crate::await_hello) see to.
+pub trait Session: fmt::Debug + Send + Sync {
+    /// Opens a stream. Waits while the peer's stream credit is used up: give it a deadline.
+    fn open(&self) -> BoxFuture<'_, Result<Stream, SessionError>>;
+
+    /// Waits for the next stream that the peer opens. Cancelling loses nothing.
+    fn accept(&self) -> BoxFuture<'_, Result<Stream, SessionError>>;
+
+    /// Resolves when the session has ended, with the reason; at once if it has.
+    fn closed(&self) -> BoxFuture<'_, Closed>;
+
+    /// Ends the session and with it every stream. `reason` is for a person and is cut to 256 bytes.
+    fn close(&self, code: CloseCode, reason: &str);
+
+    /// Where the peer is now. It can change while the session lives.
+    fn remote_address(&self) -> SocketAddr;
+
+    /// The peer's certificate chain, leaf first, as the TLS verifier accepted it.
+    fn peer_certificates(&self) -> &[CertificateDer<'static>];
+
+    /// The transport's present estimate.
+    fn round_trip_time(&self) -> Duration;
+
+    /// The transport's name for logs and metrics, such as `quic`.
+    fn transport(&self) -> &'static str;
+
+    /// Lets the peer have at least `streams` streams open at a time, within this side's own bound.
+    /// Sessions raise it by themselves as streams are used; it is never lowered.
+    fn grow_stream_credit(&self, streams: u32);
+
+    /// Callers' streams that are open now, in either direction. The control stream does not count.
+    fn open_streams(&self) -> usize;
+
+    /// Bytes on the network until now, with the transport's own overhead.
+    fn traffic(&self) -> Traffic;
+}
+
+/// Bytes a session has moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// Bytes sent.
+    pub sent: u64,
+    /// Bytes received.
+    pub received: u64,
+}
+
+/// Why a stream could not be had: the session has ended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the tunnel has ended")]
+pub struct SessionError(#[source] pub Closed);
+
+impl SessionError {
+    /// The cause as one word, for metrics and conditions.
+    pub const fn reason(&self) -> &'static str {
+        self.0.reason()
+    }
+}
+
+/// How a session ended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Closed {
+    /// The peer closed it on purpose.
+    #[error("closed by the other side: {code} ({message}); {}", .code.remedy())]
+    ByPeer {
+        /// Why.
+        code: CloseCode,
+        /// Why, in the peer's words.
+        message: Message,
+    },
+    /// This side closed it.
+    #[error("closed by this side")]
+    Here,
+    /// The peer did not like our side of the TLS handshake.
+    #[error("the other side refused the TLS handshake with alert {alert} ({message}); {}", alert_remedy(*.alert))]
+    RefusedByPeer {
+        /// TLS alert number (RFC 8446 §6).
+        alert: u8,
+        /// The peer's words.
+        message: Message,
+    },
+    /// This side did not like the peer's side of the TLS handshake.
+    #[error("the TLS handshake was refused here: {message}")]
+    RefusedHere {
+        /// TLS alert number (RFC 8446 §6).
+        alert: u8,
+        /// What the verifier said.
+        message: Message,
+    },
+    /// Nothing was heard for the idle time.
+    #[error("nothing was heard from the other side; look at the network between the two")]
+    Silent,
+    /// The peer no longer knows the session: it was restarted.
+    #[error("the other side was restarted")]
+    Forgotten,
+    /// The peer takes no connections now.
+    #[error("the other side takes no connections now")]
+    Busy,
+    /// The transport failed.
+    #[error("the transport failed: {message}")]
+    Transport {
+        /// What it said.
+        message: Message,
+    },
+}
+
+impl Closed {
+    /// The end as one word, for metrics and conditions.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::ByPeer { code, .. } => code.reason(),
+            Self::Here => "ClosedHere",
+            Self::RefusedByPeer { .. } => "HandshakeRefusedByPeer",
+            Self::RefusedHere { .. } => "HandshakeRefusedHere",
+            Self::Silent => "Silent",
+            Self::Forgotten => "Forgotten",
+            Self::Busy => "Busy",
+            Self::Transport { .. } => "TransportFailed",
+        }
+    }
+}
+
+/// What to do about an alert that the peer sent.
+const fn alert_remedy(alert: u8) -> &'static str {
+    match alert {
+        42 | 43 | 46 => {
+            "look at this side's certificate: its kind (extended key usage) and its one DNS name"
+        }
+        44 => "this side's certificate was revoked: enrol again",
+        45 => "this side's certificate has expired: renew it",
+        48 => "this side's certificate comes from a CA that the other side does not trust",
+        112 => "the other side does not know the server name that was asked for",
+        116 => "this side sent no certificate: configure one",
+        120 => "the other side does not speak this protocol: is it a relay?",
+        _ => "look into the log of the other side",
+    }
+}

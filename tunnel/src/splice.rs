@@ -1,0 +1,142 @@
+//! A caller's TCP connection and its stream, joined until both directions have ended.
+//!
+//! Each direction ends by itself: FIN becomes FIN. A break on either side becomes a break on the
+//! other: RST ↔ RESET_STREAM, so that what was cut off never looks complete. There is no idle
+//! timeout. While nothing moves, no buffer is held.
+
+mod buffer;
+mod directions;
+
+use std::io;
+use std::pin::pin;
+
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+use self::directions::{broken_caller, caller_to_tunnel, tunnel_to_caller};
+use crate::stream::Stream;
+use crate::wire::AbortCode;
+
+/// What passed, and how it ended.
+#[derive(Debug)]
+pub struct Spliced {
+    /// Bytes from the caller into the tunnel.
+    pub to_tunnel_bytes: u64,
+    /// Bytes from the tunnel to the caller.
+    pub to_caller_bytes: u64,
+    /// How it ended.
+    pub ended: Ended,
+}
+
+/// How a caller's connection ended.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Ended {
+    /// Both directions came to their end.
+    Finished,
+    /// The caller's connection broke off; the exit saw a reset.
+    ByCaller(io::Error),
+    /// The exit broke off; the caller saw a reset.
+    ByExit(AbortCode),
+    /// The tunnel was lost; the caller saw a reset.
+    TunnelLost,
+}
+
+impl Ended {
+    /// The end as one word, for metrics.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Finished => "Finished",
+            Self::ByCaller(_) => "BrokenByCaller",
+            Self::ByExit(_) => "BrokenByExit",
+            Self::TunnelLost => "TunnelLost",
+        }
+    }
+}
+
+/// Why a direction broke off.
+#[derive(Debug)]
+enum Break {
+    ByCaller(io::Error),
+    ByExit(AbortCode),
+    TunnelLost,
+}
+
+/// Moves bytes both ways until both directions have ended or one broke off. Cancelling aborts both
+/// sides.
+pub async fn splice(caller: TcpStream, stream: Stream) -> Spliced {
+    let (mut reader, mut writer) = stream.into_split();
+    let (mut to_tunnel_bytes, mut to_caller_bytes) = (0, 0);
+    let caller = ResetOnDrop::armed(caller);
+    let moved = {
+        let answered = Notify::new();
+        let mut out = pin!(async {
+            let ended = tunnel_to_caller(&mut reader, &caller.socket, &mut to_caller_bytes).await;
+            answered.notify_one();
+            ended
+        });
+        let mut into = pin!(caller_to_tunnel(
+            &caller.socket,
+            &mut writer,
+            &mut to_tunnel_bytes,
+            &answered
+        ));
+        tokio::select! {
+            ended = async { tokio::try_join!(&mut into, &mut out) } => ended.map(|_both| ()),
+            error = broken_caller(&caller.socket) => Err(Break::ByCaller(error)),
+        }
+    };
+    let ended = match moved {
+        Ok(()) => {
+            caller.disarm();
+            Ended::Finished
+        }
+        Err(broken) => {
+            let (code, ended) = match broken {
+                Break::ByCaller(error) => (AbortCode::PeerReset, Ended::ByCaller(error)),
+                Break::ByExit(code) => (code, Ended::ByExit(code)),
+                Break::TunnelLost => (AbortCode::SessionLost, Ended::TunnelLost),
+            };
+            writer.reset(code);
+            reader.stop(code);
+            ended
+        }
+    };
+    Spliced {
+        to_tunnel_bytes,
+        to_caller_bytes,
+        ended,
+    }
+}
+
+/// A caller's socket that ends with RST unless both directions came to their end.
+struct ResetOnDrop {
+    socket: TcpStream,
+    armed: bool,
+}
+
+impl ResetOnDrop {
+    const fn armed(socket: TcpStream) -> Self {
+        Self {
+            socket,
+            armed: true,
+        }
+    }
+
+    fn disarm(mut self) {
+        self.armed = false;
+    }
+}
+
+impl Drop for ResetOnDrop {
+    fn drop(&mut self) {
+        if self.armed
+            && let Err(error) = self.socket.set_zero_linger()
+        {
+            tracing::debug!(%error, "a caller's socket could not be reset");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
