@@ -24,10 +24,10 @@ impl Place {
 
 /// One thing that is wrong with one file.
 ///
-/// It displays as `relay.yaml:3:9: unknown key `lisen`: did you mean `listen`?`. Neither message nor
+/// It displays as `relay.yaml:3:9: the relay's file has no key `lisen`; did you mean `listen`?`. Neither message nor
 /// remedy ever repeats a secret: values are quoted only where the key cannot hold one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}: {message}: {remedy}", Position(file, *place))]
+#[error("{}: {message}; {remedy}", Position(file, *place))]
 pub struct Fault {
     /// The file, as the person named it (or its folder).
     pub file: PathBuf,

@@ -20,9 +20,13 @@ mod file;
 mod pem;
 mod scalar;
 mod section;
+mod sheet;
 mod suggestion;
 mod wake;
 mod yaml;
+
+#[cfg(test)]
+mod fixture;
 
 pub use fault::{Fault, Faults, Place};
 pub use material::{Anchors, KeyPair, Material, Token};

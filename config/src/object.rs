@@ -7,7 +7,8 @@ use std::path::Path;
 use crate::fault::{Fault, Faults, Place};
 use crate::file;
 use crate::scalar::quoted;
-use crate::section::{Section, Sheet};
+use crate::section::Section;
+use crate::sheet::Sheet;
 use crate::suggestion::{listed, nearest};
 use crate::yaml::{self, Node};
 

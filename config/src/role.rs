@@ -11,3 +11,6 @@ pub mod relay;
 mod blocks;
 
 pub use blocks::{Drain, Log, LogFormat, LogLevel};
+
+#[cfg(test)]
+mod tests;

@@ -38,7 +38,12 @@ pub(crate) fn quoted(written: &str) -> String {
     } else {
         ""
     };
-    format!("`{}{dots}`", short.escape_debug())
+    let visible = short.chars().flat_map(|c| {
+        let escaped = c.is_control().then(|| c.escape_default());
+        let plain = escaped.is_none().then_some(c);
+        escaped.into_iter().flatten().chain(plain)
+    });
+    format!("`{}{dots}`", visible.collect::<String>())
 }
 
 /// A DNS host name: lower case, letters, digits and hyphens, no trailing dot (RFC 1123 §2.1, RFC 1035

@@ -104,7 +104,10 @@ pub(crate) fn documents(path: &Path, text: &str) -> Result<Vec<Node>, Fault> {
 }
 
 fn syntax_fault(path: &Path, error: &serde_saphyr::Error) -> Fault {
-    let error = error.without_snippet();
+    let mut error = error.without_snippet();
+    while let serde_saphyr::Error::AliasError { error: within, .. } = error {
+        error = within.without_snippet();
+    }
     let place = error.location().map_or(Place::WHOLE_FILE, Place::from);
     let (reason, message, remedy) = match error {
         serde_saphyr::Error::DuplicateMappingKey { key, .. } => {

@@ -9,7 +9,6 @@ use rustls::server::ParsedCertificate;
 use rustls_pki_types::{CertificateDer, ServerName};
 
 use crate::fault::{Fault, Place};
-use crate::pem::told;
 use crate::scalar::HostName;
 
 /// What a key pair is for, and so what its certificate must say.
@@ -70,10 +69,7 @@ impl Purpose {
             }
             Self::Agent => match TunnelName::from_agent_certificate(leaf) {
                 Ok(_) => Ok(()),
-                Err(name) => {
-                    let (message, remedy) = told(&name, &issue);
-                    fault(name.reason(), message, remedy)
-                }
+                Err(name) => fault(name.reason(), name.to_string(), issue),
             },
             Self::Relay(name) if !names(leaf, name) => {
                 let message = format!("the certificate is not valid for `{name}`");

@@ -4,7 +4,8 @@
 use crate::encoding;
 use crate::pem::{PemComplaint, told};
 use crate::scalar::{Complaint, quoted};
-use crate::section::{Section, Sheet};
+use crate::section::Section;
+use crate::sheet::Sheet;
 use crate::suggestion::listed;
 use crate::yaml::{Node, Value};
 
@@ -67,10 +68,10 @@ fn is_tls(section: &Section<'_>) -> Option<bool> {
 fn contents(
     sheet: &Sheet<'_>,
     node: &Node,
-    what: &'static str,
+    what: &str,
     decode: bool,
 ) -> Option<Vec<(String, Vec<u8>)>> {
-    let section = sheet.open_section(node, what)?;
+    let section = sheet.open_section(node, &format!("`{what}`"))?;
     let mut values = Vec::new();
     for (key, node) in section.entries() {
         // Kubernetes takes an empty value.

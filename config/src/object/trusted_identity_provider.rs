@@ -6,7 +6,8 @@ use gangplank_pki::{Prefix, Provider, ProviderId, TrustAnchor, UsernameFrom};
 use crate::encoding;
 use crate::object::ObjectId;
 use crate::pem::{self, told};
-use crate::section::{Section, Sheet};
+use crate::section::Section;
+use crate::sheet::Sheet;
 use crate::yaml::Node;
 
 const KEYS: &[&str] = &["apiVersion", "kind", "metadata", "spec", "status"];

@@ -10,7 +10,8 @@ use crate::material::{Anchors, KeyPair, Material, Purpose};
 use crate::role::exit::Exit;
 use crate::role::{Drain, Log, blocks, exit};
 use crate::scalar::{HostPort, server_name};
-use crate::section::{Section, Sheet};
+use crate::section::Section;
+use crate::sheet::Sheet;
 use crate::upstream::InCluster;
 
 /// What the agent is to do.

@@ -6,7 +6,8 @@ use std::path::Path;
 use crate::fault::Faults;
 use crate::role::exit::Exit;
 use crate::role::{Drain, Log, blocks, exit};
-use crate::section::{Section, Sheet};
+use crate::section::Section;
+use crate::sheet::Sheet;
 use crate::upstream::InCluster;
 
 /// What the proxy is to do.

@@ -10,7 +10,8 @@ use crate::material::{Anchors, KeyPair, Material, Purpose};
 use crate::role::blocks;
 use crate::role::{Drain, Log};
 use crate::scalar::{HostName, quoted};
-use crate::section::{Section, Sheet};
+use crate::section::Section;
+use crate::sheet::Sheet;
 
 const KEYS: &[&str] = &[
     "listen",

@@ -8,7 +8,8 @@ use std::path::Path;
 use crate::fault::Faults;
 use crate::material::{Anchors, Material, Token};
 use crate::scalar::{HostPort, quoted, server_name};
-use crate::section::{Section, Sheet, Written};
+use crate::section::{Section, Written};
+use crate::sheet::Sheet;
 use crate::suggestion::{listed, nearest};
 use crate::upstream::{Credential, Server, Upstream};
 use crate::yaml::Node;
@@ -105,7 +106,8 @@ fn entry<'s>(
             .is_some_and(|node| node.as_text() == Some(name))
     });
     let entry = matching.next()?;
-    file.sheet.open_section(entry.required(key)?, key)
+    file.sheet
+        .open_section(entry.required(key)?, &format!("the {key}"))
 }
 
 fn names_of<'s>(file: &Section<'s>, items: &'s [Node]) -> Vec<&'s str> {
