@@ -106,3 +106,6 @@ async fn body_until(
         .await
         .unwrap_or(Err(BoardingError::TooLate))
 }
+
+#[cfg(test)]
+mod tests;

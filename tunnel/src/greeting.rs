@@ -185,3 +185,6 @@ async fn closed_already(session: &dyn Session) -> Option<Closed> {
     })
     .await
 }
+
+#[cfg(test)]
+mod tests;

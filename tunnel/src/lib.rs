@@ -10,6 +10,8 @@
 
 mod boarding;
 mod control;
+#[cfg(test)]
+mod fixture;
 mod greeting;
 pub mod quic;
 mod session;

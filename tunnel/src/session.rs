@@ -45,7 +45,8 @@ pub trait Session: fmt::Debug + Send + Sync {
     fn transport(&self) -> &'static str;
 
     /// Lets the peer have at least `streams` streams open at a time, within this side's own bound.
-    /// Sessions raise it by themselves as streams are used; it is never lowered.
+    /// Sessions raise it by themselves as streams are used; it is never lowered. A transport may
+    /// keep a raise of less than an eighth to itself until there is more to tell.
     fn grow_stream_credit(&self, streams: u32);
 
     /// Callers' streams that are open now, in either direction. The control stream does not count.

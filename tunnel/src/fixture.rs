@@ -1,0 +1,151 @@
+//! A relay and an agent over loopback, with certificates as the program issues them.
+
+use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use gangplank_pki::TunnelName;
+use gangplank_pki::clock::{Clock, SystemClock};
+use gangplank_pki::issue::{CertificateAuthority, Issued, Kind, Request};
+use gangplank_pki::peer::{AgentVerifier, RelayVerifier};
+use gangplank_pki::pem;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::time::{Instant, timeout};
+
+use crate::quic::{
+    AgentEndpoint, AgentTls, HandshakeError, QuicSession, RelayEndpoint, RelaySecret, RelayTls,
+};
+use crate::session::Session;
+use crate::stream::Stream;
+
+/// The relay's name in its certificate.
+pub(crate) const RELAY_NAME: &str = "relay.example.com";
+
+/// Ample on a machine that builds beside the tests; only ever waited for when a test fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits with a bound.
+pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, future).await.expect("this takes too long")
+}
+
+pub(crate) fn deadline() -> Instant {
+    Instant::now() + PATIENCE
+}
+
+/// Two CAs, one a kind.
+pub(crate) struct Authorities {
+    pub(crate) agents: CertificateAuthority,
+    pub(crate) relays: CertificateAuthority,
+}
+
+pub(crate) fn authority() -> CertificateAuthority {
+    CertificateAuthority::create("test CA", 1, SystemClock.now()).expect("a CA")
+}
+
+pub(crate) fn request(kind: Kind) -> Request {
+    Request { kind, lifetime: Duration::from_secs(3600), now: SystemClock.now() }
+}
+
+pub(crate) fn agent_kind() -> Kind {
+    Kind::Agent { tunnel: TunnelName::parse("one.acme").expect("a tunnel's name") }
+}
+
+pub(crate) fn relay_kind(name: &str) -> Kind {
+    Kind::Relay { hosts: vec![name.to_owned()] }
+}
+
+pub(crate) fn identity(issued: &Issued) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+    (
+        pem::certificates(issued.cert_pem.as_bytes()).expect("a certificate"),
+        pem::private_key(issued.key_pem.as_bytes()).expect("a key"),
+    )
+}
+
+fn anchors(authority: &CertificateAuthority) -> Vec<CertificateDer<'static>> {
+    pem::certificates(authority.certificate_pem().as_bytes()).expect("a CA's certificate")
+}
+
+impl Authorities {
+    pub(crate) fn new() -> Self {
+        Self { agents: authority(), relays: authority() }
+    }
+
+    pub(crate) fn relay_tls(&self) -> RelayTls {
+        self.relay_tls_as(&self.relays.issue(&request(relay_kind(RELAY_NAME))).expect("issued"))
+    }
+
+    pub(crate) fn relay_tls_as(&self, issued: &Issued) -> RelayTls {
+        let (chain, key) = identity(issued);
+        let agents = AgentVerifier::new(&anchors(&self.agents), Arc::new(SystemClock));
+        RelayTls { chain, key, agents: Arc::new(agents.expect("a verifier")) }
+    }
+
+    pub(crate) fn agent_tls(&self) -> AgentTls {
+        self.agent_tls_as(&self.agents.issue(&request(agent_kind())).expect("issued"))
+    }
+
+    pub(crate) fn agent_tls_as(&self, issued: &Issued) -> AgentTls {
+        let (chain, key) = identity(issued);
+        AgentTls { chain, key, relay: self.relay_verifier() }
+    }
+
+    pub(crate) fn relay_verifier(&self) -> Arc<RelayVerifier> {
+        let verifier = RelayVerifier::new(&anchors(&self.relays), Arc::new(SystemClock));
+        Arc::new(verifier.expect("a verifier"))
+    }
+}
+
+/// A relay's endpoint on a port of the kernel's choice.
+pub(crate) fn relay_endpoint(tls: RelayTls) -> RelayEndpoint {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    RelayEndpoint::bind(address, tls, RelaySecret::new([7; 32])).expect("an endpoint")
+}
+
+/// What comes of one dial at both ends.
+pub(crate) async fn dial(
+    relay: &RelayEndpoint,
+    agent: &AgentEndpoint,
+    tls: AgentTls,
+) -> (Result<QuicSession, HandshakeError>, Result<QuicSession, HandshakeError>) {
+    let address = relay.local_address().expect("an address");
+    let arrival = async { relay.accept().await.expect("an arrival").complete(deadline()).await };
+    soon(async { tokio::join!(arrival, agent.dial(address, RELAY_NAME, tls, deadline())) }).await
+}
+
+/// Both ends of a session, and what keeps them alive.
+pub(crate) struct Pair {
+    pub(crate) relay: Arc<dyn Session>,
+    pub(crate) agent: Arc<dyn Session>,
+    pub(crate) agent_endpoint: AgentEndpoint,
+    _relay_endpoint: RelayEndpoint,
+}
+
+pub(crate) async fn pair() -> Pair {
+    let authorities = Authorities::new();
+    let relay_endpoint = relay_endpoint(authorities.relay_tls());
+    let agent_endpoint = AgentEndpoint::bind().expect("an endpoint");
+    let (relay, agent) = dial(&relay_endpoint, &agent_endpoint, authorities.agent_tls()).await;
+    Pair {
+        relay: Arc::new(relay.expect("the relay's end")),
+        agent: Arc::new(agent.expect("the agent's end")),
+        agent_endpoint,
+        _relay_endpoint: relay_endpoint,
+    }
+}
+
+impl Pair {
+    /// Both ends of a stream that the relay opened; the one byte that shows it is read again.
+    pub(crate) async fn stream(&self) -> (Stream, Stream) {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        soon(async {
+            let mut at_relay = self.relay.open().await.expect("a stream");
+            at_relay.write_all(b"!").await.expect("written");
+            let mut at_agent = self.agent.accept().await.expect("a stream");
+            assert_eq!(at_agent.read_u8().await.expect("read"), b'!');
+            (at_relay, at_agent)
+        })
+        .await
+    }
+}
