@@ -85,29 +85,34 @@ pub(crate) fn told(fault: &impl fmt::Display, otherwise: &str) -> (String, Strin
 /// The authorities of a bundle, each checked to be one.
 pub(crate) fn anchors(bytes: &[u8]) -> Result<Vec<TrustAnchor>, PemComplaint> {
     let certificates = pem::certificates(bytes)?;
-    let several = certificates.len() > 1;
     let parsed = certificates
         .into_iter()
         .enumerate()
         .map(|(index, certificate)| {
             TrustAnchor::parse(certificate).map_err(|fault| {
                 let (message, remedy) = told(&fault, "give the certificate of an authority");
-                let message = if several {
-                    format!("certificate {} of the bundle: {message}", index + 1)
-                } else {
-                    message
+                let complaint = Complaint {
+                    reason: fault.reason(),
+                    message,
+                    remedy,
                 };
                 PemComplaint {
-                    line: 0,
-                    complaint: Complaint {
-                        reason: fault.reason(),
-                        message,
-                        remedy,
-                    },
+                    line: line_of_block(bytes, index),
+                    complaint,
                 }
             })
         });
     parsed.collect()
+}
+
+/// In which line, from 1, the block of this index begins.
+fn line_of_block(pem: &[u8], index: usize) -> usize {
+    let begins = |line: &[u8]| line.trim_ascii_start().starts_with(b"-----BEGIN ");
+    let lines = pem.split(|byte| *byte == b'\n').zip(1_usize..);
+    lines
+        .filter(|(line, _)| begins(line))
+        .nth(index)
+        .map_or(0, |(_, number)| number)
 }
 
 /// The authorities in a file, each checked to be one.

@@ -1,1 +1,285 @@
+use std::path::Path;
 
+use super::*;
+use crate::fixture::{authority, authority_pem, base64, exit, issued, provider_yaml};
+
+fn read(text: &str) -> Vec<Document> {
+    documents(Path::new("providers.yaml"), text.as_bytes().to_vec()).unwrap()
+}
+
+/// A good manifest with one thing changed in it.
+fn changed(from: &str, to: &str) -> String {
+    let good = provider_yaml("partner", "spiffe://partner/", &authority_pem("partner"));
+    assert!(good.contains(from), "{good}");
+    good.replacen(from, to, 1)
+}
+
+/// As [`changed`], with other data for the authority.
+fn with_data(data: &str) -> String {
+    let good = provider_yaml("partner", "spiffe://partner/", "");
+    good.replace(
+        "certificateAuthorityData: ",
+        &format!("certificateAuthorityData: {data}"),
+    )
+}
+
+fn said(text: &str) -> String {
+    match documents(Path::new("providers.yaml"), text.as_bytes().to_vec()) {
+        Ok(documents) => {
+            let faults = documents
+                .iter()
+                .filter_map(|document| document.object.as_ref().err());
+            faults
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join("\n")
+        }
+        Err(fault) => fault.to_string(),
+    }
+}
+
+#[test]
+fn faults_of_providers() {
+    let leaf = issued(&authority("partner"), exit());
+    let pem = authority_pem("partner");
+    let data = "certificateAuthorityData";
+    let planted = [
+        (
+            "another kind",
+            changed("TrustedIdentityProvider", "Identity"),
+        ),
+        (
+            "a kind misspelt",
+            changed("TrustedIdentityProvider", "TrustedIdentityProviders"),
+        ),
+        ("a list", changed("TrustedIdentityProvider", "List")),
+        (
+            "another version",
+            changed("multicluster.admiralty.io/v1alpha1", "v1"),
+        ),
+        ("no name", changed("name: partner", "labels: {}")),
+        (
+            "a name that Kubernetes refuses",
+            changed("name: partner", "name: Partner_1"),
+        ),
+        (
+            "a namespace that Kubernetes refuses",
+            changed("namespace-a", "a.b"),
+        ),
+        ("a key misspelt", changed("prefix", "prefx")),
+        (
+            "a key of the specification outside",
+            changed("spec:", "prefix: x\nspec:"),
+        ),
+        (
+            "no prefix",
+            changed("prefix: \"spiffe://partner/\"", "groups: []"),
+        ),
+        ("an empty prefix", changed("spiffe://partner/", "")),
+        ("a reserved prefix", changed("spiffe://partner/", "system:")),
+        (
+            "a prefix that a reserved one begins with",
+            changed("spiffe://partner/", "sys"),
+        ),
+        (
+            "a prefix with a line break",
+            changed("spiffe://partner/", "a\\nb"),
+        ),
+        (
+            "a prefix that is a number",
+            changed("\"spiffe://partner/\"", "17"),
+        ),
+        (
+            "PEM instead of base64",
+            with_data(&format!("|\n    {}", pem.replace('\n', "\n    "))),
+        ),
+        ("base64 that is cut off", with_data(&base64(&pem)[..101])),
+        (
+            "PEM that is cut off",
+            with_data(&base64(&pem[..pem.len() / 2])),
+        ),
+        ("no PEM", with_data(&base64("nothing"))),
+        ("a leaf", with_data(&base64(pem.clone() + &leaf.cert_pem))),
+        (
+            "a private key",
+            with_data(&base64(format!("\n{pem}{}", leaf.key_pem))),
+        ),
+        (
+            "a reference",
+            changed(data, "admiraltyReference: { clusterName: partner }\n  #"),
+        ),
+        (
+            "a reserved group",
+            changed("spec:", "spec:\n  groups: [\"system:masters\"]"),
+        ),
+        (
+            "a group that is a number",
+            changed("spec:", "spec:\n  groups: [partners, 7]"),
+        ),
+        (
+            "an unknown source of names",
+            changed("spec:", "spec:\n  usernameFrom: Email"),
+        ),
+        ("names from URIs below no URI", {
+            changed("spec:", "spec:\n  usernameFrom: URI").replace("spiffe://partner/", "partner:")
+        }),
+        ("not YAML", changed("spec:", "spec")),
+    ];
+    let paragraphs: Vec<String> = planted
+        .iter()
+        .map(|(what, text)| {
+            let said = said(text);
+            assert!(!said.is_empty(), "nothing said about: {what}");
+            assert!(!said.contains("MII"), "key or certificate told: {said}");
+            format!("# {what}\n{said}\n")
+        })
+        .collect();
+    insta::assert_snapshot!(paragraphs.join("\n"));
+}
+
+#[test]
+fn faults_of_secrets() {
+    let leaf = issued(&authority("partner"), exit());
+    let other = issued(&authority("partner"), exit());
+    let secret =
+        |rest: &str| format!("apiVersion: v1\nkind: Secret\nmetadata: {{ name: s }}\n{rest}");
+    let tls = |certificate: &str, key: &str| {
+        let data = format!("tls.crt: {}, tls.key: {}", base64(certificate), base64(key));
+        secret(&format!("type: kubernetes.io/tls\ndata: {{ {data} }}\n"))
+    };
+    assert_eq!(said(&secret("stringData: { a: b, c: }\n")), "");
+    assert_eq!(said(&tls(&leaf.cert_pem, &leaf.key_pem)), "");
+    let planted = [
+        (
+            "a value that is not base64",
+            secret("data: { password: \"hunter2*\" }\n"),
+        ),
+        (
+            "a value that is a number",
+            secret("stringData: { password: 12345 }\n"),
+        ),
+        (
+            "a type nobody reads",
+            secret("type: bootstrap.kubernetes.io/token\n"),
+        ),
+        ("no key", secret("type: kubernetes.io/tls\n")),
+        (
+            "a key of another certificate",
+            tls(&leaf.cert_pem, &other.key_pem),
+        ),
+        (
+            "key and certificate exchanged",
+            tls(&leaf.key_pem, &leaf.cert_pem),
+        ),
+    ];
+    let paragraphs: Vec<String> = planted
+        .iter()
+        .map(|(what, text)| {
+            let said = said(text);
+            assert!(
+                !said.contains("hunter2") && !said.contains("12345"),
+                "told: {said}"
+            );
+            format!("# {what}\n{said}\n")
+        })
+        .collect();
+    insta::assert_snapshot!(paragraphs.join("\n"));
+}
+
+#[test]
+fn a_manifest_exported_from_a_cluster_is_taken_as_it_is() {
+    let data = base64(authority_pem("partner"));
+    let text = format!(
+        "apiVersion: multicluster.admiralty.io/v1alpha1
+kind: TrustedIdentityProvider
+metadata:
+  annotations: {{ kubectl.kubernetes.io/last-applied-configuration: \"{{}}\" }}
+  creationTimestamp: \"2026-01-01T00:00:00Z\"
+  generation: 1
+  labels: {{ a: b }}
+  managedFields: [{{ manager: kubectl }}]
+  name: partner
+  resourceVersion: \"1\"
+  uid: 5e8a
+spec:
+  admiraltyReference: {{ clusterName: partner }}
+  certificateAuthorityData: {data}
+  prefix: spiffe://partner/
+status:
+  conditions: []
+"
+    );
+    let documents = read(&text);
+    let [
+        Document {
+            id: Some(id),
+            object: Ok(Object::TrustedIdentityProvider(object)),
+            ..
+        },
+    ] = documents.as_slice()
+    else {
+        panic!("{documents:?}")
+    };
+    assert_eq!(id.to_string(), "TrustedIdentityProvider default/partner");
+    assert_eq!(object.provider.id().to_string(), "default/partner");
+    assert_eq!(object.provider.prefix().as_str(), "spiffe://partner/");
+}
+
+#[test]
+fn json_is_read_like_yaml() {
+    let data = base64(authority_pem("partner"));
+    let text = format!(
+        "{{\n\t\"apiVersion\": \"multicluster.admiralty.io/v1alpha1\",\n\
+         \t\"kind\": \"TrustedIdentityProvider\",\n\
+         \t\"metadata\": {{ \"name\": \"partner\" }},\n\
+         \t\"spec\": {{ \"prefix\": \"spiffe:\\/\\/partner\\/\", \"certificateAuthorityData\": \"{data}\" }}\n}}\n"
+    );
+    let documents = read(&text);
+    assert!(documents[0].object.is_ok(), "{documents:?}");
+}
+
+/// F8: what people's bundles look like.
+#[test]
+fn bundles_with_carriage_returns_marks_text_and_repetitions_are_taken() {
+    let (one, two) = (authority_pem("one"), authority_pem("two"));
+    for (pem, anchors) in [
+        (one.replace('\n', "\r\n"), 1),
+        (format!("\u{feff}{one}"), 1),
+        (
+            format!("subject=CN = one\nissuer=CN = one\n{one}\n\nand another:\n{two}"),
+            2,
+        ),
+        (format!("{one}{one}"), 1),
+        (one.trim_end().to_owned(), 1),
+    ] {
+        let documents = read(&provider_yaml("partner", "spiffe://partner/", &pem));
+        let Ok(Object::TrustedIdentityProvider(object)) = &documents[0].object else {
+            panic!("{pem}: {documents:?}")
+        };
+        assert_eq!(object.provider.anchors().len(), anchors, "{pem}");
+    }
+    let folded = base64(&one)
+        .as_bytes()
+        .chunks(76)
+        .map(|line| format!("\n    {}", String::from_utf8_lossy(line)))
+        .collect::<String>();
+    let documents = read(&with_data(&format!("|{folded}")));
+    assert!(documents[0].object.is_ok(), "{documents:?}");
+}
+
+#[test]
+fn a_broken_document_leaves_the_others_of_its_file_alone() {
+    let good = provider_yaml("partner", "spiffe://partner/", &authority_pem("partner"));
+    let text = format!(
+        "{}---\n{good}",
+        good.replace("name: partner", "name: other")
+            .replace("prefix", "prefx")
+    );
+    let documents = read(&text);
+    assert_eq!(
+        documents[0].object.as_ref().unwrap_err().reason(),
+        "UnknownKey"
+    );
+    assert_eq!(documents[0].id.as_ref().unwrap().name, "other");
+    assert!(documents[1].object.is_ok());
+}

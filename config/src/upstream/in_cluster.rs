@@ -88,3 +88,50 @@ impl InCluster {
             .map_err(|complaint| fault(&complaint.message, &complaint.remedy))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{Workplace, authority_pem};
+
+    fn pod(place: &Workplace) -> InCluster {
+        InCluster {
+            host: Some("fd00::1".to_owned()),
+            port: Some("443".to_owned()),
+            service_account: place.root().to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_pod_finds_its_api_server() {
+        let place = Workplace::empty();
+        place.write("ca.crt", authority_pem("kubernetes"));
+        place.write("token", "hunter2");
+        let upstream = pod(&place).upstream().unwrap();
+        assert_eq!(upstream.server.authority, "[fd00::1]:443");
+        assert!(matches!(upstream.credential, Credential::TokenFile(_)));
+    }
+
+    #[test]
+    fn what_a_pod_lacks_is_named() {
+        let place = Workplace::empty();
+        let fault = pod(&place).upstream().unwrap_err();
+        assert!(fault.file.ends_with("ca.crt"), "{fault}");
+        place.write("ca.crt", authority_pem("kubernetes"));
+        let fault = pod(&place).upstream().unwrap_err();
+        assert!(fault.file.ends_with("token"), "{fault}");
+        let fault = InCluster {
+            port: None,
+            ..pod(&place)
+        }
+        .upstream()
+        .unwrap_err();
+        assert_eq!(fault.reason(), "NotInCluster");
+        let fault = InCluster {
+            port: Some("https".to_owned()),
+            ..pod(&place)
+        }
+        .upstream();
+        assert_eq!(fault.unwrap_err().reason(), "NotInCluster");
+    }
+}

@@ -262,3 +262,6 @@ fn refuse(section: &Section<'_>, refused: &[(&str, &str)]) -> bool {
     }
     found
 }
+
+#[cfg(test)]
+mod tests;
