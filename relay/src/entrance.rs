@@ -1,0 +1,280 @@
+//! The entrance: where callers' TCP connections arrive, and their way on board.
+//!
+//! The life of a caller's connection, in the words of the functions here: it *arrives* on the quay,
+//! the relay *peeks* at its ClientHello, *routes by SNI*, *boards* a tunnel of that name, and
+//! *carries* bytes until either side ends. Nothing of the content is decrypted, changed, measured or
+//! logged: what the relay learns of a caller is an address, a server name and two byte counts.
+//!
+//! Called by [`Relay`](crate::Relay) with a listener; each connection is a task of its own on the
+//! given tracker, so one that panics or stalls is nobody else's affair.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use gangplank_pki::{EntranceDomain, TunnelName};
+use gangplank_tunnel::wire::{ServerName, StreamHeader};
+use gangplank_tunnel::{Session, splice};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use crate::metrics::Counters;
+use crate::registry::Registry;
+
+mod accept;
+mod alert;
+mod board;
+mod hello;
+mod peek;
+mod quay;
+mod refusal;
+
+pub(crate) use quay::Quay;
+
+use board::{Boarding, OnBoard, Passenger};
+use peek::{Peeked, peek};
+use quay::{Place, Source};
+use refusal::{Farewell, Refusal};
+
+/// What the entrance goes by. Shared by all connections.
+#[derive(Debug)]
+pub(crate) struct Entrance {
+    domain: EntranceDomain,
+    own_name: String,
+    hide_names: bool,
+    quay: Quay,
+    boarding: Boarding,
+    counters: Counters,
+}
+
+/// How an entrance differs from another.
+#[derive(Debug)]
+pub(crate) struct Signpost {
+    /// Entrances are `<cluster>.<account>.<domain>`.
+    pub(crate) domain: EntranceDomain,
+    /// The relay's own host name, lower case, no final dot.
+    pub(crate) own_name: String,
+    /// Whether an offline name looks like an unknown one.
+    pub(crate) hide_names: bool,
+}
+
+/// A caller's socket and where it comes from.
+#[derive(Debug)]
+struct Caller {
+    socket: TcpStream,
+    address: SocketAddr,
+    arrived: Instant,
+}
+
+impl Entrance {
+    pub(crate) fn new(
+        signpost: Signpost,
+        registry: Registry<Arc<dyn Session>>,
+        quay: Quay,
+        counters: Counters,
+    ) -> Self {
+        let Signpost {
+            domain,
+            own_name,
+            hide_names,
+        } = signpost;
+        let boarding = Boarding::new(registry, counters.clone(), hide_names);
+        Self {
+            domain,
+            own_name,
+            hide_names,
+            quay,
+            boarding,
+            counters,
+        }
+    }
+
+    /// Accepts until `closing`, then closes the listener, so that a client's next attempt goes to the
+    /// next address. Connections run on in `connections`.
+    pub(crate) async fn accept_callers(
+        self: Arc<Self>,
+        mut listener: TcpListener,
+        connections: TaskTracker,
+        closing: CancellationToken,
+    ) {
+        let mut short_of = Shortage::default();
+        loop {
+            let next = accept::next_caller(&mut listener, |error| {
+                self.counters.accept_paused();
+                short_of.noticed(error);
+            });
+            let Some((socket, address)) = closing.run_until_cancelled(next).await else {
+                return;
+            };
+            short_of.over();
+            let caller = Caller {
+                socket,
+                address,
+                arrived: Instant::now(),
+            };
+            let place = self.quay.arrive(Source::of(address.ip()));
+            let span = tracing::debug_span!(
+                "entrance",
+                client.addr = %address,
+                sni = tracing::field::Empty
+            );
+            connections.spawn(Arc::clone(&self).attend(caller, place).instrument(span));
+        }
+    }
+
+    /// One connection, from arrival to its end.
+    async fn attend(self: Arc<Self>, mut caller: Caller, place: Place) {
+        let boarded = tokio::select! {
+            boarded = self.bring_on_board(&mut caller) => boarded,
+            () = place.sent_away() => Err(Refusal::Crowded),
+        };
+        match boarded {
+            Ok((on_board, span)) => {
+                drop(place);
+                self.carry(caller, on_board).instrument(span).await;
+            }
+            // Still on the quay, so that those who dawdle over their alert are bounded too.
+            Err(refusal) => tokio::select! {
+                biased;
+                () = self.refuse(caller, &refusal) => {}
+                () = place.sent_away() => {}
+            },
+        }
+    }
+
+    /// Peeks, routes, boards.
+    async fn bring_on_board(
+        &self,
+        caller: &mut Caller,
+    ) -> Result<(OnBoard, tracing::Span), Refusal> {
+        if let Err(error) = accept::tune(&caller.socket) {
+            tracing::debug!(%error, "a caller's socket could not be tuned");
+        }
+        let Peeked { server_name, raw } = peek(&mut caller.socket).await?;
+        let tunnel = self.route_by_sni(&server_name)?;
+        let passenger = passenger(caller.address, tunnel, &server_name, raw);
+        let span = tracing::debug_span!(
+            "tunnel",
+            cluster = %passenger.tunnel,
+            conn.id = %Uuid::from_u128(passenger.header.connection)
+        );
+        let on_board = self
+            .boarding
+            .board(&passenger)
+            .instrument(span.clone())
+            .await?;
+        self.counters
+            .caller_boarded(caller.arrived.elapsed().as_secs_f64());
+        Ok((on_board, span))
+    }
+
+    /// The tunnel that a server name means. Exact labels below the domain, no default.
+    fn route_by_sni(&self, server_name: &str) -> Result<TunnelName, Refusal> {
+        let bare = server_name.strip_suffix('.').unwrap_or(server_name);
+        if bare.eq_ignore_ascii_case(&self.own_name) {
+            return Err(Refusal::OwnName);
+        }
+        let tunnel = self
+            .domain
+            .route(server_name)
+            .map_err(Refusal::NoEntrance)?;
+        // Only now it is certain to be a host name, and safe to write down.
+        tracing::Span::current().record("sni", bare);
+        Ok(tunnel)
+    }
+
+    /// Carries bytes both ways until both directions have ended or one broke off.
+    async fn carry(&self, caller: Caller, on_board: OnBoard) {
+        let OnBoard {
+            berth,
+            stream,
+            announced,
+        } = on_board;
+        tracing::debug!(session = berth.tunnel().id(), "on board");
+        let spliced = splice(caller.socket, stream).await;
+        let to_exit = spliced.to_tunnel_bytes.saturating_add(announced);
+        let to_caller = spliced.to_caller_bytes;
+        berth.carried(to_exit.saturating_add(to_caller));
+        self.counters
+            .carried(spliced.ended.reason(), to_exit, to_caller);
+        tracing::debug!(
+            reason = spliced.ended.reason(),
+            to_exit,
+            to_caller,
+            seconds = caller.arrived.elapsed().as_secs_f64(),
+            "a caller's connection ended"
+        );
+    }
+
+    async fn refuse(&self, caller: Caller, refusal: &Refusal) {
+        self.counters.caller_refused(refusal.reason());
+        tell_of_refusal(refusal);
+        match refusal.farewell(self.hide_names) {
+            Farewell::Alert(alert) => alert::send_off(caller.socket, alert).await,
+            Farewell::Close => drop(caller),
+            Farewell::Reset => {
+                // If that fails the socket is dead already, and closing it does the same.
+                drop(caller.socket.set_zero_linger());
+                drop(caller);
+            }
+        }
+    }
+}
+
+/// The caller's address is the socket's, never anything the caller says.
+fn passenger(
+    address: SocketAddr,
+    tunnel: TunnelName,
+    server_name: &str,
+    first_bytes: Vec<u8>,
+) -> Passenger {
+    let bare = server_name.strip_suffix('.').unwrap_or(server_name);
+    let header = StreamHeader {
+        connection: Uuid::new_v4().as_u128(),
+        sni: ServerName::fitting(&bare.to_ascii_lowercase()),
+        caller: SocketAddr::new(address.ip().to_canonical(), address.port()),
+        traceparent: None,
+    };
+    Passenger {
+        tunnel,
+        header,
+        first_bytes,
+    }
+}
+
+fn tell_of_refusal(refusal: &Refusal) {
+    let cause: &dyn std::error::Error = refusal;
+    tracing::debug!(
+        reason = refusal.reason(),
+        error = cause,
+        "a caller was refused"
+    );
+}
+
+/// Says once that descriptors or memory ran out, and once that it is over.
+#[derive(Debug, Default)]
+struct Shortage {
+    pauses: u64,
+}
+
+impl Shortage {
+    fn noticed(&mut self, error: &std::io::Error) {
+        if self.pauses == 0 {
+            tracing::warn!(
+                %error,
+                "cannot accept callers for now; raise the limit of open files or add memory"
+            );
+        }
+        self.pauses = self.pauses.saturating_add(1);
+    }
+
+    fn over(&mut self) {
+        if self.pauses > 0 {
+            tracing::info!(pauses = self.pauses, "accepting callers again");
+            self.pauses = 0;
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Who the relay is to agents, and which agents it believes: both follow their files.
+
+use std::sync::Arc;
+
+use aws_lc_rs::hmac;
+use gangplank_config::role::relay::TunnelEntrance;
+use gangplank_config::{Anchors, Fault, KeyPair, Reloaded, Reloader};
+use gangplank_pki::clock::Clock;
+use gangplank_pki::peer::{AgentVerifier, VerifierFault};
+use gangplank_tunnel::quic::{RelaySecret, RelayTls};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// The reader halves of the relay's certificate and of the agents' authorities.
+#[derive(Debug, Clone)]
+pub(crate) struct TunnelIdentity {
+    key_pair: Reloaded<KeyPair>,
+    authorities: Reloaded<Anchors>,
+    clock: Arc<dyn Clock>,
+}
+
+/// The writer halves.
+#[derive(Debug)]
+pub(crate) struct IdentityReloaders {
+    key_pair: Reloader<KeyPair>,
+    authorities: Reloader<Anchors>,
+}
+
+impl IdentityReloaders {
+    /// Follows the files until `shutdown`.
+    pub(crate) fn spawn(self, tasks: &TaskTracker, shutdown: &CancellationToken) {
+        tasks.spawn(self.key_pair.run(shutdown.clone()));
+        tasks.spawn(self.authorities.run(shutdown.clone()));
+    }
+}
+
+impl TunnelIdentity {
+    /// Reads both for the first time.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be read, or does not hold what it should.
+    pub(crate) fn read(
+        entrance: &TunnelEntrance,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Self, IdentityReloaders), Fault> {
+        let (key_pair, key_pair_reloader) = entrance.key_pair.watch()?;
+        let (authorities, authorities_reloader) = entrance.agent_authorities.watch()?;
+        let reloaders = IdentityReloaders {
+            key_pair: key_pair_reloader,
+            authorities: authorities_reloader,
+        };
+        Ok((
+            Self {
+                key_pair,
+                authorities,
+                clock,
+            },
+            reloaders,
+        ))
+    }
+
+    /// Who judges agents, by the newest good state of the authorities.
+    ///
+    /// # Errors
+    ///
+    /// When there is no authority to judge agents by.
+    pub(crate) fn verifier(&self) -> Result<AgentVerifier, VerifierFault> {
+        let authorities = self.authorities.current().certificates();
+        AgentVerifier::new(&authorities, Arc::clone(&self.clock))
+    }
+
+    /// What the transport needs, from the newest good state of the files.
+    ///
+    /// # Errors
+    ///
+    /// When there is no authority to judge agents by.
+    pub(crate) fn tls(&self) -> Result<RelayTls, VerifierFault> {
+        let key_pair = self.key_pair.current();
+        Ok(RelayTls {
+            chain: key_pair.chain().to_vec(),
+            key: key_pair.private_key(),
+            agents: Arc::new(self.verifier()?),
+        })
+    }
+
+    /// The secret that must outlive the process, so that the agents of a relay that was killed learn at
+    /// their next keepalive that their sessions are gone. It is derived from the relay's private key,
+    /// the one secret that a relay is given anyway; the derivation cannot be turned around, and a new
+    /// key only means that agents of the old one notice a restart by silence.
+    pub(crate) fn transport_secret(&self) -> RelaySecret {
+        let private_key = self.key_pair.current().private_key();
+        let key = hmac::Key::new(hmac::HMAC_SHA256, private_key.secret_der());
+        let derived = hmac::sign(&key, b"gangplank relay transport secret");
+        let mut secret = [0; 32];
+        for (to, from) in secret.iter_mut().zip(derived.as_ref()) {
+            *to = *from;
+        }
+        RelaySecret::new(secret)
+    }
+
+    /// Resolves when the states are no longer those of `seen`; what is newest then is `seen` from here on.
+    /// Nothing that changes between two calls is missed.
+    pub(crate) async fn replaced(&self, seen: &mut Generations) {
+        let (mut keys, mut authorities) = (self.key_pair.reports(), self.authorities.reports());
+        while self.generations() == *seen {
+            let followed = tokio::select! {
+                changed = keys.changed() => changed.is_ok(),
+                changed = authorities.changed() => changed.is_ok(),
+            };
+            if !followed {
+                // Material that never changes.
+                std::future::pending::<()>().await;
+            }
+        }
+        *seen = self.generations();
+    }
+
+    /// The clock that certificates are judged by.
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// Which states are the newest good ones.
+    pub(crate) fn generations(&self) -> Generations {
+        Generations {
+            key_pair: self.key_pair.generation(),
+            authorities: self.authorities.generation(),
+        }
+    }
+}
+
+/// Which states of the files are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Generations {
+    key_pair: u64,
+    authorities: u64,
+}

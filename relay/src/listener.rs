@@ -1,0 +1,180 @@
+//! The UDP port where agents arrive: each handshake a task of its own, under a deadline.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gangplank_pki::clock::Clock;
+use gangplank_pki::peer::{self, AgentVerifier, VerifierFault};
+use gangplank_tunnel::Session;
+use gangplank_tunnel::quic::{Arrival, RelayEndpoint, TlsError};
+use gangplank_tunnel::wire::CloseCode;
+use rustls::server::danger::ClientCertVerifier;
+use tokio::task::yield_now;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+
+use crate::identity::{Generations, TunnelIdentity};
+use crate::tunnels::Host;
+
+/// From an agent's first packet to the end of its handshake. QUIC needs one round trip, two after a
+/// Retry; ten seconds leave room for three retransmissions.
+const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How often certificates of standing tunnels are looked at again. A minute beyond its end is little in
+/// the life of a certificate, and four thousand signature checks a minute are half a second of one core.
+const RECHECK: Duration = Duration::from_secs(60);
+
+/// How long the end waits for agents to acknowledge that their sessions are closed. Three probe
+/// timeouts at usual round-trip times; an agent that hears nothing notices by itself within 13 s.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Where agents arrive.
+#[derive(Debug)]
+pub(crate) struct TunnelListener {
+    endpoint: RelayEndpoint,
+    host: Host,
+}
+
+impl TunnelListener {
+    pub(crate) fn new(endpoint: RelayEndpoint, host: Host) -> Self {
+        Self { endpoint, host }
+    }
+
+    /// Accepts until the endpoint is closed. Sessions run in `sessions`.
+    pub(crate) async fn accept_agents(self: Arc<Self>, sessions: TaskTracker) {
+        while let Some(arrival) = self.endpoint.accept().await {
+            let span = tracing::debug_span!("handshake", agent.addr = %arrival.remote_address());
+            let receiving = Arc::clone(&self).receive(arrival).instrument(span);
+            sessions.spawn(receiving);
+        }
+    }
+
+    async fn receive(self: Arc<Self>, arrival: Arrival) {
+        let session = match arrival.complete(Instant::now() + HANDSHAKE_DEADLINE).await {
+            Ok(session) => session,
+            Err(error) => {
+                self.host.counters.tunnel_handshake(error.reason());
+                let cause: &dyn std::error::Error = &error;
+                tracing::debug!(
+                    reason = error.reason(),
+                    error = cause,
+                    "an agent's handshake failed"
+                );
+                return;
+            }
+        };
+        match peer::tunnel_name(session.peer_certificates()) {
+            Ok(name) => self.host.host(Arc::new(session), name).await,
+            Err(error) => {
+                self.host.counters.tunnel_handshake(error.reason());
+                tracing::info!(reason = error.reason(), %error, "an agent's certificate names no tunnel");
+                session.close(CloseCode::NameRefused, &error.to_string());
+            }
+        }
+    }
+
+    /// Takes no new tunnels any more.
+    pub(crate) fn refuse_arrivals(&self) {
+        self.endpoint.refuse_arrivals();
+    }
+
+    /// Ends every session that is left.
+    pub(crate) async fn close(&self) {
+        self.endpoint
+            .close(CloseCode::GoingAway, "the relay has drained");
+        if timeout(LAST_WORDS, self.endpoint.wait_idle())
+            .await
+            .is_err()
+        {
+            tracing::debug!("not every agent acknowledged the end of its session");
+        }
+    }
+
+    /// Goes on with certificate and authorities newer than those of `seen`, which the endpoint was bound
+    /// with. Sessions that stand are not disturbed, unless their agent's certificate would not be
+    /// accepted any more.
+    pub(crate) async fn follow(
+        self: Arc<Self>,
+        identity: TunnelIdentity,
+        mut seen: Generations,
+        shutdown: CancellationToken,
+    ) {
+        loop {
+            // No change within the interval is as good a reason to look as a change.
+            let change = timeout(RECHECK, identity.replaced(&mut seen));
+            match shutdown.run_until_cancelled(change).await {
+                Some(Ok(())) => self.take_over_or_keep(&identity),
+                Some(Err(_unchanged)) => {}
+                None => return,
+            }
+            match identity.verifier() {
+                Ok(verifier) => self.recheck_agents(&verifier, &**identity.clock()).await,
+                Err(fault) => {
+                    tracing::error!(reason = fault.reason(), "agents cannot be judged: {fault}");
+                }
+            }
+        }
+    }
+
+    /// Ends the tunnels whose certificates are not accepted any more: the authority was removed, or the
+    /// time ran out.
+    async fn recheck_agents(&self, verifier: &AgentVerifier, clock: &dyn Clock) {
+        for tunnel in self.host.registry.tunnels() {
+            let session = tunnel.session();
+            let chain = session.peer_certificates().split_first();
+            let verdict =
+                chain.map(|(leaf, rest)| verifier.verify_client_cert(leaf, rest, clock.now()));
+            if let Some(Err(error)) = verdict {
+                tracing::info!(
+                    cluster = %tunnel.name(),
+                    session = tunnel.id(),
+                    %error,
+                    "the agent's certificate is not accepted any more"
+                );
+                session.close(CloseCode::CertificateEnded, &error.to_string());
+            }
+            // A signature check each: the callers' turn in between.
+            yield_now().await;
+        }
+    }
+
+    fn take_over_or_keep(&self, identity: &TunnelIdentity) {
+        if let Err(error) = self.take_over(identity) {
+            let cause: &dyn std::error::Error = &error;
+            tracing::error!(
+                reason = error.reason(),
+                error = cause,
+                "the reloaded identity cannot be used, the last good one stays"
+            );
+        }
+    }
+
+    fn take_over(&self, identity: &TunnelIdentity) -> Result<(), TakeOverError> {
+        let tls = identity.tls().map_err(TakeOverError::Authorities)?;
+        self.endpoint.replace_tls(tls).map_err(TakeOverError::Tls)?;
+        tracing::info!("new tunnels are welcomed with the reloaded identity");
+        Ok(())
+    }
+}
+
+/// Why a reloaded identity is not in use.
+#[derive(Debug, thiserror::Error)]
+enum TakeOverError {
+    /// The authorities do not make a verifier.
+    #[error("the authorities of agents cannot be used")]
+    Authorities(#[source] VerifierFault),
+    /// The certificate or its key cannot be used.
+    #[error("the relay's certificate cannot be used")]
+    Tls(#[source] TlsError),
+}
+
+impl TakeOverError {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Authorities(fault) => fault.reason(),
+            Self::Tls(error) => error.reason(),
+        }
+    }
+}

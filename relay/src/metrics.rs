@@ -1,0 +1,215 @@
+//! What is counted. Labels come from closed sets of words and from names that a certificate proved,
+//! never from what a caller wrote: no server name is ever a label.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry as Metrics;
+
+use crate::entrance::Quay;
+use crate::registry::Registry;
+
+/// How something went: `reason` is one of the words of the error enums, or `Accepted`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Outcome {
+    outcome: &'static str,
+}
+
+/// Which way bytes went.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Direction {
+    direction: &'static str,
+}
+
+/// A tunnel's name, proven by the agent's certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TunnelLabel {
+    tunnel: String,
+}
+
+/// The relay's counters. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Counters {
+    callers: Family<Outcome, Counter>,
+    boarding_seconds: Histogram,
+    failed_boardings: Family<Outcome, Counter>,
+    ends: Family<Outcome, Counter>,
+    bytes: Family<Direction, Counter>,
+    accept_pauses: Counter,
+    tunnel_handshakes: Family<Outcome, Counter>,
+    tunnel_ends: Family<Outcome, Counter>,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            callers: Family::default(),
+            // From 1 ms, a relay and an exit in one building, to 8 s, the boarding deadline.
+            boarding_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
+            failed_boardings: Family::default(),
+            ends: Family::default(),
+            bytes: Family::default(),
+            accept_pauses: Counter::default(),
+            tunnel_handshakes: Family::default(),
+            tunnel_ends: Family::default(),
+        }
+    }
+}
+
+impl Counters {
+    /// Registers everything under `relay_`.
+    pub(crate) fn register<S>(&self, metrics: &mut Metrics, tunnels: Registry<S>, quay: Quay)
+    where
+        S: Send + Sync + fmt::Debug + 'static,
+    {
+        let relay = metrics.sub_registry_with_prefix("relay");
+        relay.register(
+            "callers",
+            "Callers' connections by how boarding went",
+            self.callers.clone(),
+        );
+        relay.register(
+            "boarding_seconds",
+            "From accepting a caller's connection to the exit's accepted status",
+            self.boarding_seconds.clone(),
+        );
+        relay.register(
+            "failed_boardings",
+            "Attempts at a tunnel that failed; another tunnel may have been tried after",
+            self.failed_boardings.clone(),
+        );
+        relay.register("ends", "How carried connections ended", self.ends.clone());
+        relay.register(
+            "carried_bytes",
+            "Callers' bytes by direction",
+            self.bytes.clone(),
+        );
+        relay.register(
+            "accept_pauses",
+            "Times that accepting paused for want of descriptors or memory",
+            self.accept_pauses.clone(),
+        );
+        relay.register(
+            "tunnel_handshakes",
+            "Agents' connections by how the handshake and greeting went",
+            self.tunnel_handshakes.clone(),
+        );
+        relay.register(
+            "tunnel_ends",
+            "Registered tunnels that ended, by why",
+            self.tunnel_ends.clone(),
+        );
+        relay.register_collector(Box::new(Standings { tunnels, quay }));
+    }
+
+    /// A caller is on board after that many seconds.
+    pub(crate) fn caller_boarded(&self, seconds: f64) {
+        self.callers
+            .get_or_create(&Outcome {
+                outcome: "Accepted",
+            })
+            .inc();
+        self.boarding_seconds.observe(seconds);
+    }
+
+    /// A caller was refused.
+    pub(crate) fn caller_refused(&self, reason: &'static str) {
+        self.callers
+            .get_or_create(&Outcome { outcome: reason })
+            .inc();
+    }
+
+    /// One attempt to board one tunnel failed.
+    pub(crate) fn boarding_failed(&self, reason: &'static str) {
+        self.failed_boardings
+            .get_or_create(&Outcome { outcome: reason })
+            .inc();
+    }
+
+    /// A carried connection is over.
+    pub(crate) fn carried(&self, outcome: &'static str, to_exit: u64, to_caller: u64) {
+        self.ends.get_or_create(&Outcome { outcome }).inc();
+        self.bytes
+            .get_or_create(&Direction {
+                direction: "to_exit",
+            })
+            .inc_by(to_exit);
+        self.bytes
+            .get_or_create(&Direction {
+                direction: "to_caller",
+            })
+            .inc_by(to_caller);
+    }
+
+    /// Accepting paused.
+    pub(crate) fn accept_paused(&self) {
+        self.accept_pauses.inc();
+    }
+
+    /// An agent's connection became a tunnel (`Accepted`) or did not.
+    pub(crate) fn tunnel_handshake(&self, outcome: &'static str) {
+        self.tunnel_handshakes
+            .get_or_create(&Outcome { outcome })
+            .inc();
+    }
+
+    /// A tunnel ended.
+    pub(crate) fn tunnel_ended(&self, outcome: &'static str) {
+        self.tunnel_ends.get_or_create(&Outcome { outcome }).inc();
+    }
+}
+
+/// Gauges read off the registry at each scrape, so that they can never drift from it.
+struct Standings<S> {
+    tunnels: Registry<S>,
+    quay: Quay,
+}
+
+impl<S> fmt::Debug for Standings<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Standings").finish_non_exhaustive()
+    }
+}
+
+impl<S: Send + Sync + fmt::Debug + 'static> Collector for Standings<S> {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut by_name = std::collections::BTreeMap::<_, (i64, i64)>::new();
+        for tunnel in self.tunnels.tunnels() {
+            let standing = by_name.entry(tunnel.name().clone()).or_default();
+            standing.0 = standing.0.saturating_add(1);
+            standing.1 = standing.1.saturating_add(count(tunnel.open_streams()));
+        }
+        let waiting = ConstGauge::new(count(self.quay.waiting()));
+        let help = "Callers that have connected and are not yet on board";
+        waiting.encode(encoder.encode_descriptor(
+            "waiting_callers",
+            help,
+            None,
+            MetricType::Gauge,
+        )?)?;
+        let labelled = |name: &gangplank_pki::TunnelName| TunnelLabel {
+            tunnel: name.to_string(),
+        };
+        let help = "Registered tunnels by name";
+        let mut gauge = encoder.encode_descriptor("tunnels", help, None, MetricType::Gauge)?;
+        for (name, (tunnels, _)) in &by_name {
+            ConstGauge::new(*tunnels).encode(gauge.encode_family(&labelled(name))?)?;
+        }
+        let help = "Callers on board by tunnel name";
+        let mut gauge = encoder.encode_descriptor("open_streams", help, None, MetricType::Gauge)?;
+        for (name, (_, streams)) in &by_name {
+            ConstGauge::new(*streams).encode(gauge.encode_family(&labelled(name))?)?;
+        }
+        Ok(())
+    }
+}
+
+fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,224 @@
+//! The relay as a whole: what is bound, what runs, and the order in which it ends.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gangplank_config::Fault;
+use gangplank_config::role::{self, Drain};
+use gangplank_pki::clock::Clock;
+use gangplank_pki::peer::VerifierFault;
+use gangplank_tunnel::quic::{BindError, RelayEndpoint};
+use prometheus_client::registry::Registry as Metrics;
+use tokio::net::TcpListener;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::entrance::{Entrance, Quay, Signpost};
+use crate::identity::{Generations, IdentityReloaders, TunnelIdentity};
+use crate::listener::TunnelListener;
+use crate::metrics::Counters;
+use crate::registry::Registry;
+use crate::socket;
+use crate::tunnels::Host;
+use crate::view::RelayView;
+
+/// Attempts at a port that is free for TCP and for UDP, when the kernel may choose it. Each fails only
+/// when some other program holds the very UDP port that TCP was given.
+const PORT_ATTEMPTS: usize = 16;
+
+/// How long the end of the relay waits for its own tasks once everything was closed. They only have to
+/// notice it; a task that does not is abandoned with the process.
+const TIDY: Duration = Duration::from_secs(2);
+
+/// Why a relay could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RelayError {
+    /// The TCP port cannot be had.
+    #[error(
+        "cannot listen for callers on TCP {address}; is another program there, or is the port below 1024 without permission?"
+    )]
+    Tcp {
+        /// What was asked for.
+        address: SocketAddr,
+        /// What the kernel said.
+        #[source]
+        cause: io::Error,
+    },
+    /// The UDP port cannot be had, or the identity not be used.
+    #[error("cannot listen for agents")]
+    Tunnels(#[source] BindError),
+    /// The authorities do not make a verifier.
+    #[error("the authorities of agents cannot be used")]
+    Authorities(#[source] VerifierFault),
+    /// A file cannot be used.
+    #[error("the relay's tunnel identity cannot be read")]
+    Identity(#[source] Fault),
+}
+
+impl RelayError {
+    /// The error as one word, for metrics and conditions.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Tcp { .. } => "TcpPortUnavailable",
+            Self::Tunnels(_) => "TunnelPortUnavailable",
+            Self::Authorities(fault) => fault.reason(),
+            Self::Identity(_) => "IdentityUnreadable",
+        }
+    }
+}
+
+/// A relay that has its ports and is not running yet.
+#[derive(Debug)]
+pub struct Relay {
+    address: SocketAddr,
+    callers: TcpListener,
+    entrance: Arc<Entrance>,
+    tunnels: Arc<TunnelListener>,
+    identity: TunnelIdentity,
+    /// The state of the identity's files that the endpoint was bound with.
+    bound_with: Generations,
+    reloaders: IdentityReloaders,
+    drain: Drain,
+    /// Readiness is gone.
+    draining: CancellationToken,
+    /// Agents are told to go elsewhere.
+    agents_leave: CancellationToken,
+    view: RelayView,
+}
+
+impl Relay {
+    /// Takes the TCP and the UDP port, reads the tunnel identity, and registers the metrics. Callers wait
+    /// in the kernel until [`run`](Self::run). Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// When a port or a file cannot be had.
+    pub fn bind(
+        config: role::relay::Relay,
+        clock: Arc<dyn Clock>,
+        metrics: &mut Metrics,
+    ) -> Result<Self, RelayError> {
+        let (identity, reloaders) =
+            TunnelIdentity::read(&config.tunnel, clock).map_err(RelayError::Identity)?;
+        let bound_with = identity.generations();
+        let (callers, endpoint, address) = bind_both(config.listen, &identity)?;
+        let (registry, quay, counters) =
+            (Registry::default(), Quay::default(), Counters::default());
+        counters.register(metrics, registry.clone(), quay.clone());
+        let (draining, agents_leave) = (CancellationToken::new(), CancellationToken::new());
+        let host = Host {
+            registry: registry.clone(),
+            counters: counters.clone(),
+            relay_instance: Uuid::new_v4().as_u128(),
+            domain: config.domain.clone(),
+            drain: agents_leave.clone(),
+            drain_limit: config.drain.limit,
+        };
+        let signpost = Signpost {
+            domain: config.domain,
+            own_name: config.tunnel.server_name.as_str().to_owned(),
+            hide_names: config.hide_names,
+        };
+        Ok(Self {
+            address,
+            callers,
+            view: RelayView::new(registry.clone(), quay.clone(), draining.clone()),
+            entrance: Arc::new(Entrance::new(signpost, registry, quay, counters)),
+            tunnels: Arc::new(TunnelListener::new(endpoint, host)),
+            identity,
+            bound_with,
+            reloaders,
+            drain: config.drain,
+            draining,
+            agents_leave,
+        })
+    }
+
+    /// Where callers (TCP) and agents (UDP) arrive.
+    pub fn local_address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// For readiness and status.
+    pub fn view(&self) -> RelayView {
+        self.view.clone()
+    }
+
+    /// Serves until `shutdown`, then drains: readiness is gone, then after the settle time agents are
+    /// told and the TCP port closes, running streams go on until the limit, then all ends.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let (tasks, connections, sessions) =
+            (TaskTracker::new(), TaskTracker::new(), TaskTracker::new());
+        let closing = CancellationToken::new();
+        let following = CancellationToken::new();
+        self.reloaders.spawn(&tasks, &following);
+        tasks.spawn(Arc::clone(&self.tunnels).follow(
+            self.identity,
+            self.bound_with,
+            following.clone(),
+        ));
+        tasks.spawn(Arc::clone(&self.tunnels).accept_agents(sessions.clone()));
+        let accepting =
+            self.entrance
+                .accept_callers(self.callers, connections.clone(), closing.clone());
+        let accepting = tasks.spawn(accepting);
+        self.view.now_accepting();
+        tracing::info!(listen = %self.address, "relay open for callers (TCP) and agents (UDP)");
+
+        shutdown.cancelled().await;
+        self.draining.cancel();
+        tracing::info!(settle = ?self.drain.settle, limit = ?self.drain.limit, "relay draining");
+        sleep(self.drain.settle).await;
+        self.tunnels.refuse_arrivals();
+        self.agents_leave.cancel();
+        closing.cancel();
+        if accepting.await.is_err() {
+            tracing::error!("accepting callers ended by a panic; report this");
+        }
+        connections.close();
+        if timeout(self.drain.limit, connections.wait()).await.is_err() {
+            tracing::warn!(
+                connections = connections.len(),
+                "connections aborted at the drain limit"
+            );
+        }
+        self.tunnels.close().await;
+        following.cancel();
+        for tracker in [&connections, &sessions, &tasks] {
+            tracker.close();
+            if timeout(TIDY, tracker.wait()).await.is_err() {
+                tracing::warn!(tasks = tracker.len(), "tasks abandoned at the end");
+            }
+        }
+        tracing::info!("relay closed");
+    }
+}
+
+/// The same port for TCP and UDP. Where the kernel chooses, it chooses for TCP alone, and UDP may be
+/// taken there.
+fn bind_both(
+    wanted: SocketAddr,
+    identity: &TunnelIdentity,
+) -> Result<(TcpListener, RelayEndpoint, SocketAddr), RelayError> {
+    let tcp = |cause| RelayError::Tcp {
+        address: wanted,
+        cause,
+    };
+    let mut attempts_left = if wanted.port() == 0 { PORT_ATTEMPTS } else { 1 };
+    loop {
+        let callers = socket::listen(wanted).map_err(tcp)?;
+        let address = callers.local_addr().map_err(tcp)?;
+        attempts_left = attempts_left.saturating_sub(1);
+        let tls = identity.tls().map_err(RelayError::Authorities)?;
+        match RelayEndpoint::bind(address, tls, identity.transport_secret()) {
+            Ok(endpoint) => return Ok((callers, endpoint, address)),
+            Err(error) if attempts_left == 0 => return Err(RelayError::Tunnels(error)),
+            Err(_taken) => {}
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Tunnels: an agent's session from its greeting to its end.
+//!
+//! The transport has done the handshake, so the certificate is proven; what the agent says in its
+//! hello is believed only as far as it goes for the agent's own name: instance, slot and epoch.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gangplank_pki::{EntranceDomain, TunnelName};
+use gangplank_tunnel::wire::{CloseCode, Welcome};
+use gangplank_tunnel::{
+    Closed, ControlError, ControlReader, ControlWriter, GreetError, Greeting, Notice, Session,
+    await_hello, wire,
+};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::Counters;
+use crate::registry::{RegisterError, Registration, Registry, Slot, Tunnel};
+
+/// From the end of the handshake to the hello: one round trip in theory, and the same patience as with
+/// the ClientHello of a caller.
+const GREETING_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a tunnel that was superseded, or that drains, may keep its running streams: as good as for
+/// ever. The bound is there so that a forgotten stream does not hold an old session until the next
+/// restart; a day is longer than clients keep one request open.
+const LONGEST_FAREWELL: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Where tunnels are hosted. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Host {
+    pub(crate) registry: Registry<Arc<dyn Session>>,
+    pub(crate) counters: Counters,
+    pub(crate) relay_instance: u128,
+    pub(crate) domain: EntranceDomain,
+    /// Tells the agents to go elsewhere.
+    pub(crate) drain: CancellationToken,
+    /// How long running streams have from then on.
+    pub(crate) drain_limit: Duration,
+}
+
+/// Why a registered tunnel is to end, seen from the relay.
+enum Turn {
+    /// The session is over.
+    Ended(Closed),
+    /// The agent is going away.
+    AgentDrains(Duration),
+    /// The agent ended its control stream in good order.
+    AgentDone,
+    /// The control stream broke or made no sense.
+    Unintelligible(ControlError),
+    /// A newer tunnel took the slot.
+    Superseded,
+    /// The relay is going away.
+    RelayDrains,
+}
+
+impl Host {
+    /// Hosts one session until it is over. `name` is what its certificate proved.
+    pub(crate) async fn host(&self, session: Arc<dyn Session>, name: TunnelName) {
+        let Some(greeting) = self.receive(&*session).await else {
+            return;
+        };
+        let hello = greeting.hello();
+        let slot = Slot {
+            instance: hello.instance,
+            slot: hello.slot,
+            epoch: hello.epoch,
+        };
+        let software = hello.software.clone();
+        let registered = self
+            .registry
+            .register(name.clone(), slot, Arc::clone(&session));
+        let registration = match registered {
+            Ok(registration) => registration,
+            Err(error) => {
+                self.counters.tunnel_handshake(error.reason());
+                tracing::info!(cluster = %name, reason = error.reason(), %error, "a tunnel was refused");
+                session.close(close_code_of(error), &error.to_string());
+                return;
+            }
+        };
+        let welcome = Welcome {
+            relay_instance: self.relay_instance,
+            entrance_domain: wire::EntranceDomain::fitting(self.domain.as_str()),
+        };
+        match greeting.welcome(welcome).await {
+            Ok((reader, writer)) => {
+                self.counters.tunnel_handshake("Accepted");
+                tracing::info!(
+                    cluster = %name,
+                    session = registration.tunnel().id(),
+                    agent.addr = %session.remote_address(),
+                    transport = session.transport(),
+                    %software,
+                    slot = slot.slot,
+                    epoch = slot.epoch,
+                    "tunnel registered"
+                );
+                self.attend(registration, reader, writer).await;
+            }
+            Err(error) => {
+                self.counters.tunnel_handshake(error.reason());
+                tracing::debug!(cluster = %name, reason = error.reason(), "the welcome was not taken");
+                session.close(
+                    CloseCode::ProtocolViolation,
+                    "the welcome could not be sent",
+                );
+            }
+        }
+    }
+
+    async fn receive(&self, session: &dyn Session) -> Option<Greeting> {
+        match await_hello(session, Instant::now() + GREETING_DEADLINE).await {
+            Ok(greeting) => Some(greeting),
+            Err(error) => {
+                self.counters.tunnel_handshake(error.reason());
+                let cause: &dyn std::error::Error = &error;
+                tracing::debug!(
+                    agent.addr = %session.remote_address(),
+                    reason = error.reason(),
+                    error = cause,
+                    "an agent did not greet"
+                );
+                session.close(close_code_of_greeting(&error), &error.to_string());
+                None
+            }
+        }
+    }
+
+    /// A registered tunnel, until it is over.
+    async fn attend(
+        &self,
+        registration: Registration<Arc<dyn Session>>,
+        mut reader: ControlReader,
+        mut writer: ControlWriter,
+    ) {
+        let tunnel = Arc::clone(registration.tunnel());
+        let session = tunnel.session();
+        let turn = tokio::select! {
+            closed = session.closed() => Turn::Ended(closed),
+            turn = next_turn(&mut reader) => turn,
+            () = registration.superseded().cancelled() => Turn::Superseded,
+            () = self.drain.cancelled() => Turn::RelayDrains,
+        };
+        let reason = turn.reason();
+        tracing::info!(cluster = %tunnel.name(), session = tunnel.id(), reason, "tunnel withdrawn");
+        self.counters.tunnel_ended(reason);
+        let (code, limit) = match turn {
+            Turn::Ended(_) => return,
+            Turn::AgentDone => (CloseCode::Done, Duration::ZERO),
+            Turn::Unintelligible(_) => (CloseCode::ProtocolViolation, Duration::ZERO),
+            Turn::AgentDrains(limit) => (CloseCode::GoingAway, limit.min(LONGEST_FAREWELL)),
+            Turn::Superseded => (CloseCode::Superseded, LONGEST_FAREWELL),
+            Turn::RelayDrains => {
+                self.say_drain(&mut writer).await;
+                // Still registered: whoever is being accepted may yet board. It goes with the relay.
+                session.closed().await;
+                return;
+            }
+        };
+        drop(registration);
+        finish_running_streams(&tunnel, code, limit).await;
+    }
+
+    async fn say_drain(&self, writer: &mut ControlWriter) {
+        if let Err(error) = writer.drain(self.drain_limit).await {
+            tracing::debug!(
+                reason = error.reason(),
+                "an agent could not be told of the drain"
+            );
+        }
+    }
+}
+
+impl Turn {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Ended(closed) => closed.reason(),
+            Self::AgentDrains(_) => "AgentDrains",
+            Self::AgentDone => "AgentDone",
+            Self::Unintelligible(error) => error.reason(),
+            Self::Superseded => "Superseded",
+            Self::RelayDrains => "RelayDrains",
+        }
+    }
+}
+
+/// What the agent's control stream comes to. Notices of later versions change nothing here.
+async fn next_turn(reader: &mut ControlReader) -> Turn {
+    loop {
+        match reader.next().await {
+            Ok(Some(Notice::Drain { limit })) => return Turn::AgentDrains(limit),
+            Ok(Some(_)) => {}
+            Ok(None) => return Turn::AgentDone,
+            Err(error) => return Turn::Unintelligible(error),
+        }
+    }
+}
+
+/// Lets the streams of a tunnel that gets no new ones come to their end, then closes the session.
+async fn finish_running_streams(
+    tunnel: &Tunnel<Arc<dyn Session>>,
+    code: CloseCode,
+    limit: Duration,
+) {
+    let session = tunnel.session();
+    let over = async {
+        tokio::select! {
+            () = tunnel.deserted() => {}
+            _closed = session.closed() => {}
+        }
+    };
+    if timeout(limit, over).await.is_err() {
+        let aborted = tunnel.open_streams();
+        tracing::info!(cluster = %tunnel.name(), session = tunnel.id(), aborted, "streams aborted");
+    }
+    session.close(code, "no stream is left on this tunnel");
+}
+
+fn close_code_of(error: RegisterError) -> CloseCode {
+    match error {
+        RegisterError::Outdated { .. } => CloseCode::Superseded,
+        RegisterError::TooManyOfOneName | RegisterError::TooMany => CloseCode::Overloaded,
+    }
+}
+
+fn close_code_of_greeting(error: &GreetError) -> CloseCode {
+    match error {
+        GreetError::TooLate => CloseCode::GreetingTimeout,
+        GreetError::UnknownVersion { .. } => CloseCode::UnknownVersion,
+        _ => CloseCode::ProtocolViolation,
+    }
+}

@@ -1,0 +1,105 @@
+//! The relay seen from outside: for readiness and status, without any power over it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use gangplank_pki::TunnelName;
+use gangplank_tunnel::Session;
+use tokio_util::sync::CancellationToken;
+
+use crate::entrance::Quay;
+use crate::registry::Registry;
+
+/// One registered tunnel at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TunnelView {
+    /// The name that the agent's certificate proved.
+    pub name: TunnelName,
+    /// The agent process, by its own account.
+    pub instance: u128,
+    /// Which of its connections to this relay.
+    pub slot: u16,
+    /// Rises with every dial of that connection.
+    pub epoch: u64,
+    /// What carries it, such as `quic`.
+    pub transport: &'static str,
+    /// Where the agent is now.
+    pub remote: SocketAddr,
+    /// Since it was registered.
+    pub age: Duration,
+    /// Round-trip time, the transport's estimate.
+    pub rtt: Duration,
+    /// Callers on board, and those who are boarding.
+    pub open_streams: usize,
+    /// Callers' bytes in both directions, of connections that have ended.
+    pub bytes: u64,
+}
+
+/// A look at a running relay. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct RelayView {
+    registry: Registry<Arc<dyn Session>>,
+    quay: Quay,
+    accepting: Arc<AtomicBool>,
+    draining: CancellationToken,
+}
+
+impl RelayView {
+    pub(crate) fn new(
+        registry: Registry<Arc<dyn Session>>,
+        quay: Quay,
+        draining: CancellationToken,
+    ) -> Self {
+        Self {
+            registry,
+            quay,
+            accepting: Arc::default(),
+            draining,
+        }
+    }
+
+    pub(crate) fn now_accepting(&self) {
+        self.accepting.store(true, Ordering::Relaxed);
+    }
+
+    /// The registered tunnels, by name, instance and slot.
+    pub fn tunnels(&self) -> Vec<TunnelView> {
+        let mut tunnels: Vec<_> = self
+            .registry
+            .tunnels()
+            .iter()
+            .map(|tunnel| TunnelView {
+                name: tunnel.name().clone(),
+                instance: tunnel.slot().instance,
+                slot: tunnel.slot().slot,
+                epoch: tunnel.slot().epoch,
+                transport: tunnel.session().transport(),
+                remote: tunnel.session().remote_address(),
+                age: tunnel.since().elapsed(),
+                rtt: tunnel.session().round_trip_time(),
+                open_streams: tunnel.open_streams(),
+                bytes: tunnel.carried_bytes(),
+            })
+            .collect();
+        tunnels.sort_by(|a, b| (&a.name, a.instance, a.slot).cmp(&(&b.name, b.instance, b.slot)));
+        tunnels
+    }
+
+    /// Callers that have connected and are not yet on board.
+    pub fn waiting_callers(&self) -> usize {
+        self.quay.waiting()
+    }
+
+    /// Whether the relay is on its way out.
+    pub fn draining(&self) -> bool {
+        self.draining.is_cancelled()
+    }
+
+    /// Whether a load balancer should send callers here: running, and not draining. Not whether any
+    /// tunnel is there: with none the relay's answers are still the right ones.
+    pub fn ready(&self) -> bool {
+        self.accepting.load(Ordering::Relaxed) && !self.draining()
+    }
+}

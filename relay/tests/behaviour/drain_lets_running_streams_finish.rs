@@ -1,0 +1,87 @@
+use std::time::Duration;
+
+use gangplank_tunnel::wire::CloseCode;
+use gangplank_tunnel::{Closed, Notice, Session};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::{Harness, read_some, soon, until};
+
+const NAME: &str = "c.acme.tunnels.example.com";
+
+#[tokio::test]
+async fn agents_are_told_the_port_closes_and_what_runs_goes_on_to_its_end() {
+    let relay = Harness::start("drain: { settle: 0s, limit: 60s }\n");
+    assert!(relay.view.ready() || !relay.view.draining());
+    let mut agent = relay.agent("c.acme", 1, 1).await;
+    let mut running = relay.call(NAME).await;
+    let (_, mut its_stream) = agent.take().await;
+    until("the caller is on board", || {
+        relay.view.waiting_callers() == 0
+    })
+    .await;
+
+    relay.shutdown.cancel();
+    let notice = soon("the drain notice", agent.reader.next()).await.unwrap();
+    assert_eq!(
+        notice,
+        Some(Notice::Drain {
+            limit: Duration::from_secs(60)
+        })
+    );
+    assert!(relay.view.draining() && !relay.view.ready());
+    let refused = async {
+        while TcpStream::connect(relay.address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("the port is closed", refused).await;
+
+    its_stream.write_all(b"last words").await.unwrap();
+    its_stream.shutdown().await.unwrap();
+    assert_eq!(read_some(&mut running, 10).await, b"last words");
+    assert!(!relay.running.is_finished());
+    running.shutdown().await.unwrap();
+    soon("the relay ends", relay.running).await.unwrap();
+    let closed = soon("the session ends", agent.session.closed()).await;
+    assert!(
+        matches!(
+            closed,
+            Closed::ByPeer {
+                code: CloseCode::GoingAway,
+                ..
+            }
+        ),
+        "{closed:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_still_runs_at_the_limit_is_reset() {
+    let relay = Harness::start("drain: { settle: 0s, limit: 100ms }\n");
+    let agent = relay.agent("c.acme", 1, 1).await;
+    let mut running = relay.call(NAME).await;
+    let (_, _its_stream) = agent.take().await;
+    until("the caller is on board", || {
+        relay.view.waiting_callers() == 0
+    })
+    .await;
+    relay.shutdown.cancel();
+    let mut rest = Vec::new();
+    let ended = soon("the end", running.read_to_end(&mut rest)).await;
+    assert_eq!(
+        ended.unwrap_err().kind(),
+        std::io::ErrorKind::ConnectionReset
+    );
+    soon("the relay ends", relay.running).await.unwrap();
+}
+
+#[tokio::test]
+async fn during_the_settle_time_callers_are_still_taken() {
+    let relay = Harness::start("drain: { settle: 2s, limit: 1s }\n");
+    let agent = relay.agent("c.acme", 1, 1).await;
+    relay.shutdown.cancel();
+    until("readiness is gone", || relay.view.draining()).await;
+    let _late = relay.call(NAME).await;
+    let _taken = agent.take().await;
+}

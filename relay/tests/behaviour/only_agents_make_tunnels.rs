@@ -1,0 +1,114 @@
+use gangplank_pki::clock::{Clock, SystemClock};
+use gangplank_pki::issue::{Kind, Request};
+use gangplank_pki::{TunnelName, issue};
+use gangplank_tunnel::wire::CloseCode;
+use gangplank_tunnel::{Closed, GreetError, Session};
+
+use crate::support::{Harness, authority, soon, until};
+
+async fn refused(relay: &Harness, identity: &issue::Issued) -> GreetError {
+    let refused = soon("an answer", relay.dial(identity, 1, 1))
+        .await
+        .err()
+        .unwrap();
+    assert!(relay.view.tunnels().is_empty());
+    refused
+}
+
+fn of_kind(authority: &issue::CertificateAuthority, kind: Kind) -> issue::Issued {
+    let lifetime = std::time::Duration::from_secs(60);
+    authority
+        .issue(&Request {
+            kind,
+            lifetime,
+            now: SystemClock.now(),
+        })
+        .unwrap()
+}
+
+#[tokio::test]
+async fn agent_of_another_authority_is_refused_in_the_handshake() {
+    let relay = Harness::start("");
+    let tunnel = TunnelName::parse("c.acme").unwrap();
+    let stranger = of_kind(&authority("agents"), Kind::Agent { tunnel });
+    let error = refused(&relay, &stranger).await;
+    assert!(
+        matches!(
+            error,
+            GreetError::Closed(Closed::RefusedByPeer { alert: 48, .. })
+        ),
+        "{error:?}"
+    );
+    until("it is counted", || {
+        relay.scrape().contains("relay_tunnel_handshakes_total{")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn other_kinds_of_the_right_authority_make_no_tunnel() {
+    let relay = Harness::start("");
+    let caller = Kind::Caller {
+        common_name: "c.acme".to_owned(),
+        uri: None,
+    };
+    let exit = Kind::Exit {
+        dns_names: vec!["c.acme".to_owned()],
+    };
+    for kind in [caller, exit] {
+        let identity = of_kind(&relay.agents_authority, kind);
+        let error = refused(&relay, &identity).await;
+        assert!(
+            matches!(error, GreetError::Closed(Closed::RefusedByPeer { .. })),
+            "{error:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn tunnel_is_named_by_the_certificate() {
+    let relay = Harness::start("");
+    let _agent = relay.agent("c.acme", 1, 1).await;
+    let tunnels = relay.view.tunnels();
+    assert_eq!(tunnels[0].name, TunnelName::parse("c.acme").unwrap());
+    assert_eq!((tunnels[0].slot, tunnels[0].transport), (0, "quic"));
+    assert!(tunnels[0].remote.ip().is_loopback());
+}
+
+#[tokio::test]
+async fn removing_an_authority_ends_the_tunnels_of_its_agents_and_no_others() {
+    let relay = Harness::start("");
+    let other = authority("other agents");
+    let both = format!(
+        "{}{}",
+        relay.agents_authority.certificate_pem(),
+        other.certificate_pem()
+    );
+    relay.rewrite("agents-ca.crt", &both);
+    let tunnel = TunnelName::parse("d.acme").unwrap();
+    let identity = of_kind(&other, Kind::Agent { tunnel });
+    let staying = async {
+        loop {
+            if let Ok(agent) = relay.dial(&identity, 2, 1).await {
+                return agent;
+            }
+        }
+    };
+    let staying = soon("the new authority is believed", staying).await;
+    let leaving = relay.agent("c.acme", 1, 1).await;
+    relay.rewrite("agents-ca.crt", other.certificate_pem());
+    let closed = soon("the session ends", leaving.session.closed()).await;
+    assert!(
+        matches!(
+            closed,
+            Closed::ByPeer {
+                code: CloseCode::CertificateEnded,
+                ..
+            }
+        ),
+        "{closed:?}"
+    );
+    until("the tunnel is gone", || relay.tunnel(1).is_none()).await;
+    assert!(relay.tunnel(2).is_some());
+    drop(staying);
+}
