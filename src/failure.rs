@@ -2,13 +2,13 @@
 
 use std::process::ExitCode;
 
-use gangplank_config::Fault;
+use gangplank_config::{Fault, Faults};
 
 /// Why the program gives up.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// What a person wrote cannot be meant: exit code 2, nothing was started.
-    Configuration(Vec<Fault>),
+    Configuration(Faults),
     /// An argument cannot be used: exit code 2, as clap's own refusals.
     Usage(String),
     /// It was understood but could not be done: exit code 1.
@@ -31,7 +31,10 @@ impl Failure {
     pub(crate) fn describe(&self) -> String {
         match self {
             Self::Configuration(faults) => {
-                let lines: Vec<String> = faults.iter().map(|fault| format!("gangplank: {fault}")).collect();
+                let lines: Vec<String> = faults
+                    .iter()
+                    .map(|fault| format!("gangplank: {fault}"))
+                    .collect();
                 lines.join("\n")
             }
             Self::Usage(message) => format!("gangplank: {message}"),
@@ -45,12 +48,12 @@ impl Failure {
 
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
-        Self::Configuration(vec![fault])
+        Self::Configuration(fault.into())
     }
 }
 
-impl From<Vec<Fault>> for Failure {
-    fn from(faults: Vec<Fault>) -> Self {
+impl From<Faults> for Failure {
+    fn from(faults: Faults) -> Self {
         Self::Configuration(faults)
     }
 }
@@ -59,4 +62,15 @@ impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         Self::Running(error)
     }
+}
+
+/// An error and its causes in one line, as a person reads them.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(found) = cause {
+        text = format!("{text}: {found}");
+        cause = found.source();
+    }
+    text
 }

@@ -1,1 +1,48 @@
-fn main() {}
+//! The program `gangplank`: parse the command line, compose the parts, turn failures into exit codes.
+//!
+//! Everything that decides anything lives in the crates below; here they are joined.
+
+mod admin;
+mod cli;
+mod exit;
+mod failure;
+mod logging;
+mod output;
+mod role;
+mod secret_file;
+mod signals;
+mod status;
+mod verb;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::{Cli, PkiVerb, Verb};
+use crate::failure::Outcome;
+
+fn main() -> ExitCode {
+    match run(&Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // If standard error is gone too, the exit code still says what happened.
+            drop(writeln!(std::io::stderr(), "{}", failure.describe()));
+            failure.exit_code()
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Outcome {
+    match &cli.verb {
+        Verb::Relay(arguments) => verb::relay::run(arguments),
+        Verb::Agent(arguments) => verb::agent::run(arguments),
+        Verb::Proxy(arguments) => verb::proxy::run(arguments),
+        Verb::Dev(arguments) => verb::dev::run(arguments),
+        Verb::Pki(PkiVerb::Init(arguments)) => verb::pki::init(arguments),
+        Verb::Pki(PkiVerb::Issue(arguments)) => verb::pki::issue(arguments),
+        Verb::Pki(PkiVerb::Inspect(arguments)) => verb::pki::inspect::run(arguments),
+        Verb::Kubeconfig(arguments) => verb::kubeconfig::run(arguments),
+        Verb::Status(arguments) => verb::status::run(arguments),
+    }
+}

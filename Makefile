@@ -1,0 +1,52 @@
+# Two commands do all the set-up: `make demo` and `make test`. Needed beforehand: Rust (rustc, cargo), Go, a C
+# compiler, bash, make, curl, openssl, tar. Everything else is built into .cache/ and target/.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+export CARGO_TERM_COLOR ?= auto
+CACHE := $(CURDIR)/.cache
+DENY := $(CACHE)/tools/bin/cargo-deny
+DENY_VERSION := 0.20.2
+
+.PHONY: help demo test fmt lint unit behaviour doc deny cluster
+
+help: ## What can be made
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: cluster ## The main job on real parts: kubectl, relay, tunnel, exit, a real kube-apiserver (KEEP=1 leaves it running)
+	@cargo build --locked
+	@demo/run.sh
+
+test: ## Everything that must hold
+	@tests/run.sh
+
+cluster: ## Build the real Kubernetes for tests and demo (about 10 minutes once)
+	@tests/cluster/build.sh > /dev/null
+
+fmt: ## The form of the code
+	cargo fmt --all --check
+
+lint: ## The house's lints, as errors
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+unit: ## Tests of the parts
+	cargo test --locked --workspace --lib --bins
+
+behaviour: cluster ## Black-box tests of the program before a real API server
+	cargo test --locked --test behaviour
+
+doc: ## Documentation without warnings, and its examples
+	cargo test --locked --workspace --doc
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
+
+deny: $(DENY) ## Licences, sources, banned crates, advisories
+	$(DENY) check bans licenses sources
+	@demo=$$(mktemp); if $(DENY) check advisories 2> $$demo; then cat $$demo; \
+	elif grep -q 'failed to fetch advisory database' $$demo; then \
+	  echo 'advisories: SKIPPED, the advisory database cannot be reached from this machine'; \
+	else cat $$demo; exit 1; fi; rm -f $$demo
+
+$(DENY):
+	cargo install --locked --quiet cargo-deny --version $(DENY_VERSION) --root $(CACHE)/tools

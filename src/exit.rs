@@ -1,0 +1,188 @@
+//! The exit as agent and proxy have it: trust, serving certificate, API server, joined.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use gangplank_config::role;
+use gangplank_config::{KeyPair, Reloaded, TrustDirectory, TrustSource};
+use gangplank_pki::clock::{Clock, SystemClock, rfc3339};
+use gangplank_proxy::authenticate::Trust;
+use gangplank_proxy::upstream::Client;
+use gangplank_proxy::{Exit, Parts};
+use prometheus_client::registry::Registry;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use crate::failure::{Failure, chain};
+use crate::role::Stage;
+use crate::status::{self, BundleStatus, CertificateStatus, ExitStatus, ProviderStatus};
+
+/// A running exit and what can be seen of it.
+#[derive(Debug, Clone)]
+pub(crate) struct RunningExit {
+    /// Takes connections.
+    pub(crate) exit: Exit,
+    trust: TrustSource,
+    serving: Reloaded<KeyPair>,
+    reachability: watch::Receiver<Reachability>,
+    server: String,
+}
+
+/// Whether the API server could be reached when it was last tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Reachability {
+    NotTried,
+    Reached,
+    Failed(String),
+}
+
+/// The serving certificate of the moment.
+#[derive(Debug)]
+struct ServingCertificate(Reloaded<KeyPair>);
+
+impl ResolvesServerCert for ServingCertificate {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.current().certified_key())
+    }
+}
+
+/// Between two looks at the API server: an operator's probe period is ten seconds by default, and a look
+/// costs nothing while a connection is there.
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Looks at the API server from time to time; says once when it goes and when it is back.
+fn watch_reachability(upstream: Client, stage: &Stage) -> watch::Receiver<Reachability> {
+    let (writer, reader) = watch::channel(Reachability::NotTried);
+    let over = stage.over.clone();
+    stage.tasks.spawn(async move {
+        loop {
+            let Some(looked) = over.run_until_cancelled(upstream.reachable()).await else {
+                return;
+            };
+            let now = match looked {
+                Ok(()) => Reachability::Reached,
+                Err(error) => Reachability::Failed(chain(&error)),
+            };
+            let changed = *writer.borrow() != now;
+            match &now {
+                Reachability::Failed(why) if changed => {
+                    tracing::warn!(cause = %why, "the API server cannot be reached")
+                }
+                Reachability::Reached if changed => tracing::info!("the API server can be reached"),
+                _ => {}
+            }
+            writer.send_replace(now);
+            if over
+                .run_until_cancelled(sleep(LOOK_INTERVAL))
+                .await
+                .is_none()
+            {
+                return;
+            }
+        }
+    });
+    reader
+}
+
+impl RunningExit {
+    /// Opens what the file names and follows it while the role runs.
+    ///
+    /// # Errors
+    ///
+    /// When the trust directory or a certificate cannot be used.
+    pub(crate) fn compose(
+        config: role::exit::Exit,
+        stage: &Stage,
+        metrics: &mut Registry,
+    ) -> Result<Self, Failure> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let (trust, watcher) = TrustDirectory::open(&config.trust_directory, Arc::clone(&clock))?;
+        stage.tasks.spawn(watcher.run(stage.over.clone()));
+        let (serving, reloader) = config.serving.watch()?;
+        stage.tasks.spawn(reloader.run(stage.over.clone()));
+        let server = config.upstream.server.authority.clone();
+        let counters = gangplank_proxy::upstream::Metrics::register(metrics);
+        let upstream = Client::new(
+            &config.upstream,
+            stage.tasks.clone(),
+            stage.over.clone(),
+            counters,
+        );
+        let reachability = watch_reachability(upstream.clone(), stage);
+        let bundle = trust.clone();
+        let parts = Parts {
+            trust: Trust::new(move || bundle.current(), trust.changed()),
+            serving: Arc::new(ServingCertificate(serving.clone())),
+            client_auth: config.client_auth,
+            upstream,
+            clock,
+            tasks: stage.tasks.clone(),
+        };
+        let exit = Exit::new(parts, metrics).context("TLS towards callers cannot be set up")?;
+        Ok(Self {
+            exit,
+            trust,
+            serving,
+            reachability,
+            server,
+        })
+    }
+
+    /// Why callers cannot be served.
+    pub(crate) fn unready(&self) -> Vec<String> {
+        let mut reasons = Vec::new();
+        let report = self.trust.report();
+        if let Some(since) = report.vanished_since {
+            reasons.push(format!(
+                "the trust directory cannot be read since {}",
+                rfc3339(since)
+            ));
+        }
+        match &*self.reachability.borrow() {
+            Reachability::Reached => {}
+            Reachability::NotTried => {
+                reasons.push(format!("the API server {} was not tried yet", self.server))
+            }
+            Reachability::Failed(why) => {
+                reasons.push(format!(
+                    "the API server {} cannot be reached: {why}",
+                    self.server
+                ));
+            }
+        }
+        reasons
+    }
+
+    /// The exit's part of the status.
+    pub(crate) fn status(&self) -> ExitStatus {
+        let bundle = self.trust.current();
+        let report = self.trust.report();
+        let providers = bundle.providers().iter().map(|provider| ProviderStatus {
+            name: provider.id().to_string(),
+            prefix: provider.prefix().to_string(),
+            authorities: provider
+                .anchors()
+                .iter()
+                .map(CertificateStatus::from)
+                .collect(),
+        });
+        ExitStatus {
+            upstream: self.server.clone(),
+            bundle: BundleStatus {
+                generation: bundle.generation(),
+                providers: providers.collect(),
+                faults: report.faults.iter().map(ToString::to_string).collect(),
+            },
+        }
+    }
+
+    /// The certificate that callers see now.
+    pub(crate) fn certificates(&self) -> Vec<CertificateStatus> {
+        status::of_key_pair("exit certificate", &self.serving.current())
+            .into_iter()
+            .collect()
+    }
+}

@@ -1,0 +1,130 @@
+//! What all long-running roles do alike: log, runtime, signals, admin endpoint, an orderly end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use gangplank_config::role::{Log, LogFormat};
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::admin::{self, Admin, Observed};
+use crate::cli::{self, Overrides};
+use crate::failure::{Failure, Outcome};
+use crate::logging::{self, Format};
+
+/// How long the end waits for tasks that were told to stop. They only have to notice.
+const TIDY: Duration = Duration::from_secs(5);
+
+/// What a role gets from here.
+pub(crate) struct Stage {
+    /// Counts every task, so that the end can wait for them.
+    pub(crate) tasks: TaskTracker,
+    /// Cancelled when the role is over and its helpers shall end.
+    pub(crate) over: CancellationToken,
+}
+
+/// Starts the log as the file says, unless a flag or a variable says otherwise.
+///
+/// # Errors
+///
+/// When the filter cannot be understood.
+pub(crate) fn start_log(written: Log, overrides: &Overrides) -> Outcome {
+    let format = match overrides.log_format {
+        Some(cli::LogFormat::Text) => Format::Text,
+        Some(cli::LogFormat::Json) => Format::Json,
+        Some(cli::LogFormat::Auto) => Format::fitting_stderr(),
+        None => match written.format {
+            LogFormat::Text => Format::Text,
+            LogFormat::Json => Format::Json,
+            LogFormat::Auto => Format::fitting_stderr(),
+        },
+    };
+    logging::start(
+        format,
+        overrides
+            .log_level
+            .as_deref()
+            .unwrap_or_else(|| written.level.as_str()),
+    )
+}
+
+/// Runs a role on a runtime of its own and ends what it leaves behind.
+///
+/// # Errors
+///
+/// Those of the role, and when there is no runtime to be had.
+pub(crate) fn run_on_runtime<F: Future<Output = Outcome>>(
+    role: impl FnOnce(Stage) -> F,
+) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the runtime cannot be started")?;
+    runtime.block_on(async {
+        let stage = Stage {
+            tasks: TaskTracker::new(),
+            over: CancellationToken::new(),
+        };
+        let (tasks, over) = (stage.tasks.clone(), stage.over.clone());
+        let outcome = role(stage).await;
+        over.cancel();
+        tasks.close();
+        if tokio::time::timeout(TIDY, tasks.wait()).await.is_err() {
+            tracing::warn!(tasks = tasks.len(), "tasks abandoned at the end");
+        }
+        outcome
+    })
+}
+
+/// The admin endpoint's listener, bound before anything is promised to anyone.
+///
+/// # Errors
+///
+/// When the port cannot be had.
+pub(crate) async fn bind_admin(wanted: Option<SocketAddr>) -> Result<Option<TcpListener>, Failure> {
+    let Some(address) = wanted else {
+        return Ok(None);
+    };
+    let listener = TcpListener::bind(address).await.with_context(|| {
+        format!(
+            "the admin endpoint cannot listen on {address}: choose another port with `admin.listen`"
+        )
+    })?;
+    Ok(Some(listener))
+}
+
+/// Serves the admin endpoint, if there is one, and says that the role listens.
+pub(crate) fn announce(
+    stage: &Stage,
+    listen: Option<SocketAddr>,
+    admin: Option<TcpListener>,
+    role: Arc<dyn Observed>,
+    metrics: Registry,
+) {
+    let text = |address: Option<SocketAddr>| address.map(|address| address.to_string());
+    let admin_address = admin
+        .as_ref()
+        .and_then(|listener| listener.local_addr().ok());
+    tracing::info!(
+        listen.addr = text(listen),
+        admin.addr = text(admin_address),
+        version = env!("CARGO_PKG_VERSION"),
+        "listening"
+    );
+    if let Some(listener) = admin {
+        let admin = Arc::new(Admin {
+            role,
+            metrics: Arc::new(metrics),
+        });
+        stage.tasks.spawn(admin::serve(
+            admin,
+            listener,
+            stage.tasks.clone(),
+            stage.over.clone(),
+        ));
+    }
+}

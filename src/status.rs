@@ -1,0 +1,193 @@
+//! What `gangplank status` shows: the same structure in the running role, on the wire and at the terminal.
+
+use std::time::Duration;
+
+use gangplank_config::{KeyPair, Material};
+use gangplank_pki::clock::rfc3339;
+use gangplank_pki::inspect::inspect_der;
+use gangplank_pki::{Fingerprint, TrustAnchor};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+/// A running role as it sees itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Status {
+    /// `relay`, `agent` or `proxy`.
+    pub(crate) role: String,
+    /// The program's version.
+    pub(crate) version: String,
+    /// How long it runs.
+    pub(crate) uptime_seconds: u64,
+    /// Why it takes no callers; empty when it does.
+    pub(crate) unready: Vec<String>,
+    /// The relay's part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) relay: Option<RelayStatus>,
+    /// The agent's part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) agent: Option<AgentStatus>,
+    /// The exit's part, of agent and proxy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) exit: Option<ExitStatus>,
+    /// The certificates it shows others.
+    pub(crate) certificates: Vec<CertificateStatus>,
+}
+
+/// The tunnels of a relay.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RelayStatus {
+    /// Where callers and agents connect.
+    pub(crate) listen: String,
+    /// Entrances are `<cluster>.<account>.<domain>`.
+    pub(crate) domain: String,
+    /// The registered tunnels.
+    pub(crate) tunnels: Vec<TunnelStatus>,
+}
+
+/// One tunnel as the relay sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TunnelStatus {
+    /// `<cluster>.<account>`.
+    pub(crate) name: String,
+    /// Which replica of the agent.
+    pub(crate) instance: String,
+    /// Which of its connections.
+    pub(crate) slot: u16,
+    /// `quic`.
+    pub(crate) transport: String,
+    /// The agent's address.
+    pub(crate) remote: String,
+    /// How long it is registered.
+    pub(crate) age_seconds: u64,
+    /// Round trip in microseconds, once measured.
+    pub(crate) rtt_micros: Option<u64>,
+    /// Callers' connections on it now.
+    pub(crate) streams: u64,
+}
+
+/// The sessions of an agent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AgentStatus {
+    /// The tunnel's name.
+    pub(crate) tunnel: String,
+    /// One entry a relay.
+    pub(crate) relays: Vec<RelaySessionStatus>,
+}
+
+/// An agent's session with one relay.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RelaySessionStatus {
+    /// As written in the agent's file.
+    pub(crate) relay: String,
+    /// `up` with its transport, or `down`.
+    pub(crate) state: String,
+    /// How long it is up.
+    pub(crate) age_seconds: Option<u64>,
+    /// Round trip in microseconds, once measured.
+    pub(crate) rtt_micros: Option<u64>,
+    /// Callers' connections on it now.
+    pub(crate) streams: u64,
+    /// What went wrong last, if anything did.
+    pub(crate) last_error: Option<String>,
+}
+
+/// The exit: who is trusted, and where requests go.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ExitStatus {
+    /// The API server.
+    pub(crate) upstream: String,
+    /// The trust bundle.
+    pub(crate) bundle: BundleStatus,
+}
+
+/// The trust bundle as it is in force.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct BundleStatus {
+    /// Grows with each change.
+    pub(crate) generation: u64,
+    /// Who is trusted.
+    pub(crate) providers: Vec<ProviderStatus>,
+    /// What was written but is not in force, and why.
+    pub(crate) faults: Vec<String>,
+}
+
+/// One provider in force.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ProviderStatus {
+    /// `namespace/name` of its object.
+    pub(crate) name: String,
+    /// What its usernames begin with.
+    pub(crate) prefix: String,
+    /// Its authorities.
+    pub(crate) authorities: Vec<CertificateStatus>,
+}
+
+/// A certificate and until when it is good.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CertificateStatus {
+    /// What it is for, or its subject.
+    pub(crate) name: String,
+    /// SHA-256 of it.
+    pub(crate) fingerprint: String,
+    /// Its last moment.
+    pub(crate) not_after: String,
+}
+
+impl Status {
+    /// What every role says of itself; the role adds its own part.
+    pub(crate) fn of_role(role: &str, since: Instant, unready: Vec<String>) -> Self {
+        Self {
+            role: role.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_seconds: since.elapsed().as_secs(),
+            unready,
+            relay: None,
+            agent: None,
+            exit: None,
+            certificates: Vec::new(),
+        }
+    }
+}
+
+impl From<&TrustAnchor> for CertificateStatus {
+    fn from(anchor: &TrustAnchor) -> Self {
+        Self {
+            name: anchor.subject_text().to_owned(),
+            fingerprint: anchor.fingerprint().to_string(),
+            not_after: rfc3339(anchor.not_after()),
+        }
+    }
+}
+
+/// The leaf of a key pair as it is in its files now.
+pub(crate) fn of_material(name: &str, material: &Material<KeyPair>) -> Vec<CertificateStatus> {
+    let Ok(pair) = material.read() else {
+        return Vec::new();
+    };
+    of_key_pair(name, &pair).into_iter().collect()
+}
+
+/// The leaf of a key pair.
+pub(crate) fn of_key_pair(name: &str, pair: &KeyPair) -> Option<CertificateStatus> {
+    let leaf = pair.leaf()?;
+    let summary = inspect_der(leaf)?;
+    Some(CertificateStatus {
+        name: name.to_owned(),
+        fingerprint: Fingerprint::of(leaf).to_string(),
+        not_after: rfc3339(summary.not_after),
+    })
+}
+
+/// Microseconds as status shows them; nothing where nothing was measured.
+pub(crate) fn micros(span: Duration) -> Option<u64> {
+    (!span.is_zero()).then(|| u64::try_from(span.as_micros()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,163 @@
+//! `gangplank agent`: tunnel and proxy at the exit, joined here because neither knows the other.
+
+use std::sync::Arc;
+
+use gangplank_agent::{Agent, AgentView, Boarding, Handoff, Settings, TunnelState, TunnelView};
+use gangplank_config::upstream::InCluster;
+use gangplank_config::{KeyPair, Material, role};
+use gangplank_pki::clock::SystemClock;
+use gangplank_pki::peer;
+use gangplank_proxy::{Caller, Exit, Witness};
+use gangplank_tunnel::BoxFuture;
+use prometheus_client::registry::Registry;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::Observed;
+use crate::cli::RoleArguments;
+use crate::exit::RunningExit;
+use crate::failure::Outcome;
+use crate::role::{Stage, announce, bind_admin, run_on_runtime, start_log};
+use crate::signals::{self, Shutdown};
+use crate::status::{self, AgentStatus, RelaySessionStatus, Status};
+
+/// Loads the file and holds the tunnels until it was told to end.
+pub(crate) fn run(arguments: &RoleArguments) -> Outcome {
+    let mut config = role::agent::load(&arguments.config, &InCluster::from_environment())?;
+    config.admin = arguments.overrides.admin_listen.or(config.admin);
+    start_log(config.log, &arguments.overrides)?;
+    run_on_runtime(|stage| async {
+        let shutdown = signals::listen(&stage)?;
+        serve(config, stage, shutdown).await
+    })
+}
+
+/// Runs an agent until it was told to end.
+///
+/// # Errors
+///
+/// When a port or a file cannot be had.
+pub(crate) async fn serve(config: role::agent::Agent, stage: Stage, shutdown: Shutdown) -> Outcome {
+    let admin = bind_admin(config.admin).await?;
+    let mut metrics = Registry::with_prefix("gangplank");
+    let settings = Settings::from(&config);
+    let exit = RunningExit::compose(config.exit, &stage, &mut metrics)?;
+    let tunnel = tunnel_name(&config.tunnel);
+    let handoff = Arc::new(ToExit {
+        exit: exit.exit.clone(),
+        tunnel: Arc::from(tunnel.as_str()),
+    });
+    let agent = Agent::new(&settings, handoff, Arc::new(SystemClock), &mut metrics)
+        .map_err(anyhow::Error::new)?;
+    let observed = ObservedAgent {
+        view: agent.view(),
+        exit,
+        tunnel,
+        key_pair: config.tunnel,
+        draining: shutdown.drain.clone(),
+        since: Instant::now(),
+    };
+    announce(&stage, None, admin, Arc::new(observed), metrics);
+    tokio::select! {
+        () = agent.run(shutdown.drain) => {}
+        () = shutdown.abort.cancelled() => {}
+    }
+    Ok(())
+}
+
+/// Hands callers from the tunnel to the exit.
+struct ToExit {
+    exit: Exit,
+    tunnel: Arc<str>,
+}
+
+impl Handoff for ToExit {
+    fn board(&self, boarding: Boarding) -> BoxFuture<'static, ()> {
+        let exit = self.exit.clone();
+        let caller = Caller {
+            address: boarding.caller,
+            said_by: Witness::Relay,
+            connection: boarding.connection,
+            tunnel: Some(Arc::clone(&self.tunnel)),
+        };
+        Box::pin(async move { exit.serve(boarding.stream, caller, boarding.drain).await })
+    }
+}
+
+/// The name in the agent's certificate; the file was checked for it when it was loaded.
+fn tunnel_name(identity: &Material<KeyPair>) -> String {
+    let pair = identity.read().ok();
+    let name = pair.and_then(|pair| peer::tunnel_name(pair.chain()).ok());
+    name.map(|name| name.to_string()).unwrap_or_default()
+}
+
+/// A running agent for the admin endpoint.
+struct ObservedAgent {
+    view: AgentView,
+    exit: RunningExit,
+    tunnel: String,
+    /// Read anew for each status: it may be replaced while the agent runs.
+    key_pair: Material<KeyPair>,
+    draining: CancellationToken,
+    since: Instant,
+}
+
+impl Observed for ObservedAgent {
+    fn unready(&self) -> Vec<String> {
+        let mut reasons = self.exit.unready();
+        if !self.view.connected() {
+            let faults = self.view.tunnels().into_iter().map(|tunnel| {
+                format!(
+                    "no tunnel to {}: {}",
+                    tunnel.relay,
+                    tunnel.last_fault.unwrap_or_else(|| "dialling".to_owned())
+                )
+            });
+            reasons.extend(faults);
+        }
+        if self.draining.is_cancelled() {
+            reasons.push("draining: this agent is about to end".to_owned());
+        }
+        reasons
+    }
+
+    fn status(&self) -> Status {
+        let mut certificates = status::of_material("agent certificate", &self.key_pair);
+        certificates.extend(self.exit.certificates());
+        Status {
+            agent: Some(AgentStatus {
+                tunnel: self.tunnel.clone(),
+                relays: self.view.tunnels().into_iter().map(session).collect(),
+            }),
+            exit: Some(self.exit.status()),
+            certificates,
+            ..Status::of_role("agent", self.since, self.unready())
+        }
+    }
+}
+
+fn session(tunnel: TunnelView) -> RelaySessionStatus {
+    let (mut age_seconds, mut rtt_micros, mut streams) = (None, None, 0);
+    let mut state = "down".to_owned();
+    if let TunnelState::Up {
+        transport,
+        age,
+        round_trip_time,
+        open_streams,
+        ..
+    } = tunnel.state
+    {
+        state = format!("up ({transport})");
+        age_seconds = Some(age.as_secs());
+        rtt_micros = status::micros(round_trip_time);
+        streams = u64::try_from(open_streams).unwrap_or(u64::MAX);
+    }
+    RelaySessionStatus {
+        relay: tunnel.relay.to_string(),
+        state,
+        age_seconds,
+        rtt_micros,
+        streams,
+        last_error: tunnel.last_fault,
+    }
+}

@@ -1,0 +1,91 @@
+//! `gangplank proxy`: the exit on a TCP listener.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use gangplank_config::role;
+use gangplank_config::upstream::InCluster;
+use gangplank_proxy::TcpProxy;
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::Observed;
+use crate::cli::RoleArguments;
+use crate::exit::RunningExit;
+use crate::failure::Outcome;
+use crate::role::{Stage, announce, bind_admin, run_on_runtime, start_log};
+use crate::signals;
+use crate::status::Status;
+
+/// Loads the file and serves callers until it was told to end.
+pub(crate) fn run(arguments: &RoleArguments) -> Outcome {
+    let mut config = role::proxy::load(&arguments.config, &InCluster::from_environment())?;
+    config.listen = arguments.overrides.listen.unwrap_or(config.listen);
+    config.admin = arguments.overrides.admin_listen.or(config.admin);
+    start_log(config.log, &arguments.overrides)?;
+    run_on_runtime(|stage| serve(config, stage))
+}
+
+async fn serve(config: role::proxy::Proxy, stage: Stage) -> Outcome {
+    let shutdown = signals::listen(&stage)?;
+    let admin = bind_admin(config.admin).await?;
+    let mut metrics = Registry::with_prefix("gangplank");
+    let exit = RunningExit::compose(config.exit, &stage, &mut metrics)?;
+    let listener = TcpListener::bind(config.listen).await.with_context(|| {
+        format!(
+            "callers cannot be listened for on {}: choose another `listen`",
+            config.listen
+        )
+    })?;
+    let proxy = TcpProxy::new(listener, exit.exit.clone(), config.drain.limit);
+    let address = proxy
+        .local_address()
+        .context("the listener has no address")?;
+    let observed = ObservedProxy {
+        exit,
+        draining: shutdown.drain.clone(),
+        since: Instant::now(),
+    };
+    announce(&stage, Some(address), admin, Arc::new(observed), metrics);
+    let closing = CancellationToken::new();
+    let settled = async {
+        // Readiness is false meanwhile, so that load balancers look elsewhere before the listener closes.
+        shutdown.drain.cancelled().await;
+        tokio::time::sleep(config.drain.settle).await;
+        closing.cancel();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = proxy.run(closing.clone()) => {}
+        () = settled => {}
+        () = shutdown.abort.cancelled() => {}
+    }
+    Ok(())
+}
+
+/// A running proxy for the admin endpoint.
+struct ObservedProxy {
+    exit: RunningExit,
+    draining: CancellationToken,
+    since: Instant,
+}
+
+impl Observed for ObservedProxy {
+    fn unready(&self) -> Vec<String> {
+        let mut reasons = self.exit.unready();
+        if self.draining.is_cancelled() {
+            reasons.push("draining: this proxy is about to end".to_owned());
+        }
+        reasons
+    }
+
+    fn status(&self) -> Status {
+        Status {
+            exit: Some(self.exit.status()),
+            certificates: self.exit.certificates(),
+            ..Status::of_role("proxy", self.since, self.unready())
+        }
+    }
+}

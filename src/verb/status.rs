@@ -1,0 +1,206 @@
+//! `gangplank status`: what a running role sees, read from its admin endpoint.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+
+use crate::cli::StatusArguments;
+use crate::failure::Outcome;
+use crate::output::{columns, show};
+use crate::status::{AgentStatus, CertificateStatus, ExitStatus, RelayStatus, Status};
+
+/// A local endpoint that has not answered by then does not work.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// More than ten thousand tunnels take; a stranger on that port cannot fill the memory.
+const LARGEST_ANSWER: u64 = 16 * 1024 * 1024;
+
+/// Asks the role and prints its answer.
+pub(crate) fn run(arguments: &StatusArguments) -> Outcome {
+    let page = ask(arguments.admin).with_context(|| {
+        format!(
+            "no status from {}: is a role running with `admin.listen` there? (`--admin` or GANGPLANK_ADMIN name another)",
+            arguments.admin
+        )
+    })?;
+    let status: Status = serde_json::from_str(&page).with_context(|| {
+        format!(
+            "{} answered, but not as a gangplank of this version does",
+            arguments.admin
+        )
+    })?;
+    show(&status, arguments.output, table)
+}
+
+/// One plain HTTP/1.1 request; the endpoint is ours and on this host.
+fn ask(address: SocketAddr) -> anyhow::Result<String> {
+    let mut socket = TcpStream::connect_timeout(&address, PATIENCE)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_write_timeout(Some(PATIENCE))?;
+    write!(
+        socket,
+        "GET /status HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut answer = String::new();
+    socket.take(LARGEST_ANSWER).read_to_string(&mut answer)?;
+    let Some((head, body)) = answer.split_once("\r\n\r\n") else {
+        bail!("the answer is not HTTP")
+    };
+    if !head.starts_with("HTTP/1.1 200 ") {
+        bail!("the answer is {}", head.lines().next().unwrap_or_default());
+    }
+    Ok(body.to_owned())
+}
+
+fn table(status: &Status) -> String {
+    let ready = if status.unready.is_empty() {
+        "ready".to_owned()
+    } else {
+        status.unready.join("; ")
+    };
+    let mut parts = vec![columns(&[
+        vec![
+            "Role:".to_owned(),
+            format!("{} ({})", status.role, status.version),
+        ],
+        vec!["Up:".to_owned(), span(status.uptime_seconds)],
+        vec!["State:".to_owned(), ready],
+    ])];
+    parts.extend(status.relay.as_ref().map(relay));
+    parts.extend(status.agent.as_ref().map(agent));
+    parts.extend(status.exit.as_ref().map(exit));
+    if !status.certificates.is_empty() {
+        parts.push(certificates("CERTIFICATE", &status.certificates));
+    }
+    parts.join("\n\n")
+}
+
+fn relay(relay: &RelayStatus) -> String {
+    let title = format!("Entrances: *.{} at {}", relay.domain, relay.listen);
+    if relay.tunnels.is_empty() {
+        return format!("{title}\nNo tunnel: no agent is connected");
+    }
+    let mut rows = vec![header(&[
+        "TUNNEL",
+        "INSTANCE",
+        "SLOT",
+        "TRANSPORT",
+        "AGENT",
+        "AGE",
+        "RTT",
+        "STREAMS",
+    ])];
+    rows.extend(relay.tunnels.iter().map(|tunnel| {
+        vec![
+            tunnel.name.clone(),
+            tunnel.instance.chars().take(8).collect(),
+            tunnel.slot.to_string(),
+            tunnel.transport.clone(),
+            tunnel.remote.clone(),
+            span(tunnel.age_seconds),
+            round_trip(tunnel.rtt_micros),
+            tunnel.streams.to_string(),
+        ]
+    }));
+    format!("{title}\n{}", columns(&rows))
+}
+
+fn agent(agent: &AgentStatus) -> String {
+    let mut rows = vec![header(&[
+        "RELAY",
+        "STATE",
+        "SINCE",
+        "RTT",
+        "STREAMS",
+        "LAST ERROR",
+    ])];
+    rows.extend(agent.relays.iter().map(|relay| {
+        vec![
+            relay.relay.clone(),
+            relay.state.clone(),
+            relay.age_seconds.map_or_else(|| "-".to_owned(), span),
+            round_trip(relay.rtt_micros),
+            relay.streams.to_string(),
+            relay.last_error.clone().unwrap_or_else(|| "-".to_owned()),
+        ]
+    }));
+    format!("Tunnel: {}\n{}", agent.tunnel, columns(&rows))
+}
+
+fn exit(exit: &ExitStatus) -> String {
+    let mut text = format!(
+        "API server: {}\nTrust: {} (generation {})",
+        exit.upstream,
+        trust(exit),
+        exit.bundle.generation
+    );
+    if !exit.bundle.providers.is_empty() {
+        let mut rows = vec![header(&[
+            "PROVIDER",
+            "PREFIX",
+            "AUTHORITY",
+            "GOOD UNTIL",
+            "FINGERPRINT",
+        ])];
+        for provider in &exit.bundle.providers {
+            rows.extend(provider.authorities.iter().map(|authority| {
+                vec![
+                    provider.name.clone(),
+                    provider.prefix.clone(),
+                    authority.name.clone(),
+                    authority.not_after.clone(),
+                    authority.fingerprint.clone(),
+                ]
+            }));
+        }
+        text = format!("{text}\n{}", columns(&rows));
+    }
+    for fault in &exit.bundle.faults {
+        text = format!("{text}\nNot in force: {fault}");
+    }
+    text
+}
+
+fn trust(exit: &ExitStatus) -> String {
+    match exit.bundle.providers.len() {
+        0 => "nobody, every caller is refused".to_owned(),
+        1 => "1 provider".to_owned(),
+        many => format!("{many} providers"),
+    }
+}
+
+fn certificates(title: &str, certificates: &[CertificateStatus]) -> String {
+    let mut rows = vec![header(&[title, "GOOD UNTIL", "FINGERPRINT"])];
+    rows.extend(certificates.iter().map(|shown| {
+        vec![
+            shown.name.clone(),
+            shown.not_after.clone(),
+            shown.fingerprint.clone(),
+        ]
+    }));
+    columns(&rows)
+}
+
+fn header(titles: &[&str]) -> Vec<String> {
+    titles.iter().map(ToString::to_string).collect()
+}
+
+fn round_trip(micros: Option<u64>) -> String {
+    match micros {
+        None => "-".to_owned(),
+        Some(micros) if micros < 1000 => format!("{micros}us"),
+        Some(micros) => format!("{}.{}ms", micros / 1000, micros % 1000 / 100),
+    }
+}
+
+/// A time span as kubectl prints ages.
+fn span(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7200 => format!("{}m", seconds / 60),
+        7200..172_800 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}

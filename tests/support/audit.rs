@@ -1,0 +1,85 @@
+//! The API server's own audit log: who it saw, and doing what.
+
+use serde::Deserialize;
+
+use super::cluster::Cluster;
+use super::wait;
+
+/// One event, the fields the tests look at.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Event {
+    /// Both audit logs join on it.
+    #[serde(rename = "auditID")]
+    pub audit_id: String,
+    /// Path and query as the API server saw them.
+    #[serde(rename = "requestURI")]
+    pub request_uri: String,
+    /// get, watch, create …
+    pub verb: String,
+    /// Who authenticated: the exit's own account.
+    pub user: User,
+    /// Whom it acts for.
+    pub impersonated_user: Option<User>,
+    /// When the API server got the request.
+    #[serde(default)]
+    pub request_received_timestamp: String,
+    /// The answer.
+    pub response_status: Option<ResponseStatus>,
+}
+
+/// A user in an event.
+#[derive(Debug, Clone, Deserialize)]
+pub struct User {
+    /// Its name.
+    #[serde(default)]
+    pub username: String,
+    /// Its groups.
+    #[serde(default)]
+    pub groups: Vec<String>,
+}
+
+/// The answer in an event.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ResponseStatus {
+    /// The HTTP status.
+    pub code: Option<u16>,
+}
+
+/// All events so far.
+pub fn events(cluster: &Cluster) -> Vec<Event> {
+    let log = std::fs::read_to_string(&cluster.facts.audit_log).unwrap_or_default();
+    log.lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect()
+}
+
+/// Waits for the events whose path contains `marker`: at least one.
+pub fn events_about(cluster: &Cluster, marker: &str) -> Vec<Event> {
+    wait::until(&format!("an audit event about {marker}"), || {
+        let found: Vec<Event> = events(cluster)
+            .into_iter()
+            .filter(|event| event.request_uri.contains(marker))
+            .collect();
+        (!found.is_empty()).then_some(found)
+    })
+}
+
+/// Asserts that every request about `marker` came from the exit's account on behalf of `user` alone.
+pub fn assert_only_user(cluster: &Cluster, marker: &str, user: &str) {
+    for event in events_about(cluster, marker) {
+        let impersonated = event
+            .impersonated_user
+            .as_ref()
+            .map(|user| user.username.as_str());
+        assert_eq!(
+            impersonated,
+            Some(user),
+            "the API server saw someone else: {event:?}"
+        );
+        assert!(
+            event.user.username.contains("gangplank-exit"),
+            "the exit acts with its own account: {event:?}"
+        );
+    }
+}

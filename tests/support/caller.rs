@@ -1,0 +1,143 @@
+//! A caller without a library between it and the wire: TLS with its papers, then HTTP by hand or by hyper.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::{ClientConfig, SupportedProtocolVersion};
+use rustls_pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::certificates::{Authority, Papers};
+use super::path::Site;
+use super::wait;
+
+/// Any request body.
+pub type AnyBody = BoxBody<Bytes, Infallible>;
+
+/// A TLS configuration that trusts one authority and shows papers, or none.
+pub fn config(trusted: &Authority, papers: Option<&Papers>, protocols: &[&str]) -> ClientConfig {
+    config_of(rustls::DEFAULT_VERSIONS, trusted, papers, protocols)
+}
+
+/// The same, speaking only these versions of TLS.
+pub fn config_of(
+    versions: &[&'static SupportedProtocolVersion],
+    trusted: &Authority,
+    papers: Option<&Papers>,
+    protocols: &[&str],
+) -> ClientConfig {
+    let builder = ClientConfig::builder_with_provider(gangplank_pki::crypto::provider())
+        .with_protocol_versions(versions)
+        .expect("the provider has them")
+        .with_root_certificates(trusted.roots());
+    let mut config = match papers {
+        Some(papers) => builder
+            .with_client_auth_cert(papers.chain(), papers.key())
+            .expect("papers that fit"),
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = protocols
+        .iter()
+        .map(|protocol| protocol.as_bytes().to_vec())
+        .collect();
+    config
+}
+
+/// A TLS connection to an address, asking for a name.
+pub async fn connect(
+    address: SocketAddr,
+    name: &str,
+    config: ClientConfig,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    wait::within("a TLS handshake", async {
+        let socket = TcpStream::connect(address).await?;
+        socket.set_nodelay(true)?;
+        let name = ServerName::try_from(name.to_owned()).expect("a name");
+        TlsConnector::from(Arc::new(config))
+            .connect(name, socket)
+            .await
+    })
+    .await
+}
+
+/// A TLS connection to a site's entrance.
+pub async fn board(
+    site: &Site,
+    papers: Option<&Papers>,
+    protocols: &[&str],
+) -> std::io::Result<TlsStream<TcpStream>> {
+    connect(
+        site.address,
+        &site.entrance,
+        config(site.authority(), papers, protocols),
+    )
+    .await
+}
+
+/// An HTTP/1.1 connection to a site, with upgrades.
+pub async fn http1(site: &Site, papers: Option<&Papers>) -> http1::SendRequest<AnyBody> {
+    http1_over(
+        board(site, papers, &["http/1.1"])
+            .await
+            .expect("the handshake"),
+    )
+    .await
+}
+
+/// HTTP/1.1 on a TLS connection.
+pub async fn http1_over(stream: TlsStream<TcpStream>) -> http1::SendRequest<AnyBody> {
+    let (sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .expect("HTTP/1.1");
+    tokio::spawn(async move { drop(connection.with_upgrades().await) });
+    sender
+}
+
+/// An HTTP/2 connection to a site.
+pub async fn http2(site: &Site, papers: Option<&Papers>) -> http2::SendRequest<AnyBody> {
+    http2_over(board(site, papers, &["h2"]).await.expect("the handshake")).await
+}
+
+/// HTTP/2 on a TLS connection.
+pub async fn http2_over(stream: TlsStream<TcpStream>) -> http2::SendRequest<AnyBody> {
+    let shaken = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
+    let (sender, connection) = shaken.expect("HTTP/2");
+    tokio::spawn(async move { drop(connection.await) });
+    sender
+}
+
+/// A body with these bytes.
+pub fn body(bytes: impl Into<Bytes>) -> AnyBody {
+    Full::new(bytes.into()).boxed()
+}
+
+/// A GET for a site, in the form HTTP/2 wants; HTTP/1.1 works with it too once it has a Host.
+pub fn get(site: &Site, path: &str) -> Request<AnyBody> {
+    Request::get(format!("https://{}{path}", site.entrance))
+        .body(body(""))
+        .expect("a request")
+}
+
+/// A GET in the form HTTP/1.1 wants.
+pub fn get1(site: &Site, path: &str) -> Request<AnyBody> {
+    Request::get(path)
+        .header("host", &site.entrance)
+        .body(body(""))
+        .expect("a request")
+}
+
+/// The whole body of an answer.
+pub async fn read(response: Response<Incoming>) -> Vec<u8> {
+    let body = wait::within("the end of a body", response.into_body().collect()).await;
+    body.expect("a whole body").to_bytes().to_vec()
+}

@@ -1,0 +1,236 @@
+//! The program under test as a process, with its log in a file and its ports asked from the kernel.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
+
+use serde_json::Value;
+
+use super::wait;
+
+/// A running `gangplank` role.
+#[derive(Debug)]
+pub struct Gangplank {
+    child: Mutex<Child>,
+    log: PathBuf,
+    /// Where callers (and agents) connect; of an agent: nothing.
+    pub address: Option<SocketAddr>,
+    /// Metrics, health and status.
+    pub admin: SocketAddr,
+}
+
+/// The program.
+pub fn program() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_gangplank"))
+}
+
+/// A command with none of the machine's `GANGPLANK_…` variables.
+pub fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(program());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("GANGPLANK_") {
+            command.env_remove(name);
+        }
+    }
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// Runs a verb to its end.
+pub fn run(arguments: &[&str]) -> super::kubectl::Said {
+    let child = command(arguments).spawn().expect("gangplank starts");
+    super::kubectl::finish(child, &format!("gangplank {arguments:?}"))
+}
+
+impl Gangplank {
+    /// Starts a role with its file and waits until it says that it listens.
+    pub fn start(role: &str, config: &Path) -> Self {
+        let log = config.with_extension("log");
+        let output = File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .expect("a log file");
+        let started_at = output.metadata().expect("its size").len();
+        let mut child = command(&[
+            role,
+            "--log-format",
+            "json",
+            "--log-level",
+            "info,gangplank=debug",
+        ])
+        .arg("--config")
+        .arg(config)
+        .stdout(Stdio::null())
+        .stderr(output)
+        .spawn()
+        .expect("gangplank starts");
+        let listening = wait::until(
+            &format!("{role} to listen (log: {})", log.display()),
+            || {
+                if let Some(status) = child.try_wait().expect("our own child") {
+                    panic!(
+                        "gangplank {role} ended at once with {status}: {}",
+                        read_from(&log, started_at)
+                    );
+                }
+                events(&read_from(&log, started_at))
+                    .into_iter()
+                    .find(|event| event["message"] == "listening")
+            },
+        );
+        let address = |field: &str| listening[field].as_str().and_then(|text| text.parse().ok());
+        Self {
+            child: Mutex::new(child),
+            log,
+            address: address("listen.addr"),
+            admin: address("admin.addr").expect("every role under test has an admin address"),
+        }
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.lock().expect("not poisoned").id()
+    }
+
+    /// Everything it has logged.
+    pub fn log(&self) -> String {
+        read_from(&self.log, 0)
+    }
+
+    /// `kill -9`.
+    pub fn kill(&self) {
+        let mut child = self.child.lock().expect("not poisoned");
+        child.kill().expect("our own child can be ended");
+        child.wait().expect("and waited for");
+    }
+
+    /// SIGTERM; answers how it ended.
+    pub fn terminate(&self) -> ExitStatus {
+        let pid = self.pid().to_string();
+        let sent = Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .expect("kill runs");
+        assert!(sent.success(), "the signal was delivered");
+        wait::until("the role to end after SIGTERM", || {
+            self.child
+                .lock()
+                .expect("not poisoned")
+                .try_wait()
+                .expect("our own child")
+        })
+    }
+
+    /// Whether it is ready, and what it says about it.
+    pub fn readiness(&self) -> (bool, String) {
+        match http_get(self.admin, "/readyz") {
+            Some((status, body)) => (status == 200, body),
+            None => (false, "the admin endpoint does not answer".to_owned()),
+        }
+    }
+
+    /// Waits until it is ready.
+    pub fn await_ready(&self) {
+        let mut last = String::new();
+        let deadline = tokio::time::Instant::now() + wait::PATIENCE;
+        while tokio::time::Instant::now() < deadline {
+            let (ready, said) = self.readiness();
+            if ready {
+                return;
+            }
+            last = said;
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        panic!("not ready: {last}; log: {}", self.log());
+    }
+
+    /// The metrics page.
+    pub fn metrics(&self) -> String {
+        http_get(self.admin, "/metrics")
+            .expect("the admin endpoint answers")
+            .1
+    }
+
+    /// The value of one metric line, exactly as written up to its value.
+    pub fn metric(&self, line: &str) -> Option<f64> {
+        self.metrics()
+            .lines()
+            .find_map(|found| found.strip_prefix(line)?.trim().parse().ok())
+    }
+
+    /// What `gangplank status -o json` would show.
+    pub fn status(&self) -> Value {
+        serde_json::from_str(
+            &http_get(self.admin, "/status")
+                .expect("the admin endpoint answers")
+                .1,
+        )
+        .expect("JSON")
+    }
+
+    /// Resident memory in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .expect("VmRSS");
+        line.split_whitespace()
+            .nth(1)
+            .and_then(|number| number.parse().ok())
+            .expect("a number")
+    }
+}
+
+impl Drop for Gangplank {
+    fn drop(&mut self) {
+        let Ok(child) = self.child.get_mut() else {
+            return;
+        };
+        // It may have ended already; then there is nothing to end.
+        drop(child.kill());
+        drop(child.wait());
+    }
+}
+
+/// The JSON events of a log.
+pub fn events(log: &str) -> Vec<Value> {
+    log.lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect()
+}
+
+fn read_from(log: &Path, offset: u64) -> String {
+    let bytes = std::fs::read(log).unwrap_or_default();
+    let start = usize::try_from(offset)
+        .expect("a log that fits in memory")
+        .min(bytes.len());
+    String::from_utf8_lossy(&bytes[start..]).into_owned()
+}
+
+/// A plain HTTP/1.1 GET, since the admin endpoint is plain.
+pub fn http_get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
+    use std::io::{Read as _, Write as _};
+    let mut socket = std::net::TcpStream::connect(address).ok()?;
+    socket.set_read_timeout(Some(wait::PATIENCE)).ok()?;
+    write!(
+        socket,
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )
+    .ok()?;
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    Some((
+        head.split_whitespace().nth(1)?.parse().ok()?,
+        body.to_owned(),
+    ))
+}

@@ -1,0 +1,352 @@
+//! The path under test, as processes: a relay and an agent, or `proxy` alone.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use super::certificates::{Authority, Organisation, Papers};
+use super::cluster::Cluster;
+use super::gangplank::Gangplank;
+use super::kubectl::Kubectl;
+use super::wait;
+
+/// The entrance domain of every relay under test.
+pub const DOMAIN: &str = "tunnels.test";
+
+/// The relay's own host name.
+pub const RELAY_NAME: &str = "relay.test";
+
+/// The cluster of a site that needs no name of its own.
+const NAME: &str = "harbour.acme";
+
+/// How callers reach the exit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Through a relay and a tunnel.
+    Tunnel,
+    /// Straight at the `proxy` verb.
+    Direct,
+}
+
+/// Both ways, for tests of what must hold on each.
+pub const WAYS: [Way; 2] = [Way::Tunnel, Way::Direct];
+
+/// A relay with its authorities.
+#[derive(Debug)]
+pub struct Relay {
+    folder: TempDir,
+    /// The process; a test may end it and start another on the same port.
+    pub process: Gangplank,
+    /// Where callers and agents connect.
+    pub address: SocketAddr,
+    authority: Authority,
+    agents: Authority,
+}
+
+impl Relay {
+    /// A relay on a port of the kernel's choice.
+    pub fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// A relay with further lines in its file.
+    pub fn start_with(further: &str) -> Self {
+        let folder = folder("relay");
+        let (authority, agents) = (Authority::new("relay CA"), Authority::new("agents CA"));
+        authority.relay(RELAY_NAME).write(folder.path(), "relay");
+        fs::write(folder.path().join("agents-ca.crt"), agents.pem()).expect("written");
+        write_relay_config(
+            folder.path(),
+            "127.0.0.1:0".parse().expect("an address"),
+            further,
+        );
+        let process = Gangplank::start("relay", &folder.path().join("relay.yaml"));
+        let address = process.address.expect("a relay listens");
+        Self {
+            folder,
+            process,
+            address,
+            authority,
+            agents,
+        }
+    }
+
+    /// Starts it anew on the same port after it was ended.
+    pub fn restart(&mut self) {
+        write_relay_config(self.folder.path(), self.address, "");
+        self.process = Gangplank::start("relay", &self.folder.path().join("relay.yaml"));
+    }
+
+    /// The folder with everything the relay has.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The authority of the relay's own certificate.
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// The authority of the agents.
+    pub fn agents(&self) -> &Authority {
+        &self.agents
+    }
+
+    /// Whether a tunnel of that name is registered.
+    pub fn has_tunnel(&self, name: &str) -> bool {
+        let status = self.process.status();
+        let tunnels = status["relay"]["tunnels"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        tunnels.iter().any(|tunnel| tunnel["name"] == name)
+    }
+}
+
+fn write_relay_config(folder: &Path, listen: SocketAddr, further: &str) {
+    let text = format!(
+        "listen: \"{listen}\"\ndomain: {DOMAIN}\ntunnel:\n  serverName: {RELAY_NAME}\n  certificateFile: relay.crt\n  \
+         keyFile: relay.key\n  clientCAFile: agents-ca.crt\nadmin: {{ listen: \"127.0.0.1:0\" }}\n{further}"
+    );
+    fs::write(folder.join("relay.yaml"), text).expect("written");
+}
+
+/// Everything that `gangplank proxy` needs, before it is started.
+#[derive(Debug)]
+pub struct Prepared {
+    folder: TempDir,
+    authority: Authority,
+}
+
+impl Prepared {
+    /// A folder with `proxy.yaml` and what it names.
+    pub fn proxy(listen: &str, upstream: &Path, trusted: &[&Organisation]) -> Self {
+        let (folder, authority) = exit_folder(NAME, upstream, trusted);
+        let text = format!("listen: \"{listen}\"\n{}", exit_block());
+        fs::write(folder.path().join("proxy.yaml"), text).expect("written");
+        Self { folder, authority }
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// An exit before a cluster, and the way to it.
+#[derive(Debug)]
+pub struct Site {
+    folder: TempDir,
+    /// The agent or proxy; a test may end it and start another.
+    pub exit: Gangplank,
+    /// The relay before it, if any.
+    pub relay: Option<Arc<Relay>>,
+    /// Where callers connect.
+    pub address: SocketAddr,
+    /// The name callers ask for.
+    pub entrance: String,
+    authority: Authority,
+    role: &'static str,
+    kubectl: Option<PathBuf>,
+}
+
+impl Site {
+    /// The way asked for, before a real cluster, trusting these organisations.
+    pub fn before(cluster: &Cluster, way: Way, trusted: &[&Organisation]) -> Self {
+        Self::start(way, &cluster.facts.proxy_kubeconfig, trusted).with_kubectl(cluster)
+    }
+
+    /// The way asked for, before the API server of a kubeconfig, trusting these organisations.
+    pub fn start(way: Way, upstream: &Path, trusted: &[&Organisation]) -> Self {
+        match way {
+            Way::Tunnel => Self::tunnel(&Arc::new(Relay::start()), NAME, upstream, trusted),
+            Way::Direct => Self::direct(upstream, trusted),
+        }
+    }
+
+    /// The same site, its callers using the kubectl that was built with a cluster.
+    pub fn with_kubectl(mut self, cluster: &Cluster) -> Self {
+        self.kubectl = Some(cluster.facts.kubectl.clone());
+        self
+    }
+
+    /// An agent of that name at a relay, before the API server of a kubeconfig.
+    pub fn tunnel(
+        relay: &Arc<Relay>,
+        name: &str,
+        upstream: &Path,
+        trusted: &[&Organisation],
+    ) -> Self {
+        let (folder, authority) = exit_folder(name, upstream, trusted);
+        relay.agents.agent(name).write(folder.path(), "agent");
+        fs::write(folder.path().join("relay-ca.crt"), relay.authority.pem()).expect("written");
+        let text = format!(
+            "relays:\n  - address: \"{}\"\n    serverName: {RELAY_NAME}\n    caFile: relay-ca.crt\n\
+             tunnel: {{ certificateFile: agent.crt, keyFile: agent.key }}\n{}",
+            relay.address,
+            exit_block()
+        );
+        fs::write(folder.path().join("agent.yaml"), text).expect("written");
+        let exit = Gangplank::start("agent", &folder.path().join("agent.yaml"));
+        wait::until("the tunnel to be registered", || {
+            relay.has_tunnel(name).then_some(())
+        });
+        Self {
+            folder,
+            exit,
+            relay: Some(Arc::clone(relay)),
+            address: relay.address,
+            entrance: format!("{name}.{DOMAIN}"),
+            authority,
+            role: "agent",
+            kubectl: None,
+        }
+    }
+
+    /// `gangplank proxy` before the API server of a kubeconfig.
+    pub fn direct(upstream: &Path, trusted: &[&Organisation]) -> Self {
+        let Prepared { folder, authority } = Prepared::proxy("127.0.0.1:0", upstream, trusted);
+        let exit = Gangplank::start("proxy", &folder.path().join("proxy.yaml"));
+        let address = exit.address.expect("a proxy listens");
+        Self {
+            folder,
+            exit,
+            relay: None,
+            address,
+            entrance: format!("{NAME}.{DOMAIN}"),
+            authority,
+            role: "proxy",
+            kubectl: None,
+        }
+    }
+
+    /// Starts the exit anew after it was ended. A `proxy` gets another port.
+    pub fn restart_exit(&mut self) {
+        self.exit = Gangplank::start(
+            self.role,
+            &self.folder.path().join(format!("{}.yaml", self.role)),
+        );
+        if let Some(address) = self.exit.address {
+            self.address = address;
+        }
+    }
+
+    /// The folder with everything the exit has.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The exit's authority, which callers trust.
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// Trusts an organisation, or changes the trust in it: its file is renamed into place.
+    pub fn trust(&self, organisation: &Organisation) {
+        write_provider(self.folder.path(), organisation);
+    }
+
+    /// Withdraws the trust in an organisation: its file goes.
+    pub fn distrust(&self, organisation: &Organisation) {
+        fs::remove_file(provider_file(self.folder.path(), organisation))
+            .expect("its file was there");
+    }
+
+    /// Where the exit looks for whom it trusts.
+    pub fn trust_file(&self, organisation: &Organisation) -> PathBuf {
+        provider_file(self.folder.path(), organisation)
+    }
+
+    /// The trust bundle's generation at the exit.
+    pub fn generation(&self) -> u64 {
+        self.exit.status()["exit"]["bundle"]["generation"]
+            .as_u64()
+            .expect("a generation")
+    }
+
+    /// A kubeconfig for a caller, written by `gangplank kubeconfig`.
+    pub fn kubeconfig(&self, caller: &Papers) -> PathBuf {
+        let papers = tempfile::Builder::new()
+            .prefix("caller-")
+            .tempdir_in(self.folder.path())
+            .expect("a folder")
+            .keep();
+        caller.write(&papers, "caller");
+        fs::write(papers.join("exit-ca.crt"), self.authority.pem()).expect("written");
+        let file = papers.join("kubeconfig");
+        let name = self
+            .entrance
+            .strip_suffix(DOMAIN)
+            .expect("it ends with it")
+            .trim_end_matches('.');
+        let path = |name: &str| papers.join(name).display().to_string();
+        super::gangplank::run(&[
+            "kubeconfig",
+            "--cluster",
+            name,
+            "--domain",
+            DOMAIN,
+            "--connect",
+            &self.address.to_string(),
+            "--certificate-authority",
+            &path("exit-ca.crt"),
+            "--client-certificate",
+            &path("caller.crt"),
+            "--client-key",
+            &path("caller.key"),
+            "--out",
+            &path("kubeconfig"),
+        ])
+        .expect_success();
+        file
+    }
+
+    /// kubectl as a caller.
+    pub fn kubectl(&self, caller: &Papers) -> Kubectl {
+        let program = self
+            .kubectl
+            .clone()
+            .unwrap_or_else(|| PathBuf::from("kubectl"));
+        Kubectl::new(&program, &self.kubeconfig(caller))
+    }
+}
+
+fn folder(name: &str) -> TempDir {
+    tempfile::Builder::new()
+        .prefix(&format!("gangplank-{name}-"))
+        .tempdir()
+        .expect("a temporary folder")
+}
+
+fn exit_folder(name: &str, upstream: &Path, trusted: &[&Organisation]) -> (TempDir, Authority) {
+    let folder = folder(name);
+    let authority = Authority::new(&format!("{name} exit CA"));
+    authority.exit(name, DOMAIN).write(folder.path(), "exit");
+    fs::create_dir(folder.path().join("trust")).expect("a folder");
+    for organisation in trusted {
+        write_provider(folder.path(), organisation);
+    }
+    fs::copy(upstream, folder.path().join("upstream.kubeconfig"))
+        .expect("the kubeconfig is readable");
+    (folder, authority)
+}
+
+fn exit_block() -> &'static str {
+    "exit:\n  servingCertificate: { certificateFile: exit.crt, keyFile: exit.key }\n  trust: { directory: trust }\n  \
+     upstream: { kubeconfig: upstream.kubeconfig }\nadmin: { listen: \"127.0.0.1:0\" }\n"
+}
+
+fn provider_file(folder: &Path, organisation: &Organisation) -> PathBuf {
+    folder
+        .join("trust")
+        .join(format!("{}.yaml", organisation.name))
+}
+
+fn write_provider(folder: &Path, organisation: &Organisation) {
+    let written = folder.join(format!("{}.new", organisation.name));
+    fs::write(&written, organisation.provider()).expect("written");
+    fs::rename(&written, provider_file(folder, organisation)).expect("renamed");
+}
