@@ -20,7 +20,21 @@ use crate::refusal::Purpose;
 /// Longest serial number, in bytes (RFC 5280 §4.1.2.2), and one more for the sign.
 const LONGEST_SERIAL: usize = 20;
 
-/// A parsed certificate: well-formed DER, nothing behind it, no extension twice, none unreadable.
+/// Extensions that decide something here, below 2.5.29: subject key identifier, key usage,
+/// subject alternative name, basic constraints, name constraints, authority key identifier,
+/// extended key usage. Others may be odd; when they are critical, webpki refuses them.
+const DECISIVE: [&[u8]; 7] = [
+    &[85, 29, 14],
+    &[85, 29, 15],
+    &[85, 29, 17],
+    &[85, 29, 19],
+    &[85, 29, 30],
+    &[85, 29, 35],
+    &[85, 29, 37],
+];
+
+/// A parsed certificate: well-formed DER, nothing behind it, no extension twice, none unreadable of
+/// those that decide something.
 #[derive(Debug)]
 pub(crate) struct Certificate<'a> {
     x509: X509Certificate<'a>,
@@ -35,10 +49,10 @@ impl<'a> Certificate<'a> {
         let (rest, x509) = X509Certificate::from_der(der).ok()?;
         let sound = rest.is_empty()
             && x509.extensions_map().is_ok()
-            && x509
-                .extensions()
-                .iter()
-                .all(|e| e.parsed_extension().error().is_none());
+            && !x509.extensions().iter().any(|extension| {
+                extension.parsed_extension().error().is_some()
+                    && DECISIVE.contains(&extension.oid.as_bytes())
+            });
         sound.then_some(Self { x509 })
     }
 

@@ -81,8 +81,13 @@ pub fn inspect_certificates(pem: &[u8]) -> Result<Vec<CertificateSummary>, PemFa
     let certificates = pem::certificates(pem)?;
     Ok(certificates
         .iter()
-        .filter_map(|der| Some(summary(&Certificate::parse(der)?, der)))
+        .filter_map(|der| inspect_der(der))
         .collect())
+}
+
+/// One certificate in DER; none where it cannot be read.
+pub fn inspect_der(der: &[u8]) -> Option<CertificateSummary> {
+    Some(summary(&Certificate::parse(der)?, der))
 }
 
 fn summary(certificate: &Certificate<'_>, der: &[u8]) -> CertificateSummary {

@@ -68,6 +68,9 @@ pub(crate) fn verify(
     usage: Usage,
     now: UnixTime,
 ) -> Result<Vec<Path>, Refusal> {
+    if anchors.is_empty() {
+        return Err(chain.unknown_issuer()); // no work for strangers
+    }
     let for_webpki: Vec<_> = anchors.iter().map(|anchor| anchor.for_webpki()).collect();
     let search = RefCell::new(Search {
         chain,

@@ -80,6 +80,9 @@ pub fn assemble(previous: &TrustBundle, wanted: Vec<Provider>) -> Assembly {
     merge.refuse_what_holders_exclude();
     merge.refuse_what_collides_among_the_new();
     merge.refuse_what_holders_exclude();
+    while merge.refuse_what_crowds_an_authority() {
+        merge.refuse_what_holders_exclude();
+    }
     merge.finish(previous)
 }
 
@@ -154,15 +157,21 @@ impl<'p> Merge<'p> {
         for (id, conflict) in self.new.colliding_among_themselves() {
             self.refuse(id, conflict);
         }
+    }
+
+    /// Did it refuse anything? Then edits went back to what they were, and may crowd something else.
+    fn refuse_what_crowds_an_authority(&mut self) -> bool {
         let crowded = Crowd::of(self.held.values().chain(self.new.providers()));
         let refused: Vec<_> = self
             .new
             .providers()
             .filter_map(|provider| Some((provider.id().clone(), crowded.conflict(provider)?)))
             .collect();
+        let any = !refused.is_empty();
         for (id, conflict) in refused {
             self.refuse(id, conflict);
         }
+        any
     }
 
     fn finish(mut self, previous: &TrustBundle) -> Assembly {
