@@ -1,0 +1,203 @@
+//! The API server's side of the exit.
+//!
+//! [`Client`] takes a request whose headers are final but for the credential and the host, checks that it
+//! speaks for exactly the caller that it is said to, adds the proxy's own credential and sends it to the
+//! one configured server. Ordinary requests share HTTP/2 connections (`pool`), upgrades have an HTTP/1.1
+//! connection each (`upgrade`). Redirects are answers like any other: they are never followed, so that
+//! no credential goes where the configuration does not say (CVE-2020-8559, CVE-2022-3172).
+//!
+//! Not here: who the caller is, what of its request is passed on, and how answers and errors are told.
+
+mod connect;
+mod credential;
+mod error;
+mod exchange;
+mod h1_connection;
+mod h2_connection;
+mod limits;
+mod metrics;
+mod outgoing;
+mod pool;
+mod upgrade;
+
+use std::sync::Arc;
+
+use gangplank_config::upstream::{Credential as Configured, Upstream};
+use gangplank_pki::Identity;
+use http::request::Parts;
+use http::uri::Authority;
+use http::{Request, Response};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::connect::Connector;
+use self::credential::{Credential, TokenFile};
+pub use self::error::{CredentialError, DialError, UpstreamError};
+use self::exchange::Failure;
+use self::limits::{ATTEMPTS, Pace, UPGRADE_DIALS};
+pub use self::metrics::Metrics;
+use self::metrics::OutcomeLabels;
+use self::outgoing::{Head, Outgoing};
+use self::pool::Pool;
+pub use self::upgrade::UpgradeAnswer;
+use crate::body::{RequestBody, UpstreamBody};
+
+/// Sends requests to one API server with one credential; a clone shares its connections.
+#[derive(Clone, Debug)]
+pub struct Client(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    connector: Arc<Connector>,
+    /// What `:authority` and `Host` say; `None` when the configured server is not a name.
+    authority: Option<Authority>,
+    credential: Credential,
+    pool: Pool,
+    upgrade_turns: Semaphore,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    metrics: Metrics,
+}
+
+impl Client {
+    /// A client of `upstream` without a connection yet.
+    ///
+    /// Its tasks run on `tasks`. Once `stop` is cancelled it takes no request any more; requests that
+    /// run end by themselves, so cancel it when callers have been drained.
+    pub fn new(
+        upstream: &Upstream,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+        metrics: Metrics,
+    ) -> Self {
+        Self::with_pace(upstream, tasks, stop, metrics, Pace::default())
+    }
+
+    fn with_pace(
+        upstream: &Upstream,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+        metrics: Metrics,
+        pace: Pace,
+    ) -> Self {
+        let credential = match &upstream.credential {
+            Configured::ClientCertificate(_) => Credential::OfConnection,
+            Configured::Token(token) => Credential::Token(token.clone()),
+            Configured::TokenFile(file) => {
+                let file = file.clone();
+                Credential::File(TokenFile::new(move || file.read(), pace.token_age))
+            }
+        };
+        let connector = Arc::new(Connector::new(upstream, pace));
+        let pool = Pool::new(
+            Arc::clone(&connector),
+            tasks.clone(),
+            stop.clone(),
+            metrics.clone(),
+        );
+        Self(Arc::new(Shared {
+            authority: Authority::try_from(connector.authority()).ok(),
+            connector,
+            credential,
+            pool,
+            upgrade_turns: Semaphore::new(UPGRADE_DIALS),
+            tasks,
+            stop,
+            metrics,
+        }))
+    }
+
+    /// Sends a request in `identity`'s name and waits for the answer's headers.
+    ///
+    /// The request's headers must hold exactly one `Impersonate-User`, the identity's. `Authorization`
+    /// and `Host` are set here. Of the URI only path and query count; they are sent byte by byte.
+    /// Dropping the returned future, or the answer's body, cancels the request.
+    ///
+    /// # Errors
+    /// See [`UpstreamError`]; [`UpstreamError::certainly_not_sent`] tells whether the server may have
+    /// acted.
+    pub async fn send(
+        &self,
+        identity: &Identity,
+        request: Request<RequestBody>,
+    ) -> Result<Response<UpstreamBody>, UpstreamError> {
+        let authority = self.authority()?;
+        let (parts, body) = request.into_parts();
+        let mut outgoing = Outgoing::new(self.head(identity, parts).await?, body);
+        for _attempt in 0..ATTEMPTS {
+            let place = self.0.pool.place().await?;
+            match place.send(outgoing, authority).await {
+                Ok(response) => return Ok(response),
+                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Unprocessed(again, why)) => {
+                    self.0
+                        .metrics
+                        .sent_again
+                        .get_or_create(&OutcomeLabels { outcome: why })
+                        .inc();
+                    outgoing = *again;
+                }
+            }
+        }
+        Err(UpstreamError::RefusedUnprocessed { attempts: ATTEMPTS })
+    }
+
+    /// Asks for the upgrade that the request's `Upgrade` names, on a connection of its own.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send); a 101 with another protocol is an error and its connection is closed.
+    pub async fn upgrade(
+        &self,
+        identity: &Identity,
+        request: Request<()>,
+    ) -> Result<UpgradeAnswer, UpstreamError> {
+        let shared = &*self.0;
+        if shared.stop.is_cancelled() {
+            return Err(UpstreamError::Stopping);
+        }
+        let mut head = self.head(identity, request.into_parts().0).await?;
+        let protocol = head.upgrade_protocol()?;
+        let parts = head.into_http1(self.authority()?)?;
+        let path = upgrade::Path {
+            connector: &shared.connector,
+            turns: &shared.upgrade_turns,
+            tasks: &shared.tasks,
+        };
+        let answer = path.ask(parts, &protocol).await;
+        let outcome = match &answer {
+            Ok(answer) => answer.outcome(),
+            Err(error) => error.reason(),
+        };
+        shared
+            .metrics
+            .upgrades
+            .get_or_create(&OutcomeLabels { outcome })
+            .inc();
+        answer
+    }
+
+    /// Whether the API server can be reached and proves to be the one that is configured.
+    ///
+    /// Sends no request and needs no permission there: a connection that the next request uses will do.
+    ///
+    /// # Errors
+    /// Why there is no connection.
+    pub async fn reachable(&self) -> Result<(), UpstreamError> {
+        self.0.pool.ensure_connected().await
+    }
+
+    /// The last step before the wire: the credential, and the look at who the request is for.
+    async fn head(&self, identity: &Identity, parts: Parts) -> Result<Head, UpstreamError> {
+        let authorization = self.0.credential.authorization().await?;
+        Head::new(identity, parts, authorization)
+    }
+
+    fn authority(&self) -> Result<&Authority, UpstreamError> {
+        let unusable = UpstreamError::Target("the configured server is not a name");
+        self.0.authority.as_ref().ok_or(unusable)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! The TLS settings of a dial, made of files that may have changed since the last one.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use gangplank_config::{Anchors, Fault, KeyPair, Material};
+use rustls::client::Resumption;
+use rustls::sign::SingleCertAndKey;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::task::spawn_blocking;
+
+use super::Offer;
+use crate::upstream::error::DialError;
+
+/// The authorities that are believed, and the certificate that is shown, if any.
+pub(super) struct TlsFiles {
+    authorities: Material<Anchors>,
+    certificate: Option<Material<KeyPair>>,
+    good: Mutex<Good>,
+}
+
+/// The last settings that could be made.
+#[derive(Default)]
+struct Good {
+    configs: Option<Configs>,
+    /// Whether the last attempt failed, so that the same failure is told once.
+    stale: bool,
+}
+
+#[derive(Clone)]
+struct Configs {
+    newest: Arc<ClientConfig>,
+    http1: Arc<ClientConfig>,
+}
+
+/// Why settings could not be made.
+#[derive(Debug, thiserror::Error)]
+enum Unusable {
+    #[error(transparent)]
+    File(#[from] Fault),
+    #[error(transparent)]
+    Tls(#[from] rustls::Error),
+    #[error("the files could not be read")]
+    Unread,
+}
+
+impl TlsFiles {
+    pub(super) fn new(
+        authorities: Material<Anchors>,
+        certificate: Option<Material<KeyPair>>,
+    ) -> Self {
+        Self {
+            authorities,
+            certificate,
+            good: Mutex::default(),
+        }
+    }
+
+    /// The settings for a dial now. Files that have become unusable leave the last good settings in
+    /// force: they only prove who the server is and who we are, and both sides check.
+    pub(super) async fn current(&self, offer: Offer) -> Result<Arc<ClientConfig>, DialError> {
+        let made = match self.unchanging() {
+            Some(configs) => Ok(configs),
+            None => self.make().await,
+        };
+        let mut good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
+        let configs = match (made, &good.configs) {
+            (Ok(configs), _) => {
+                *good = Good {
+                    configs: Some(configs.clone()),
+                    stale: false,
+                };
+                configs
+            }
+            (Err(error), Some(last)) => {
+                let last = last.clone();
+                if !good.stale {
+                    tracing::warn!(%error, "upstream TLS files are unusable, the last good ones are kept");
+                }
+                good.stale = true;
+                last
+            }
+            (Err(error), None) => return Err(DialError::Material(Arc::new(error))),
+        };
+        drop(good);
+        Ok(match offer {
+            Offer::Newest => configs.newest,
+            Offer::Http1 => configs.http1,
+        })
+    }
+
+    /// The settings made before, when nothing they are made of can change.
+    fn unchanging(&self) -> Option<Configs> {
+        let fixed = self.authorities.files().is_empty()
+            && self
+                .certificate
+                .as_ref()
+                .is_none_or(|pair| pair.files().is_empty());
+        let good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
+        good.configs.clone().filter(|_configs| fixed)
+    }
+
+    async fn make(&self) -> Result<Configs, Unusable> {
+        let (authorities, certificate) = (self.authorities.clone(), self.certificate.clone());
+        let read = move || {
+            let certificate = certificate.map(|pair| pair.read()).transpose()?;
+            Configs::new(&authorities.read()?, certificate.as_ref())
+        };
+        spawn_blocking(read).await.unwrap_or(Err(Unusable::Unread))
+    }
+}
+
+impl Configs {
+    fn new(authorities: &Anchors, certificate: Option<&KeyPair>) -> Result<Self, Unusable> {
+        let mut roots = RootCertStore::empty();
+        for anchor in authorities.certificates() {
+            roots.add(anchor)?;
+        }
+        let builder = ClientConfig::builder_with_provider(gangplank_pki::crypto::provider())
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+            .with_root_certificates(roots);
+        let mut newest = match certificate {
+            Some(pair) => {
+                let resolver = SingleCertAndKey::from((*pair.certified_key()).clone());
+                builder.with_client_cert_resolver(Arc::new(resolver))
+            }
+            None => builder.with_no_client_auth(),
+        };
+        newest.resumption = Resumption::disabled();
+        let mut http1 = newest.clone();
+        newest.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        http1.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self {
+            newest: Arc::new(newest),
+            http1: Arc::new(http1),
+        })
+    }
+}
+
+impl fmt::Debug for TlsFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsFiles")
+            .field("authorities", &self.authorities)
+            .field("certificate", &self.certificate)
+            .finish_non_exhaustive()
+    }
+}

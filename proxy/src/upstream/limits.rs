@@ -1,0 +1,153 @@
+//! Every bound of the way to the API server, and where its number comes from.
+
+use std::time::Duration;
+
+/// How long finding the address and connecting may take, all addresses together.
+///
+/// A SYN that is lost three times is sent again after 1, 3 and 7 s; two losses in a row are rare, and a
+/// caller must have its answer within 10 s when the API server is away.
+pub(super) const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long the TLS handshake and the server's first HTTP/2 SETTINGS may take after connecting.
+///
+/// Together with [`CONNECT_DEADLINE`] just under the 10 s after which a caller wants an answer.
+pub(super) const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(4);
+
+/// How many addresses of one name are tried. More of them would only make each one's share of the
+/// deadline too short for a handshake across an ocean.
+pub(super) const ADDRESSES_TRIED: usize = 8;
+
+/// Idle time before the kernel probes an upstream socket, and between probes.
+pub(super) const TCP_KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// Unanswered probes after which the kernel gives a socket up: a vanished host is noticed in 75 s even
+/// on an upgraded connection, where nobody sends pings.
+pub(super) const TCP_KEEPALIVE_PROBES: u32 = 4;
+
+/// Streams used of one HTTP/2 connection at a time, whatever more the server would allow.
+///
+/// What kube-apiserver allows by default. A server that allows less is obeyed; one that allows more
+/// would put more callers on one TCP connection, where one lost packet stops them all.
+pub(super) const STREAMS_PER_CONNECTION: usize = 100;
+
+/// Connections to the API server for ordinary requests: 25,600 streams, more watches than one exit has
+/// memory for. Past it requests are refused.
+pub(super) const CONNECTIONS: usize = 256;
+
+/// Connections being opened at the same time for ordinary requests: enough for 800 callers who arrive
+/// at once, and too few to look like an attack to the API server.
+pub(super) const DIALS: usize = 8;
+
+/// Requests that may wait for a connection. They wait 9 s at most; at a thousand requests a second
+/// that is what arrives during one dial that fails slowly. Past it requests are refused.
+pub(super) const WAITING: usize = 8192;
+
+/// One stream in so many is kept in reserve: when fewer are free, the next connection is opened before
+/// anyone has to wait for it.
+pub(super) const RESERVE_DIVISOR: usize = 8;
+
+/// How long after a failed dial no further connection is opened merely in advance.
+pub(super) const RESERVE_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a connection without a request is kept. kube-apiserver closes such connections after 90 s;
+/// closing them first keeps a request from meeting a closing one.
+pub(super) const IDLE: Duration = Duration::from_secs(60);
+
+/// How often a connection looks whether it has been idle for long enough.
+pub(super) const IDLE_CHECK: Duration = Duration::from_secs(10);
+
+/// HTTP/1.1 connections for ordinary requests. Each takes a whole one there, watches for as long as they
+/// last; a quarter of the 4,096 file descriptors that a small container has. Past it requests are refused.
+pub(super) const HTTP1_CONNECTIONS: usize = 1024;
+
+/// HTTP/1.1 connections kept for reuse when the server speaks nothing newer.
+pub(super) const IDLE_HTTP1: usize = 32;
+
+/// How long an HTTP/1.1 connection may take to become reusable after its answer was read.
+pub(super) const HTTP1_REUSE_DEADLINE: Duration = Duration::from_secs(1);
+
+/// Receive window of one HTTP/2 stream: what an unread body may hold in memory. The same as
+/// kube-apiserver's own; at a round trip of 1 ms it lets 256 MB/s through.
+pub(super) const STREAM_WINDOW: u32 = 256 * 1024;
+
+/// Receive window of a whole HTTP/2 connection.
+///
+/// It must be at least [`STREAM_WINDOW`] × [`STREAMS_PER_CONNECTION`] (25 MiB), so that bodies nobody
+/// reads cannot use up the window of those that are read; memory stays bounded by the streams' windows.
+/// It is 1 GiB because h2 derives from it (half of it) how many bytes of small, unread DATA frames it
+/// puts up with before it calls them an attack and ends the connection: a hundred stalled `logs -f` with
+/// lines of 12 bytes fill 100 × 256 KiB × (256 − 12)/12 = 508 MiB of that account, which just fits.
+pub(super) const CONNECTION_WINDOW: u32 = 1 << 30;
+
+/// Bytes of one request's body that HTTP/2 may hold back for sending: one stream window of the server.
+pub(super) const SEND_BUFFER: usize = 256 * 1024;
+
+/// Size of an answer's headers. Warnings of kube-apiserver are up to 4,096 characters (16 KB) together
+/// and aggregated servers add their own; hyper's default of 16 KiB would reset such answers.
+pub(super) const HEADER_LIST: u32 = 256 * 1024;
+
+/// Number of headers in an HTTP/1.1 answer. hyper's default of 100 is below what a generous aggregated
+/// server sends.
+pub(super) const HTTP1_HEADERS: usize = 512;
+
+/// Streams that we cancelled and still recognise, so that what the server sent meanwhile is dropped
+/// quietly: ten connections' worth of watches ended at once.
+pub(super) const CANCELLED_STREAMS: usize = 1024;
+
+/// Silence after which a PING is sent, also on idle connections, so that no request meets a dead one.
+pub(super) const PING_INTERVAL: Duration = Duration::from_secs(15);
+
+/// How long the answer to a PING may take. A server that stopped answering is noticed within 30 s.
+pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How often one request is put on a connection before it is given up. Each attempt is free of risk (it
+/// was certainly not sent), but a server that refuses every stream must not be asked for ever.
+pub(super) const ATTEMPTS: usize = 6;
+
+/// How long the API server may take to answer a request for an upgrade. It asks a kubelet first, whose
+/// connect timeout is 30 s; an HTTP/1.1 connection has no PING that would notice a silent server.
+pub(super) const UPGRADE_ANSWER_DEADLINE: Duration = Duration::from_secs(40);
+
+/// Connections for upgrades being opened at the same time; further ones wait their turn.
+pub(super) const UPGRADE_DIALS: usize = 64;
+
+/// How old a token read from a file may be when it is used. A projected token is replaced minutes before
+/// its end, client-go reads it again every minute; a read costs 20 µs.
+pub(super) const TOKEN_AGE: Duration = Duration::from_secs(1);
+
+/// How long reading a token file may take; file systems over a network can hang.
+pub(super) const TOKEN_READ_DEADLINE: Duration = Duration::from_secs(2);
+
+/// How often a token file without a token in it is read again before that counts, and how long between:
+/// what a writer needs who truncates the file and then writes it.
+pub(super) const TOKEN_READS: usize = 3;
+/// See [`TOKEN_READS`].
+pub(super) const TOKEN_READ_PAUSE: Duration = Duration::from_millis(20);
+
+/// The durations that a test may want shorter; everything else of this file is a constant.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    pub(super) connect: Duration,
+    pub(super) handshake: Duration,
+    pub(super) idle: Duration,
+    pub(super) idle_check: Duration,
+    pub(super) ping_interval: Duration,
+    pub(super) ping_timeout: Duration,
+    pub(super) upgrade_answer: Duration,
+    pub(super) token_age: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            connect: CONNECT_DEADLINE,
+            handshake: HANDSHAKE_DEADLINE,
+            idle: IDLE,
+            idle_check: IDLE_CHECK,
+            ping_interval: PING_INTERVAL,
+            ping_timeout: PING_TIMEOUT,
+            upgrade_answer: UPGRADE_ANSWER_DEADLINE,
+            token_age: TOKEN_AGE,
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! A request in the form it leaves the proxy: for exactly one user, with exactly one credential, to
+//! exactly one server.
+//!
+//! This is the last look before the wire. The callers' side has already taken out and put in what
+//! belongs there; here a request that does not say what it must is an error, never repaired.
+
+use gangplank_pki::Identity;
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
+use http::request::Parts;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
+
+use super::error::UpstreamError;
+use crate::body::RequestBody;
+
+const IMPERSONATE_USER: HeaderName = HeaderName::from_static("impersonate-user");
+const IMPERSONATE_GROUP: HeaderName = HeaderName::from_static("impersonate-group");
+
+/// How the names of headers begin in which Kubernetes looks for someone's identity.
+const IDENTITY_PREFIXES: [&str; 2] = ["impersonate-", "x-remote-"];
+
+/// A request that has passed every check and carries the proxy's credential.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    head: Head,
+    body: RequestBody,
+}
+
+/// The same without its body.
+#[derive(Clone, Debug)]
+pub(super) struct Head {
+    parts: Parts,
+    target: PathAndQuery,
+}
+
+impl Outgoing {
+    pub(super) fn new(head: Head, body: RequestBody) -> Self {
+        Self { head, body }
+    }
+
+    /// A copy to send when it turns out that this one was certainly not processed; only of a request
+    /// that certainly has no body, for a body that was begun cannot be had again.
+    pub(super) fn copy(&self) -> Option<Self> {
+        self.body.certainly_empty().then(|| Self {
+            head: self.head.clone(),
+            body: RequestBody::empty(),
+        })
+    }
+
+    /// The request for an HTTP/2 connection, addressed by `:scheme`, `:authority` and `:path`.
+    pub(super) fn into_http2(
+        self,
+        authority: &Authority,
+    ) -> Result<Request<RequestBody>, UpstreamError> {
+        let mut uri = http::uri::Parts::default();
+        uri.scheme = Some(Scheme::HTTPS);
+        uri.authority = Some(authority.clone());
+        uri.path_and_query = Some(self.head.target);
+        let uri = Uri::from_parts(uri)
+            .map_err(|_invalid| UpstreamError::Target("it is not a path with a query"))?;
+        let mut parts = self.head.parts;
+        parts.uri = uri;
+        parts.version = Version::HTTP_2;
+        Ok(Request::from_parts(parts, self.body))
+    }
+
+    /// The request for an HTTP/1.1 connection, addressed by its line and `Host`.
+    pub(super) fn into_http1(
+        self,
+        authority: &Authority,
+    ) -> Result<Request<RequestBody>, UpstreamError> {
+        let (parts, body) = (self.head.into_http1(authority)?, self.body);
+        Ok(Request::from_parts(parts, body))
+    }
+
+    /// The request back from a connection that certainly did not send it.
+    pub(super) fn from_unsent(request: Request<RequestBody>) -> Self {
+        let (mut parts, body) = request.into_parts();
+        let uri = std::mem::take(&mut parts.uri).into_parts();
+        let target = uri
+            .path_and_query
+            .unwrap_or_else(|| PathAndQuery::from_static("/"));
+        parts.headers.remove(HOST);
+        Self {
+            head: Head { parts, target },
+            body,
+        }
+    }
+}
+
+impl Head {
+    /// Checks what the callers' side made, and adds the credential.
+    pub(super) fn new(
+        identity: &Identity,
+        mut parts: Parts,
+        authorization: Option<HeaderValue>,
+    ) -> Result<Self, UpstreamError> {
+        if parts.method == Method::CONNECT {
+            return Err(UpstreamError::Target("CONNECT would make a tunnel of it"));
+        }
+        let target = std::mem::take(&mut parts.uri)
+            .into_parts()
+            .path_and_query
+            .ok_or(UpstreamError::Target("it has no path"))?;
+        // What the callers' side noted on the request is not for the connection's HTTP layer to find.
+        parts.extensions.clear();
+        parts.headers.remove(HOST);
+        parts.headers.remove(AUTHORIZATION);
+        if let Some(authorization) = authorization {
+            parts.headers.insert(AUTHORIZATION, authorization);
+        }
+        check_identity(identity, &parts.headers)?;
+        Ok(Self { parts, target })
+    }
+
+    /// The head for an HTTP/1.1 connection.
+    pub(super) fn into_http1(self, authority: &Authority) -> Result<Parts, UpstreamError> {
+        let mut parts = self.parts;
+        parts.uri = Uri::from(self.target);
+        parts.version = Version::HTTP_11;
+        let host = HeaderValue::from_str(authority.as_str())
+            .map_err(|_invalid| UpstreamError::Target("the configured server is not a name"))?;
+        parts.headers.insert(HOST, host);
+        Ok(parts)
+    }
+
+    /// The one protocol to upgrade to; the head is made to ask for it properly.
+    pub(super) fn upgrade_protocol(&mut self) -> Result<HeaderValue, UpstreamError> {
+        let mut offered = self.parts.headers.get_all(UPGRADE).iter();
+        let (Some(protocol), None) = (offered.next().cloned(), offered.next()) else {
+            return Err(UpstreamError::Target(
+                "an upgrade names exactly one protocol",
+            ));
+        };
+        let headers = &mut self.parts.headers;
+        let length = headers.remove(CONTENT_LENGTH);
+        if headers.contains_key(TRANSFER_ENCODING) || length.is_some_and(|length| length != "0") {
+            return Err(UpstreamError::Target("an upgrade has no body"));
+        }
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        Ok(protocol)
+    }
+}
+
+/// Exactly one `Impersonate-User`, the caller's; only groups that the caller has; nothing else in which
+/// the API server could see an identity.
+fn check_identity(identity: &Identity, headers: &HeaderMap) -> Result<(), UpstreamError> {
+    let mut users = headers.get_all(IMPERSONATE_USER).iter();
+    let (Some(user), None) = (users.next(), users.next()) else {
+        return Err(UpstreamError::IdentityHeaders("not exactly one user"));
+    };
+    if user.as_bytes() != identity.username().as_bytes() {
+        return Err(UpstreamError::IdentityHeaders("another user"));
+    }
+    for group in headers.get_all(IMPERSONATE_GROUP) {
+        if !identity
+            .groups()
+            .iter()
+            .any(|own| own.as_bytes() == group.as_bytes())
+        {
+            return Err(UpstreamError::IdentityHeaders(
+                "a group that the caller does not have",
+            ));
+        }
+    }
+    let foreign = |name: &HeaderName| {
+        name != IMPERSONATE_USER
+            && name != IMPERSONATE_GROUP
+            && IDENTITY_PREFIXES
+                .iter()
+                .any(|prefix| name.as_str().starts_with(prefix))
+    };
+    if headers.keys().any(foreign) {
+        return Err(UpstreamError::IdentityHeaders(
+            "an identity header of the caller",
+        ));
+    }
+    Ok(())
+}

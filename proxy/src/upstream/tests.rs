@@ -1,0 +1,10 @@
+//! The API server's side as a whole, against servers on loopback that do what is hard to bear.
+
+mod fake;
+mod support;
+
+mod connections;
+mod credentials;
+mod faults;
+mod http1;
+mod upgrades;
