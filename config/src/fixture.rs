@@ -99,7 +99,7 @@ impl Workplace {
         place.write("proxy.yaml", PROXY);
         place.write(
             "upstream.kubeconfig",
-            &kubeconfig(&authority_pem("kubernetes")),
+            kubeconfig(&authority_pem("kubernetes")),
         );
         fs::create_dir(place.path("trust")).unwrap();
         place

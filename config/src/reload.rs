@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use gangplank_pki::Fingerprint;
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use crate::fault::Fault;
@@ -126,27 +128,27 @@ impl<T: Send + Sync + 'static> Reloader<T> {
             .collect();
         let mut wake = Wake::new(folders);
         // A change between the first read and the watch would otherwise wait for the poll.
-        self.look();
+        self.look().await;
         while shutdown.run_until_cancelled(wake.due()).await.is_some() {
-            self.look();
+            self.look().await;
         }
     }
 
     /// Takes the files over if they changed and are good.
-    fn look(&mut self) {
-        let digest = Digest::of(self.material.files());
-        if digest == self.digest {
-            return;
-        }
-        let read = self.material.read();
-        // Written to while being read: what was read may be half of each. The next look settles it.
-        if Digest::of(self.material.files()) != digest {
-            return;
-        }
-        self.digest = digest;
-        match read {
-            Ok(value) => self.take_over(value),
-            Err(fault) => self.refuse(fault),
+    async fn look(&mut self) {
+        let (material, known) = (self.material.clone(), self.digest.clone());
+        match spawn_blocking(move || read_if_changed(&material, &known)).await {
+            Ok(None) => {}
+            Ok(Some((digest, read))) => {
+                self.digest = digest;
+                match read {
+                    Ok(value) => self.take_over(value),
+                    Err(fault) => self.refuse(fault),
+                }
+            }
+            Err(error) => {
+                tracing::error!(file = %self.named(), %error, "reading failed; the last good state stays in use");
+            }
         }
     }
 
@@ -194,17 +196,27 @@ fn folder_of(file: &Path) -> &Path {
     }
 }
 
+/// What changed files hold now, on a thread where reading them may block.
+fn read_if_changed<T: Send + Sync + 'static>(
+    material: &Material<T>,
+    known: &Digest,
+) -> Option<(Digest, Result<T, Fault>)> {
+    let digest = Digest::of(material.files());
+    if digest == *known {
+        return None;
+    }
+    let read = material.read();
+    // Written to while being read: what was read may be half of each. The next look settles it.
+    (Digest::of(material.files()) == digest).then_some((digest, read))
+}
+
 /// What the files hold, so that neither size nor times have to be believed.
-#[derive(PartialEq, Eq)]
-struct Digest(Vec<Option<gangplank_pki::Fingerprint>>);
+#[derive(Clone, PartialEq, Eq)]
+struct Digest(Vec<Option<Fingerprint>>);
 
 impl Digest {
     fn of(files: &[PathBuf]) -> Self {
-        let digest = |path: &PathBuf| {
-            file::read(path)
-                .ok()
-                .map(|bytes| gangplank_pki::Fingerprint::of(&bytes))
-        };
+        let digest = |path: &PathBuf| file::read(path).ok().map(|bytes| Fingerprint::of(&bytes));
         Self(files.iter().map(digest).collect())
     }
 }

@@ -4,8 +4,8 @@
 //! takes away trust that was good, deletion always does:
 //!
 //! * an object that turned bad keeps its last good version, and costs nothing but itself;
-//! * a file that cannot be read, is not YAML, is empty, or holds a document that cannot be told, keeps
-//!   what it held before;
+//! * a file that cannot be read, is not YAML, is empty, holds a document of which nobody can tell which
+//!   object it is, or ends in a faulty one (as if cut off), keeps what it held before;
 //! * an object that is in no file any more, or was taken out of a readable one, is gone at once;
 //! * a directory that vanished keeps everything, and the report says since when.
 //!
@@ -45,7 +45,7 @@ impl TrustDirectory {
     ///
     /// # Errors
     /// When the directory cannot be read, or any file or object in it is faulty: at the start there is no
-    /// last good version to fall back to. Conflicts are no error; see [`TrustReport::faults`].
+    /// last good version to fall back to. Conflicts and expired CAs are no error; see [`TrustReport::faults`].
     pub fn open(
         directory: &Path,
         clock: Arc<dyn Clock>,
@@ -56,7 +56,7 @@ impl TrustDirectory {
             return Err(fault.into());
         }
         Faults::none_of(look.faults)?;
-        let report = state.report(look.conflicts);
+        let report = state.report(look.notices);
         let source = TrustSource::holding(state.bundle().clone(), report);
         let watcher = TrustWatcher::new(source.clone(), state);
         Ok((source, watcher))

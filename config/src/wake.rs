@@ -30,6 +30,9 @@ pub(crate) struct Wake {
     watcher: Option<RecommendedWatcher>,
     /// One place: an event that waits already says everything, further ones are dropped.
     events: mpsc::Receiver<()>,
+    poll: Duration,
+    /// Whether it was said that some directory is only polled.
+    warned: bool,
 }
 
 /// Which directory a path led to, so that a successor of the same name is noticed.
@@ -40,12 +43,14 @@ impl Wake {
     pub(crate) fn new(directories: impl IntoIterator<Item = PathBuf>) -> Self {
         let (sender, events) = mpsc::channel(1);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            if event.is_ok_and(|event| !tells_of_reading(event.kind)) {
-                match sender.try_send(()) {
-                    Ok(()) => {}
-                    // Full: a look is due already. Closed: nobody looks any more.
-                    Err(TrySendError::Full(()) | TrySendError::Closed(())) => {}
-                }
+            // An error may stand for events that were lost.
+            if event.is_ok_and(|event| tells_of_reading(event.kind)) {
+                return;
+            }
+            match sender.try_send(()) {
+                Ok(()) => {}
+                // Full: a look is due already. Closed: nobody looks any more.
+                Err(TrySendError::Full(()) | TrySendError::Closed(())) => {}
             }
         });
         let watcher = watcher
@@ -63,6 +68,16 @@ impl Wake {
         Self::with(None, events, directories)
     }
 
+    /// Never polls, so that nothing but events can have told.
+    #[cfg(test)]
+    pub(crate) fn events_only(directories: impl IntoIterator<Item = PathBuf>) -> Self {
+        let poll = Duration::from_secs(24 * 60 * 60);
+        Self {
+            poll,
+            ..Self::new(directories)
+        }
+    }
+
     fn with(
         watcher: Option<RecommendedWatcher>,
         events: mpsc::Receiver<()>,
@@ -76,6 +91,8 @@ impl Wake {
             directories,
             watcher,
             events,
+            poll: POLL,
+            warned: false,
         };
         wake.watch_successors();
         wake
@@ -85,13 +102,11 @@ impl Wake {
     /// next poll.
     pub(crate) async fn due(&mut self) {
         let heard = tokio::select! {
-            event = self.events.recv() => event.is_some(),
-            () = sleep(POLL) => false,
+            Some(()) = self.events.recv() => true,
+            () = sleep(self.poll) => false,
         };
         if heard {
             self.wait_until_quiet().await;
-        } else if self.events.is_closed() {
-            sleep(POLL).await;
         }
         self.watch_successors();
     }
@@ -123,12 +138,14 @@ impl Wake {
                 // Fails when the system removed the watch together with the directory, as it should.
                 drop(watcher.unwatch(directory));
             }
-            *watched = present.filter(|_| match watcher.watch(directory, RecursiveMode::NonRecursive) {
-                Ok(()) => true,
-                Err(error) => {
-                    tracing::debug!(%error, directory = %directory.display(), "no file events here");
-                    false
+            *watched = present.filter(|_| {
+                let watching = watcher.watch(directory, RecursiveMode::NonRecursive);
+                if let (Err(error), false) = (&watching, self.warned) {
+                    self.warned = true;
+                    let directory = directory.display();
+                    tracing::warn!(%error, %directory, poll = ?POLL, "no file events; polled instead");
                 }
+                watching.is_ok()
             });
         }
     }
@@ -151,4 +168,40 @@ fn identity(directory: &Path) -> Option<Identity> {
     fs::metadata(directory)
         .is_ok_and(|metadata| metadata.is_dir())
         .then_some((0, 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use notify::event::{CreateKind, Flag, ModifyKind, RemoveKind, RenameMode};
+
+    use super::*;
+
+    #[test]
+    fn reading_does_not_wake_and_writing_does() {
+        for reading in [
+            AccessKind::Any,
+            AccessKind::Read,
+            AccessKind::Open(AccessMode::Any),
+            AccessKind::Open(AccessMode::Write),
+            AccessKind::Close(AccessMode::Read),
+        ] {
+            assert!(tells_of_reading(EventKind::Access(reading)), "{reading:?}");
+        }
+        for writing in [
+            EventKind::Access(AccessKind::Close(AccessMode::Write)),
+            EventKind::Create(CreateKind::File),
+            EventKind::Modify(ModifyKind::Name(RenameMode::To)),
+            EventKind::Remove(RemoveKind::File),
+            EventKind::Other,
+            EventKind::Any,
+        ] {
+            assert!(!tells_of_reading(writing), "{writing:?}");
+        }
+    }
+
+    #[test]
+    fn an_overflow_of_the_queue_wakes() {
+        let event = notify::Event::new(EventKind::Other).set_flag(Flag::Rescan);
+        assert!(!tells_of_reading(event.kind));
+    }
 }

@@ -38,12 +38,23 @@ fn said(text: &str) -> String {
     }
 }
 
+type Planted = (&'static str, String);
+
+/// All that is said about each manifest, one paragraph a manifest; never anything `secret`.
+fn paragraphs(planted: Vec<Planted>, secret: &[&str]) -> String {
+    let paragraphs = planted.into_iter().map(|(what, text)| {
+        let said = said(&text);
+        assert!(!said.is_empty(), "nothing said about: {what}");
+        let told = secret.iter().find(|secret| said.contains(**secret));
+        assert_eq!(told, None, "{said}");
+        format!("# {what}\n{said}\n\n")
+    });
+    paragraphs.collect()
+}
+
 #[test]
-fn faults_of_providers() {
-    let leaf = issued(&authority("partner"), exit());
-    let pem = authority_pem("partner");
-    let data = "certificateAuthorityData";
-    let planted = [
+fn faults_of_what_an_object_is() {
+    let planted = vec![
         (
             "another kind",
             changed("TrustedIdentityProvider", "Identity"),
@@ -71,42 +82,29 @@ fn faults_of_providers() {
             "a key of the specification outside",
             changed("spec:", "prefix: x\nspec:"),
         ),
+        ("not YAML", changed("spec:", "spec")),
+    ];
+    insta::assert_snapshot!(paragraphs(planted, &["MII"]));
+}
+
+#[test]
+fn faults_of_prefixes_and_names() {
+    let prefix = "spiffe://partner/";
+    let planted = vec![
         (
             "no prefix",
             changed("prefix: \"spiffe://partner/\"", "groups: []"),
         ),
-        ("an empty prefix", changed("spiffe://partner/", "")),
-        ("a reserved prefix", changed("spiffe://partner/", "system:")),
+        ("an empty prefix", changed(prefix, "")),
+        ("a reserved prefix", changed(prefix, "system:")),
         (
             "a prefix that a reserved one begins with",
-            changed("spiffe://partner/", "sys"),
+            changed(prefix, "sys"),
         ),
-        (
-            "a prefix with a line break",
-            changed("spiffe://partner/", "a\\nb"),
-        ),
+        ("a prefix with a line break", changed(prefix, "a\\nb")),
         (
             "a prefix that is a number",
             changed("\"spiffe://partner/\"", "17"),
-        ),
-        (
-            "PEM instead of base64",
-            with_data(&format!("|\n    {}", pem.replace('\n', "\n    "))),
-        ),
-        ("base64 that is cut off", with_data(&base64(&pem)[..101])),
-        (
-            "PEM that is cut off",
-            with_data(&base64(&pem[..pem.len() / 2])),
-        ),
-        ("no PEM", with_data(&base64("nothing"))),
-        ("a leaf", with_data(&base64(pem.clone() + &leaf.cert_pem))),
-        (
-            "a private key",
-            with_data(&base64(format!("\n{pem}{}", leaf.key_pem))),
-        ),
-        (
-            "a reference",
-            changed(data, "admiraltyReference: { clusterName: partner }\n  #"),
         ),
         (
             "a reserved group",
@@ -121,20 +119,38 @@ fn faults_of_providers() {
             changed("spec:", "spec:\n  usernameFrom: Email"),
         ),
         ("names from URIs below no URI", {
-            changed("spec:", "spec:\n  usernameFrom: URI").replace("spiffe://partner/", "partner:")
+            changed("spec:", "spec:\n  usernameFrom: URI").replace(prefix, "partner:")
         }),
-        ("not YAML", changed("spec:", "spec")),
     ];
-    let paragraphs: Vec<String> = planted
-        .iter()
-        .map(|(what, text)| {
-            let said = said(text);
-            assert!(!said.is_empty(), "nothing said about: {what}");
-            assert!(!said.contains("MII"), "key or certificate told: {said}");
-            format!("# {what}\n{said}\n")
-        })
-        .collect();
-    insta::assert_snapshot!(paragraphs.join("\n"));
+    insta::assert_snapshot!(paragraphs(planted, &["MII"]));
+}
+
+#[test]
+fn faults_of_authorities() {
+    let leaf = issued(&authority("partner"), exit());
+    let pem = authority_pem("partner");
+    let data = base64(&pem);
+    let (half_pem, half_data) = (pem.split_at(pem.len() / 2).0, data.split_at(101).0);
+    let reference = "admiraltyReference: { clusterName: partner }\n  #";
+    let planted = vec![
+        (
+            "PEM instead of base64",
+            with_data(&format!("|\n    {}", pem.replace('\n', "\n    "))),
+        ),
+        ("base64 that is cut off", with_data(half_data)),
+        ("PEM that is cut off", with_data(&base64(half_pem))),
+        ("no PEM", with_data(&base64("nothing"))),
+        ("a leaf", with_data(&base64(pem.clone() + &leaf.cert_pem))),
+        (
+            "a private key",
+            with_data(&base64(format!("\n{pem}{}", leaf.key_pem))),
+        ),
+        (
+            "a reference",
+            changed("certificateAuthorityData", reference),
+        ),
+    ];
+    insta::assert_snapshot!(paragraphs(planted, &["MII"]));
 }
 
 #[test]
@@ -149,7 +165,7 @@ fn faults_of_secrets() {
     };
     assert_eq!(said(&secret("stringData: { a: b, c: }\n")), "");
     assert_eq!(said(&tls(&leaf.cert_pem, &leaf.key_pem)), "");
-    let planted = [
+    let planted = vec![
         (
             "a value that is not base64",
             secret("data: { password: \"hunter2*\" }\n"),
@@ -172,18 +188,7 @@ fn faults_of_secrets() {
             tls(&leaf.key_pem, &leaf.cert_pem),
         ),
     ];
-    let paragraphs: Vec<String> = planted
-        .iter()
-        .map(|(what, text)| {
-            let said = said(text);
-            assert!(
-                !said.contains("hunter2") && !said.contains("12345"),
-                "told: {said}"
-            );
-            format!("# {what}\n{said}\n")
-        })
-        .collect();
-    insta::assert_snapshot!(paragraphs.join("\n"));
+    insta::assert_snapshot!(paragraphs(planted, &["MI", "hunter2", "12345"]));
 }
 
 #[test]
@@ -282,4 +287,15 @@ fn a_broken_document_leaves_the_others_of_its_file_alone() {
     );
     assert_eq!(documents[0].id.as_ref().unwrap().name, "other");
     assert!(documents[1].object.is_ok());
+}
+
+proptest::proptest! {
+    /// Anything in the middle of a manifest.
+    #[test]
+    fn no_file_makes_reading_panic(bytes: Vec<u8>, at in 0..=100_usize) {
+        let mut text = with_data(&base64("x")).into_bytes();
+        let middle = text.len() * at / 100;
+        text.splice(middle..middle, bytes);
+        drop(documents(Path::new("x.yaml"), text));
+    }
 }

@@ -1,7 +1,7 @@
 //! `TrustedIdentityProvider`: one or several authorities, and the prefix that the common names they
 //! certify get here.
 
-use gangplank_pki::{Prefix, Provider, ProviderId, TrustAnchor, UsernameFrom};
+use gangplank_pki::{Prefix, Provider, ProviderFault, ProviderId, TrustAnchor, UsernameFrom};
 
 use crate::encoding;
 use crate::object::ObjectId;
@@ -49,11 +49,22 @@ pub(super) fn read(
     let provider = provider
         .map_err(|fault| {
             let (message, remedy) = told(&fault, "correct the object");
-            spec.sheet
-                .fault(spec.place, fault.reason(), message, remedy);
+            let place = spec
+                .optional(blamed(&fault))
+                .map_or(spec.place, |node| node.place);
+            spec.sheet.fault(place, fault.reason(), message, remedy);
         })
         .ok()?;
     Some(TrustedIdentityProvider { provider })
+}
+
+/// The key that holds what a provider was refused for.
+fn blamed(fault: &ProviderFault) -> &'static str {
+    match fault {
+        ProviderFault::PrefixNotUri { .. } => "prefix",
+        ProviderFault::TooManyGroups { .. } | ProviderFault::Group { .. } => "groups",
+        _ => "certificateAuthorityData",
+    }
 }
 
 fn prefix(spec: &Section<'_>) -> Option<Prefix> {

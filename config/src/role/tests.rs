@@ -1,3 +1,4 @@
+use std::fs;
 use std::time::Duration;
 
 use crate::fault::Faults;
@@ -6,203 +7,241 @@ use crate::role::exit::ClientAuth;
 use crate::role::{Drain, LogFormat, LogLevel, agent as agent_role, proxy, relay};
 use crate::upstream::{Credential, InCluster};
 
+/// What is planted, the text that is replaced, and what by.
+type Edit = (&'static str, &'static str, &'static str);
+
 /// What is planted, and the change to a furnished folder that plants it.
 type Planted = (&'static str, fn(&Workplace));
+
+/// All that is said after each edit of `file`, one paragraph an edit.
+fn said_of_edits<T>(
+    edits: &[Edit],
+    file: &str,
+    load: impl Fn(&Workplace) -> Result<T, Faults>,
+) -> String {
+    let paragraphs = edits.iter().map(|(what, from, to)| {
+        let place = Workplace::furnished();
+        place.edit(file, from, to);
+        paragraph(what, &place, load(&place))
+    });
+    paragraphs.collect()
+}
 
 /// All that is said about each planted fault, one paragraph a fault.
 fn said<T>(planted: &[Planted], load: impl Fn(&Workplace) -> Result<T, Faults>) -> String {
     let paragraphs = planted.iter().map(|(what, plant)| {
         let place = Workplace::furnished();
         plant(&place);
-        let faults = load(&place)
-            .err()
-            .unwrap_or_else(|| panic!("nothing said about: {what}"));
-        format!("# {what}\n{}\n", place.told(&faults))
+        paragraph(what, &place, load(&place))
     });
-    paragraphs.collect::<Vec<_>>().join("\n")
+    paragraphs.collect()
+}
+
+fn paragraph<T>(what: &str, place: &Workplace, loaded: Result<T, Faults>) -> String {
+    let faults = loaded
+        .err()
+        .unwrap_or_else(|| panic!("nothing said about: {what}"));
+    let said = place.told(&faults);
+    assert!(!said.contains("MII"), "key or certificate told: {said}");
+    format!("# {what}\n{said}\n\n")
 }
 
 fn load_agent(place: &Workplace) -> Result<agent_role::Agent, Faults> {
     agent_role::load(&place.path("agent.yaml"), &InCluster::absent())
 }
 
+/// Text of `relay.yaml` that is replaced.
+const EDITS_OF_RELAY: &[Edit] = &[
+    ("not YAML", "listen: \"", "listen: \"\""),
+    ("a second document", "log:", "---\nlog:"),
+    ("a key misspelt", "listen:", "lisen:"),
+    (
+        "a key of another case, deep down",
+        "clientCAFile",
+        "clientCaFile",
+    ),
+    ("a key nobody knows", "hideNames", "workers"),
+    (
+        "a key twice",
+        "hideNames: true",
+        "domain: other.example.com",
+    ),
+    ("a number for a name", "tunnels.example.com", "17"),
+    ("a word for true or false", "true", "\"yes\""),
+    ("a key without a value", "tunnels.example.com", ""),
+    ("no port", "[::]:8443", "0.0.0.0"),
+    ("a name to listen on", "[::]:8443", "localhost:8443"),
+    ("no address to listen on", "[::]:8443", ":8443"),
+    (
+        "a domain that is none",
+        "tunnels.example.com",
+        "\"*.example.com\"",
+    ),
+    (
+        "the own name below the domain",
+        "relay.example.com",
+        "relay.tunnels.example.com",
+    ),
+    (
+        "an own name that is an address",
+        "relay.example.com",
+        "10.0.0.1",
+    ),
+    ("a duration without a unit", "500ms", "\"500\""),
+    ("a duration that is a number", "500ms", "500"),
+    ("an unknown log format", "json", "jsn"),
+    ("an unknown log level", "level: debug", "level: verbose"),
+    (
+        "a certificate where the key should be",
+        "relay.key",
+        "relay.crt",
+    ),
+    (
+        "a certificate for another name",
+        "relay.example.com",
+        "gateway.example.com",
+    ),
+    (
+        "a leaf in the authorities' bundle",
+        "agent-ca.crt",
+        "agent.crt",
+    ),
+];
+
+/// Other changes to what `relay.yaml` says or names.
+const CHANGES_OF_RELAY: &[Planted] = &[
+    ("the file is missing", |at| at.remove("relay.yaml")),
+    ("the file is empty", |at| {
+        at.write("relay.yaml", "# nothing yet\n");
+    }),
+    ("not a mapping", |at| at.write("relay.yaml", "- listen\n")),
+    ("a certificate file that is missing", |at| {
+        at.remove("relay.crt");
+    }),
+    ("a key file that is a directory", |at| {
+        at.remove("relay.key");
+        fs::create_dir(at.path("relay.key")).unwrap();
+    }),
+    ("a key of another certificate", |at| {
+        let other = issued(&authority("other"), agent());
+        at.write("relay.key", &other.key_pem);
+    }),
+    ("a certificate for clients", |at| {
+        at.edit("relay.yaml", "relay.crt", "agent.crt");
+        at.edit("relay.yaml", "relay.key", "agent.key");
+    }),
+    ("a private key in the authorities' bundle", |at| {
+        let bundle = fs::read_to_string(at.path("agent-ca.crt")).unwrap();
+        let key = fs::read_to_string(at.path("agent.key")).unwrap();
+        at.write("agent-ca.crt", bundle + &key);
+    }),
+    ("a bundle that is cut off", |at| {
+        let bundle = fs::read_to_string(at.path("agent-ca.crt")).unwrap();
+        let (half, _) = bundle.split_at(bundle.len() / 2);
+        at.write("agent-ca.crt", format!("# our agents\n{half}"));
+    }),
+    ("a bundle with nothing in it", |at| {
+        at.write("agent-ca.crt", "");
+    }),
+    ("several faults at once", |at| {
+        at.edit("relay.yaml", "hideNames", "hideName");
+        at.edit("relay.yaml", "8443", "eight");
+        at.remove("agent-ca.crt");
+    }),
+];
+
 #[test]
 fn faults_of_a_relay() {
-    const FILE: &str = "relay.yaml";
-    let planted: &[Planted] = &[
-        ("the file is missing", |at| at.remove(FILE)),
-        ("the file is empty", |at| at.write(FILE, "# nothing yet\n")),
-        ("not YAML", |at| at.edit(FILE, "listen: \"", "listen: \"\"")),
-        ("not a mapping", |at| at.write(FILE, "- listen\n")),
-        ("a second document", |at| at.edit(FILE, "log:", "---\nlog:")),
-        ("a key misspelt", |at| at.edit(FILE, "listen:", "lisen:")),
-        ("a key of another case, deep down", |at| {
-            at.edit(FILE, "clientCAFile", "clientCaFile")
-        }),
-        ("a key nobody knows", |at| {
-            at.edit(FILE, "hideNames", "workers")
-        }),
-        ("a key twice", |at| {
-            at.edit(FILE, "hideNames: true", "domain: other.example.com")
-        }),
-        ("a number for a name", |at| {
-            at.edit(FILE, "tunnels.example.com", "17")
-        }),
-        ("a word for true or false", |at| {
-            at.edit(FILE, "true", "\"yes\"")
-        }),
-        ("a key without a value", |at| {
-            at.edit(FILE, "tunnels.example.com", "")
-        }),
-        ("no port", |at| at.edit(FILE, "[::]:8443", "0.0.0.0")),
-        ("a name to listen on", |at| {
-            at.edit(FILE, "[::]:8443", "localhost:8443")
-        }),
-        ("no address to listen on", |at| {
-            at.edit(FILE, "[::]:8443", ":8443")
-        }),
-        ("a domain that is none", |at| {
-            at.edit(FILE, "tunnels.example.com", "\"*.example.com\"")
-        }),
-        ("the own name below the domain", |at| {
-            at.edit(FILE, "relay.example.com", "relay.tunnels.example.com");
-        }),
-        ("an own name that is an address", |at| {
-            at.edit(FILE, "relay.example.com", "10.0.0.1")
-        }),
-        ("a duration without a unit", |at| {
-            at.edit(FILE, "500ms", "\"500\"")
-        }),
-        ("a duration that is a number", |at| {
-            at.edit(FILE, "500ms", "500")
-        }),
-        ("an unknown log format", |at| at.edit(FILE, "json", "jsn")),
-        ("an unknown log level", |at| {
-            at.edit(FILE, "level: debug", "level: verbose")
-        }),
-        ("a certificate file that is missing", |at| {
-            at.remove("relay.crt")
-        }),
-        ("a key file that is a directory", |at| {
-            at.remove("relay.key");
-            std::fs::create_dir(at.path("relay.key")).unwrap();
-        }),
-        ("a key of another certificate", |at| {
-            let other = issued(&authority("other"), agent());
-            at.write("relay.key", &other.key_pem);
-        }),
-        ("a certificate where the key should be", |at| {
-            at.edit(FILE, "relay.key", "relay.crt")
-        }),
-        ("a certificate for clients", |at| {
-            at.edit(FILE, "relay.crt", "agent.crt");
-            at.edit(FILE, "relay.key", "agent.key");
-        }),
-        ("a certificate for another name", |at| {
-            at.edit(FILE, "relay.example.com", "gateway.example.com");
-        }),
-        ("a private key in the authorities' bundle", |at| {
-            let bundle = std::fs::read_to_string(at.path("agent-ca.crt")).unwrap();
-            let key = std::fs::read_to_string(at.path("agent.key")).unwrap();
-            at.write("agent-ca.crt", bundle + &key);
-        }),
-        ("a leaf in the authorities' bundle", |at| {
-            at.edit(FILE, "agent-ca.crt", "agent.crt")
-        }),
-        ("a bundle that is cut off", |at| {
-            let bundle = std::fs::read_to_string(at.path("agent-ca.crt")).unwrap();
-            let comment = "# our agents\n".to_owned();
-            at.write("agent-ca.crt", comment + &bundle[..bundle.len() / 2]);
-        }),
-        ("a bundle with nothing in it", |at| {
-            at.write("agent-ca.crt", "")
-        }),
-        ("several faults at once", |at| {
-            at.edit(FILE, "hideNames", "hideName");
-            at.edit(FILE, "8443", "eight");
-            at.remove("agent-ca.crt");
-        }),
-    ];
-    insta::assert_snapshot!(said(planted, |place| relay::load(&place.path(FILE))));
+    let load = |place: &Workplace| relay::load(&place.path("relay.yaml"));
+    let edited = said_of_edits(EDITS_OF_RELAY, "relay.yaml", load);
+    insta::assert_snapshot!(edited + &said(CHANGES_OF_RELAY, load));
 }
+
+/// Text of `agent.yaml` that is replaced.
+const EDITS_OF_AGENT: &[Edit] = &[
+    (
+        "a relay without a port",
+        "relay.example.com:8443",
+        "relay.example.com",
+    ),
+    ("a relay twice", "10.0.0.7:443", "relay.example.com:8443"),
+    (
+        "a relay without authorities",
+        ", caFile: relay-ca.crt }",
+        " }",
+    ),
+    (
+        "a server name that is none",
+        "serverName: relay.example.com",
+        "serverName: \"relay:443\"",
+    ),
+    ("no exit", "exit:", "exits:"),
+    (
+        "a trust directory that is missing",
+        "directory: trust",
+        "directory: tryst",
+    ),
+    ("a word of another case", "Request", "request"),
+    ("no upstream at all", "kubeconfig: upstream.kubeconfig", ""),
+    (
+        "two upstreams",
+        "{ kubeconfig",
+        "{ inCluster: true, kubeconfig",
+    ),
+    (
+        "in no cluster",
+        "kubeconfig: upstream.kubeconfig",
+        "inCluster: true",
+    ),
+];
+
+/// Other changes to what `agent.yaml` says or names.
+const CHANGES_OF_AGENT: &[Planted] = &[
+    ("no relays", |at| {
+        let text = "relays: []\n";
+        let whole = fs::read_to_string(at.path("agent.yaml")).unwrap();
+        let rest = whole.split_at(whole.find("tunnel:").unwrap()).1;
+        at.write("agent.yaml", text.to_owned() + rest);
+    }),
+    ("a certificate with two DNS names", |at| {
+        let two = rcgen_leaf(
+            &["one.acme", "two.acme"],
+            rcgen::ExtendedKeyUsagePurpose::ClientAuth,
+        );
+        at.write("agent.crt", two.0);
+        at.write("agent.key", two.1);
+    }),
+    ("a certificate whose name is no tunnel's", |at| {
+        let leaf = rcgen_leaf(&["one"], rcgen::ExtendedKeyUsagePurpose::ClientAuth);
+        at.write("agent.crt", leaf.0);
+        at.write("agent.key", leaf.1);
+    }),
+    ("a certificate for servers", |at| {
+        let leaf = issued(&authority("agents"), exit());
+        at.write("agent.crt", leaf.cert_pem);
+        at.write("agent.key", leaf.key_pem);
+    }),
+    ("an exit certificate without a name", |at| {
+        let leaf = rcgen_leaf(&[], rcgen::ExtendedKeyUsagePurpose::ServerAuth);
+        at.write("exit.crt", leaf.0);
+        at.write("exit.key", leaf.1);
+    }),
+    ("an exit certificate that is an authority's", |at| {
+        let authority = authority("exits");
+        at.write("exit.crt", authority.certificate_pem());
+        at.write("exit.key", authority.key_pem());
+    }),
+    ("an exit certificate for clients", |at| {
+        let leaf = issued(&authority("exits"), agent());
+        at.write("exit.crt", leaf.cert_pem);
+        at.write("exit.key", leaf.key_pem);
+    }),
+];
 
 #[test]
 fn faults_of_an_agent() {
-    const FILE: &str = "agent.yaml";
-    let planted: &[Planted] = &[
-        ("no relays", |at| {
-            let text = "relays: []\n";
-            let whole = std::fs::read_to_string(at.path(FILE)).unwrap();
-            let rest = &whole[whole.find("tunnel:").unwrap()..];
-            at.write(FILE, text.to_owned() + rest);
-        }),
-        ("a relay without a port", |at| {
-            at.edit(FILE, "relay.example.com:8443", "relay.example.com")
-        }),
-        ("a relay twice", |at| {
-            at.edit(FILE, "10.0.0.7:443", "relay.example.com:8443")
-        }),
-        ("a relay without authorities", |at| {
-            at.edit(FILE, ", caFile: relay-ca.crt }", " }")
-        }),
-        ("a server name that is none", |at| {
-            at.edit(
-                FILE,
-                "serverName: relay.example.com",
-                "serverName: \"relay:443\"",
-            );
-        }),
-        ("a certificate with two DNS names", |at| {
-            let two = rcgen_leaf(
-                &["one.acme", "two.acme"],
-                rcgen::ExtendedKeyUsagePurpose::ClientAuth,
-            );
-            at.write("agent.crt", two.0);
-            at.write("agent.key", two.1);
-        }),
-        ("a certificate whose name is no tunnel's", |at| {
-            let leaf = rcgen_leaf(&["one"], rcgen::ExtendedKeyUsagePurpose::ClientAuth);
-            at.write("agent.crt", leaf.0);
-            at.write("agent.key", leaf.1);
-        }),
-        ("a certificate for servers", |at| {
-            let leaf = issued(&authority("agents"), exit());
-            at.write("agent.crt", leaf.cert_pem);
-            at.write("agent.key", leaf.key_pem);
-        }),
-        ("an exit certificate without a name", |at| {
-            let leaf = rcgen_leaf(&[], rcgen::ExtendedKeyUsagePurpose::ServerAuth);
-            at.write("exit.crt", leaf.0);
-            at.write("exit.key", leaf.1);
-        }),
-        ("an exit certificate that is an authority's", |at| {
-            let authority = authority("exits");
-            at.write("exit.crt", authority.certificate_pem());
-            at.write("exit.key", authority.key_pem());
-        }),
-        ("an exit certificate for clients", |at| {
-            let leaf = issued(&authority("exits"), agent());
-            at.write("exit.crt", leaf.cert_pem);
-            at.write("exit.key", leaf.key_pem);
-        }),
-        ("no exit", |at| at.edit(FILE, "exit:", "exits:")),
-        ("a trust directory that is missing", |at| {
-            at.edit(FILE, "directory: trust", "directory: tryst")
-        }),
-        ("a word of another case", |at| {
-            at.edit(FILE, "Request", "request")
-        }),
-        ("no upstream at all", |at| {
-            at.edit(FILE, "kubeconfig: upstream.kubeconfig", "")
-        }),
-        ("two upstreams", |at| {
-            at.edit(FILE, "{ kubeconfig", "{ inCluster: true, kubeconfig")
-        }),
-        ("in no cluster", |at| {
-            at.edit(FILE, "kubeconfig: upstream.kubeconfig", "inCluster: true");
-        }),
-    ];
-    insta::assert_snapshot!(said(planted, load_agent));
+    let edited = said_of_edits(EDITS_OF_AGENT, "agent.yaml", load_agent);
+    insta::assert_snapshot!(edited + &said(CHANGES_OF_AGENT, load_agent));
 }
 
 /// A self-signed leaf with these DNS names: certificate and key, PEM.
@@ -282,15 +321,11 @@ fn a_proxy_is_what_its_file_says() {
 fn every_key_of_a_role_file_is_known_by_its_exact_name_only() {
     let place = Workplace::furnished();
     for file in ["relay.yaml", "agent.yaml", "proxy.yaml"] {
-        let good = std::fs::read_to_string(place.path(file)).unwrap();
-        let keys = good.match_indices(": ").map(|(end, _)| {
-            let start = good[..end]
-                .rfind([' ', '\n', '{'])
-                .map_or(0, |before| before + 1);
-            (start, end)
-        });
-        for (start, end) in keys {
-            let broken = format!("{}unheardOf{}", &good[..start], &good[end..]);
+        let good = fs::read_to_string(place.path(file)).unwrap();
+        for (end, _) in good.match_indices(": ") {
+            let (before, behind) = good.split_at(end);
+            let start = before.rfind([' ', '\n', '{']).map_or(0, |blank| blank + 1);
+            let broken = format!("{}unheardOf{behind}", before.split_at(start).0);
             place.write(file, &broken);
             let faults = match file {
                 "relay.yaml" => relay::load(&place.path(file)).err(),

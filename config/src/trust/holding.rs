@@ -47,6 +47,10 @@ impl Holding {
                     continue;
                 }
             };
+            if documents.last().is_some_and(|last| last.object.is_err()) {
+                // The file may end there because it is not written to its end yet.
+                unclear.insert(file.as_path());
+            }
             for document in documents {
                 faults.extend(
                     document

@@ -5,14 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use gangplank_pki::bundle::{self, Conflict};
-use gangplank_pki::clock::Clock;
-use gangplank_pki::{Provider, ProviderId, TrustBundle};
+use gangplank_pki::clock::{Clock, rfc3339};
+use gangplank_pki::{Provider, ProviderId, TrustAnchor, TrustBundle};
 use rustls_pki_types::UnixTime;
 
-use crate::fault::{Fault, Place};
+use crate::fault::Fault;
 use crate::pem::told;
 use crate::trust::folder::Folder;
-use crate::trust::holding::Holding;
+use crate::trust::holding::{Held, Holding};
 use crate::trust::{Kept, TrustReport};
 
 /// All that is known of the directory.
@@ -33,8 +33,8 @@ pub(super) struct Look {
     pub(super) vanished: Option<Fault>,
     /// Faults of files and objects.
     pub(super) faults: Vec<Fault>,
-    /// Good objects that contradict one another.
-    pub(super) conflicts: Vec<Fault>,
+    /// Good objects that contradict one another, or of which a part has expired.
+    pub(super) notices: Vec<Fault>,
 }
 
 impl State {
@@ -80,16 +80,21 @@ impl State {
         let assembly = bundle::assemble(&self.bundle, wanted);
         self.bundle = assembly.bundle;
         let refused: BTreeMap<ProviderId, Conflict> = assembly.refused.into_iter().collect();
-        let conflicts = self.holding.providers().filter_map(|(provider, held)| {
-            let conflict = refused.get(provider.id())?;
-            Some(conflict_fault(&held.file, held.place, provider, conflict))
-        });
-        let conflicts = conflicts.collect();
+        let mut notices = Vec::new();
+        let now = self.clock.now();
+        for (provider, held) in self.holding.providers() {
+            if let Some(conflict) = refused.get(provider.id()) {
+                notices.push(conflict_fault(held, provider, conflict));
+            }
+            let anchors = provider.anchors().iter();
+            let expired = anchors.filter(|anchor| anchor.not_after() < now);
+            notices.extend(expired.map(|anchor| expired_fault(held, provider, anchor)));
+        }
         self.note_kept();
         Look {
             vanished: None,
             faults,
-            conflicts,
+            notices,
         }
     }
 
@@ -127,11 +132,19 @@ impl State {
     }
 }
 
-fn conflict_fault(file: &Path, place: Place, provider: &Provider, conflict: &Conflict) -> Fault {
+fn conflict_fault(held: &Held, provider: &Provider, conflict: &Conflict) -> Fault {
     let (message, remedy) = told(
         conflict,
         "change or remove one of the two; what was accepted first stays in use",
     );
     let message = format!("{} is refused: {message}", provider.id());
-    Fault::new(file, place, conflict.reason(), message, remedy)
+    Fault::new(&held.file, held.place, conflict.reason(), message, remedy)
+}
+
+/// An expired authority accepts nobody, but those beside it do: no reason not to start.
+fn expired_fault(held: &Held, provider: &Provider, anchor: &TrustAnchor) -> Fault {
+    let (subject, end) = (anchor.subject_text(), rfc3339(anchor.not_after()));
+    let message = format!("the CA `{subject}` of {} expired at {end}", provider.id());
+    let remedy = "remove it, and add its successor";
+    Fault::new(&held.file, held.place, "AuthorityExpired", message, remedy)
 }

@@ -53,14 +53,14 @@ impl TrustWatcher {
             let Look {
                 vanished,
                 faults,
-                conflicts,
+                notices,
             } = state.look();
             let mut all = match vanished {
                 // What was wrong before still is, as far as anyone can tell.
                 Some(fault) => vec![fault],
                 None => faults,
             };
-            all.extend(conflicts);
+            all.extend(notices);
             all.sort_by(|a, b| (&a.file, a.place).cmp(&(&b.file, b.place)));
             let report = state.report(all);
             log_changes(&source.report(), &report);
@@ -103,7 +103,7 @@ fn log_refused(fault: &Fault) {
     tracing::error!(
         file = %fault.file.display(),
         reason = fault.reason(),
-        "trust not changed, what was good stays in use: {fault}"
+        "fault in the trust directory: {fault}"
     );
 }
 

@@ -138,6 +138,14 @@ fn server(cluster: &Section<'_>) -> Option<Server> {
         cluster.sheet.fault(written.place, reason, message, remedy);
         None
     };
+    if written.text.contains('@') {
+        let message = "the server has a user or password in it".to_owned();
+        return refuse(
+            "BadAddress",
+            message,
+            "write `https://HOST:PORT`, and the credential under `users`",
+        );
+    }
     let Some(rest) = written.text.strip_prefix("https://") else {
         let message = format!(
             "the server {} is not an https:// address",
@@ -150,7 +158,7 @@ fn server(cluster: &Section<'_>) -> Option<Server> {
         );
     };
     let rest = rest.strip_suffix('/').unwrap_or(rest);
-    if rest.contains(['/', '?', '#', '@']) {
+    if rest.contains(['/', '?', '#']) {
         let message = format!(
             "the server {} has more than host and port",
             quoted(written.text)

@@ -17,113 +17,144 @@ fn user(place: &Workplace, user: &str) {
     place.edit(FILE, "token: hunter2", user);
 }
 
+/// What is planted, the text that is replaced, and what by.
+const EDITS: &[(&str, &str, &str)] = &[
+    ("no current context", "current-context: here\n", ""),
+    (
+        "a current context that is not there",
+        "current-context: here",
+        "current-context: her",
+    ),
+    (
+        "a cluster that is not there",
+        "cluster: kubernetes",
+        "cluster: production",
+    ),
+    ("a user that is not there", "user: proxy }", "user: admin }"),
+    ("plain HTTP", "https://", "http://"),
+    (
+        "a path behind the server",
+        ":6443",
+        ":6443/k8s/clusters/c-1",
+    ),
+    ("a port that is none", ":6443", ":644300"),
+    (
+        "a password in the address",
+        "https://",
+        "https://admin:hunter2@",
+    ),
+    (
+        "no verification",
+        "certificate-authority-data",
+        "insecure-skip-tls-verify: true\n    #",
+    ),
+    ("no authority", "certificate-authority-data", "#"),
+    (
+        "an authority that is not base64",
+        "authority-data: ",
+        "authority-data: \"*\" #",
+    ),
+    (
+        "an authority's file that is missing",
+        "certificate-authority-data: ",
+        "certificate-authority: ca.crt #",
+    ),
+    (
+        "a proxy",
+        "server:",
+        "proxy-url: http://10.0.0.9\n    server:",
+    ),
+    (
+        "a name to verify that is none",
+        "server:",
+        "tls-server-name: a b\n    server:",
+    ),
+    ("no credential", "token: hunter2", "{}"),
+    (
+        "a program for credentials",
+        "token: hunter2",
+        "exec: { command: aws }",
+    ),
+    (
+        "a password",
+        "token: hunter2",
+        "username: admin\n    password: hunter2",
+    ),
+    (
+        "impersonation",
+        "token: hunter2",
+        "token: hunter2\n    as: admin\n    as-groups: [a]",
+    ),
+    (
+        "two credentials",
+        "token: hunter2",
+        "token: hunter2\n    tokenFile: token",
+    ),
+    (
+        "a token that is none",
+        "token: hunter2",
+        "token: hunter2 with a blank",
+    ),
+    (
+        "a token that is a number",
+        "token: hunter2",
+        "token: 8675309",
+    ),
+    (
+        "a token's file that is missing",
+        "token: hunter2",
+        "tokenFile: token",
+    ),
+    (
+        "a certificate without its key",
+        "token: hunter2",
+        "client-certificate-data: aGVsbG8=",
+    ),
+];
+
+/// What is planted, and how.
+type Planted = (&'static str, fn(&Workplace));
+
+const CHANGES: &[Planted] = &[
+    ("a certificate and another's key", |at| {
+        let (one, two) = (
+            issued(&authority("a"), agent()),
+            issued(&authority("a"), agent()),
+        );
+        let (certificate, key) = (base64(one.cert_pem), base64(two.key_pem));
+        user(
+            at,
+            &format!("client-certificate-data: {certificate}\n    client-key-data: {key}"),
+        );
+    }),
+    ("a key among the authorities", |at| {
+        let leaf = issued(&authority("a"), exit());
+        let bundle = base64(leaf.ca_pem + &leaf.key_pem);
+        at.edit(
+            FILE,
+            "authority-data: ",
+            &format!("authority-data: {bundle} #"),
+        );
+    }),
+];
+
 #[test]
 fn faults_of_a_kubeconfig() {
-    type Planted = (&'static str, fn(&Workplace));
-    let planted: &[Planted] = &[
-        ("no current context", |at| {
-            at.edit(FILE, "current-context: here\n", "")
-        }),
-        ("a current context that is not there", |at| {
-            at.edit(FILE, "current-context: here", "current-context: her")
-        }),
-        ("a cluster that is not there", |at| {
-            at.edit(FILE, "cluster: kubernetes", "cluster: production")
-        }),
-        ("a user that is not there", |at| {
-            at.edit(FILE, "user: proxy }", "user: admin }")
-        }),
-        ("plain HTTP", |at| at.edit(FILE, "https://", "http://")),
-        ("a path behind the server", |at| {
-            at.edit(FILE, ":6443", ":6443/k8s/clusters/c-1")
-        }),
-        ("a port that is none", |at| {
-            at.edit(FILE, ":6443", ":644300")
-        }),
-        ("no verification", |at| {
-            at.edit(
-                FILE,
-                "certificate-authority-data",
-                "insecure-skip-tls-verify: true\n    #",
-            )
-        }),
-        ("no authority", |at| {
-            at.edit(FILE, "certificate-authority-data", "#")
-        }),
-        ("an authority that is not base64", |at| {
-            at.edit(FILE, "authority-data: ", "authority-data: \"*\" #")
-        }),
-        ("an authority's file that is missing", |at| {
-            at.edit(
-                FILE,
-                "certificate-authority-data: ",
-                "certificate-authority: ca.crt #",
-            );
-        }),
-        ("a proxy", |at| {
-            at.edit(FILE, "server:", "proxy-url: http://10.0.0.9\n    server:")
-        }),
-        ("a name to verify that is none", |at| {
-            at.edit(FILE, "server:", "tls-server-name: a b\n    server:")
-        }),
-        ("no credential", |at| user(at, "{}")),
-        ("a program for credentials", |at| {
-            user(at, "exec: { command: aws }")
-        }),
-        ("a password", |at| {
-            user(at, "username: admin\n    password: hunter2")
-        }),
-        ("impersonation", |at| {
-            user(at, "token: hunter2\n    as: admin\n    as-groups: [a]")
-        }),
-        ("two credentials", |at| {
-            user(at, "token: hunter2\n    tokenFile: token")
-        }),
-        ("a token that is none", |at| {
-            user(at, "token: hunter2 with a blank")
-        }),
-        ("a token that is a number", |at| user(at, "token: 8675309")),
-        ("a token's file that is missing", |at| {
-            user(at, "tokenFile: token")
-        }),
-        ("a certificate without its key", |at| {
-            user(at, "client-certificate-data: aGVsbG8=")
-        }),
-        ("a certificate and another's key", |at| {
-            let (one, two) = (
-                issued(&authority("a"), agent()),
-                issued(&authority("a"), agent()),
-            );
-            let (certificate, key) = (base64(one.cert_pem), base64(two.key_pem));
-            user(
-                at,
-                &format!("client-certificate-data: {certificate}\n    client-key-data: {key}"),
-            );
-        }),
-        ("a key among the authorities", |at| {
-            let leaf = issued(&authority("a"), exit());
-            let bundle = base64(leaf.ca_pem + &leaf.key_pem);
-            at.edit(
-                FILE,
-                "authority-data: ",
-                &format!("authority-data: {bundle} #"),
-            );
-        }),
-    ];
-    let paragraphs: Vec<String> = planted
+    let paragraph = |what: &str, plant: &dyn Fn(&Workplace)| {
+        let place = place();
+        plant(&place);
+        let said = place.told(&read(&place.path(FILE), None).expect_err(what));
+        let told = ["hunter2", "8675309", "MII"]
+            .into_iter()
+            .find(|secret| said.contains(secret));
+        assert_eq!(told, None, "{said}");
+        format!("# {what}\n{said}\n\n")
+    };
+    let edits = EDITS
         .iter()
-        .map(|(what, plant)| {
-            let place = place();
-            plant(&place);
-            let faults = read(&place.path(FILE), None).expect_err(what);
-            let said = place.told(&faults);
-            for secret in ["hunter2", "8675309", "MII"] {
-                assert!(!said.contains(secret), "told: {said}");
-            }
-            format!("# {what}\n{said}\n")
-        })
-        .collect();
-    insta::assert_snapshot!(paragraphs.join("\n"));
+        .map(|(what, from, to)| paragraph(what, &|at| at.edit(FILE, from, to)));
+    let changes = CHANGES.iter().map(|(what, plant)| paragraph(what, plant));
+    insta::assert_snapshot!(edits.chain(changes).collect::<String>());
 }
 
 #[test]
