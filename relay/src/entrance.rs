@@ -278,3 +278,34 @@ impl Shortage {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A connection's task lives as long as the connection, and an idle one must cost little: 10 KiB with
+    /// everything. The largest step decides, even when it is long over.
+    #[tokio::test]
+    async fn task_of_a_connection_is_small() {
+        let signpost = Signpost {
+            domain: EntranceDomain::parse("tunnels.example.com").unwrap(),
+            own_name: "relay.example.com".to_owned(),
+            hide_names: false,
+        };
+        let quay = Quay::default();
+        let place = quay.arrive(Source::of([192, 0, 2, 1].into()));
+        let entrance = Entrance::new(signpost, Registry::default(), quay, Counters::default());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let socket = TcpStream::connect(address).await.unwrap();
+        let caller = Caller {
+            socket,
+            address,
+            arrived: Instant::now(),
+        };
+        let task = Arc::new(entrance).attend(caller, place);
+        let size = size_of_val(&task);
+        drop(task);
+        assert!(size <= 4 * 1024, "{size} bytes");
+    }
+}

@@ -108,6 +108,18 @@ mod tests {
         assert_eq!(started.elapsed(), FAREWELL);
     }
 
+    /// What is left unread when a socket is closed turns the close into a reset, and on many systems the
+    /// reset takes the alert along.
+    #[tokio::test]
+    async fn what_the_caller_still_sends_is_swallowed_up_to_a_bound() {
+        let (mut caller, relay) = tokio::io::duplex(64);
+        let calling = async {
+            caller.write_all(&[0; 60_000]).await.unwrap();
+            caller.write_all(&[0; 10_000]).await.unwrap_err();
+        };
+        tokio::join!(calling, send_off(relay, Alert::UnrecognizedName));
+    }
+
     #[test]
     fn numbers_are_those_of_the_standard() {
         use rustls::AlertDescription as Standard;

@@ -181,6 +181,11 @@ async fn exit_that_never_answers_passes_the_caller_on_and_then_comes_last() {
         stream.write_all(b"ok").await.unwrap();
         assert_eq!(read_some(&mut next, 2).await, b"ok");
     }
+    let scrape = relay.scrape();
+    assert!(
+        scrape.contains("relay_failed_boardings_total{outcome=\"TimedOut\"} 1"),
+        "tried once and no more: {scrape}"
+    );
 }
 
 #[tokio::test]
