@@ -1,0 +1,263 @@
+//! One caller's connection: HTTP/1.1 or HTTP/2 as agreed in the handshake, until it ends.
+//!
+//! Four things end it: the caller, an answer that closes (a 401), a drain, and the end of the
+//! caller's right. The first three let what runs finish; the last cuts everything off.
+
+mod limits;
+mod linger;
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::{HttpService, service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::limits::{REFUSED_LIFE, REVOKED_LIFE};
+use self::linger::{Returning, linger};
+use crate::audit::{Accepted, Who};
+use crate::authenticate::Papers;
+use crate::body::AnswerBody;
+use crate::exit::{Caller, Shared};
+use crate::live::until_right_ends;
+use crate::request;
+use crate::upgrade::Splice;
+
+/// A connection and what its requests need.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) exit: Arc<Shared>,
+    pub(crate) papers: Papers,
+    pub(crate) who: Arc<Who>,
+    /// Cancelled when the caller's right has ended, and with the connection.
+    pub(crate) revoked: CancellationToken,
+    /// Cancelled when this exit or the tunnel ends.
+    pub(crate) drain: CancellationToken,
+    /// Cancelled when an answer was given after which no request is taken.
+    closing: CancellationToken,
+    /// What an upgraded HTTP/1.1 connection goes on as.
+    splice: Mutex<Option<Splice>>,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        exit: Arc<Shared>,
+        papers: Papers,
+        caller: Caller,
+        drain: CancellationToken,
+    ) -> Arc<Self> {
+        let accepted = papers.began_as().map(|admitted| Accepted {
+            username: admitted.identity.username().to_owned(),
+            provider: admitted.identity.provider().to_string(),
+            certificate: admitted.identity.certificate().to_string(),
+        });
+        Arc::new(Self {
+            exit,
+            papers,
+            who: Arc::new(Who { caller, accepted }),
+            revoked: CancellationToken::new(),
+            drain,
+            closing: CancellationToken::new(),
+            splice: Mutex::new(None),
+        })
+    }
+
+    /// Takes no further request after those that are there.
+    pub(crate) fn close(&self) {
+        self.closing.cancel();
+    }
+
+    /// Leaves behind what the connection goes on as once its 101 is out.
+    pub(crate) fn go_on_as(&self, splice: Splice) {
+        *self.splice.lock().unwrap_or_else(PoisonError::into_inner) = Some(splice);
+    }
+
+    fn take_splice(&self) -> Option<Splice> {
+        self.splice
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    /// Serves HTTP/1.1, and what it may be upgraded to.
+    pub(crate) async fn serve_http1<IO>(self: Arc<Self>, io: IO)
+    where
+        IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let _revoked_with_us = self.revoked.clone().drop_guard();
+        let (io, returned) = Returning::new(io);
+        let http = limits::http1().serve_connection(TokioIo::new(io), self.service());
+        let end = self.drive(http.with_upgrades()).await;
+        if let Some(splice) = self.take_splice() {
+            self.run_splice(splice).await;
+        } else if end == End::Finished {
+            linger(returned.take()).await;
+        }
+    }
+
+    /// Serves HTTP/2.
+    pub(crate) async fn serve_http2<IO>(self: Arc<Self>, io: IO)
+    where
+        IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let _revoked_with_us = self.revoked.clone().drop_guard();
+        let (io, returned) = Returning::new(io);
+        let streams = Streams(self.exit.tasks.clone());
+        let http = limits::http2(streams).serve_connection(TokioIo::new(io), self.service());
+        if self.drive(http).await == End::Finished {
+            linger(returned.take()).await;
+        }
+    }
+
+    fn service(
+        self: &Arc<Self>,
+    ) -> impl HttpService<
+        Incoming,
+        ResBody = AnswerBody,
+        Error = Infallible,
+        Future = impl Future<Output = Result<Response<AnswerBody>, Infallible>> + Send + 'static,
+    > + Unpin {
+        let connection = Arc::clone(self);
+        service_fn(move |request: Request<Incoming>| {
+            request::answer(Arc::clone(&connection), request)
+        })
+    }
+
+    /// Lets HTTP run until it has ended, and tells it when it should.
+    async fn drive(&self, http: impl Gentle) -> End {
+        let mut http = pin!(http);
+        let admitted = self.papers.began_as().is_some();
+        let mut right_ends = pin!(until_right_ends(&self.papers));
+        // A caller who was refused has this long to hear why.
+        let mut cut = (!admitted).then(|| Instant::now() + REFUSED_LIFE);
+        let (mut right, mut told) = (admitted, false);
+        loop {
+            tokio::select! {
+                result = http.as_mut() => return self.ended(result),
+                class = &mut right_ends, if right => {
+                    right = false;
+                    told = true;
+                    cut = Some(Instant::now() + REVOKED_LIFE);
+                    self.revoke(class);
+                    http.as_mut().finish();
+                }
+                () = self.until_told_to_close(), if !told => {
+                    told = true;
+                    http.as_mut().finish();
+                }
+                () = until(cut), if cut.is_some() => return End::Cut,
+            }
+        }
+    }
+
+    async fn until_told_to_close(&self) {
+        tokio::select! {
+            () = self.closing.cancelled() => {}
+            () = self.drain.cancelled() => {}
+        }
+    }
+
+    async fn run_splice(&self, splice: Splice) {
+        tokio::select! {
+            () = splice.run() => {}
+            class = until_right_ends(&self.papers) => self.revoke(class),
+        }
+    }
+
+    fn revoke(&self, class: &'static str) {
+        self.revoked.cancel();
+        self.exit.metrics.revoked.inc();
+        tracing::info!(
+            client.addr = %self.who.caller.address,
+            conn.id = %self.who.caller.connection_text(),
+            user = self.who.accepted.as_ref().map(|it| it.username.as_str()),
+            class,
+            "connection ended: its certificate is no longer accepted",
+        );
+    }
+
+    fn ended(&self, result: hyper::Result<()>) -> End {
+        match result {
+            Ok(()) => End::Finished,
+            Err(error) => {
+                tracing::debug!(
+                    client.addr = %self.who.caller.address,
+                    conn.id = %self.who.caller.connection_text(),
+                    cause = %error,
+                    "connection broke off",
+                );
+                // What was malformed was answered, and the answer should be read.
+                if error.is_parse() {
+                    End::Finished
+                } else {
+                    End::Cut
+                }
+            }
+        }
+    }
+}
+
+/// How HTTP on a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// With everything said: the caller may still be reading, or sending what nobody wants.
+    Finished,
+    /// In the middle.
+    Cut,
+}
+
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// HTTP of either version that can be asked to come to an end.
+trait Gentle: Future<Output = hyper::Result<()>> {
+    /// Takes nothing new: GOAWAY, or no keep-alive.
+    fn finish(self: Pin<&mut Self>);
+}
+
+impl<IO, S> Gentle for http1::UpgradeableConnection<IO, S>
+where
+    S: HttpService<Incoming, ResBody = AnswerBody, Error = Infallible>,
+    IO: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+{
+    fn finish(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<IO, S> Gentle for http2::Connection<IO, S, Streams>
+where
+    S: HttpService<Incoming, ResBody = AnswerBody, Error = Infallible>,
+    S::Future: Send + 'static,
+    IO: hyper::rt::Read + hyper::rt::Write + Unpin,
+{
+    fn finish(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+/// Runs HTTP/2 streams as tasks that shutdown can wait for.
+#[derive(Clone, Debug)]
+pub(crate) struct Streams(TaskTracker);
+
+impl<F> hyper::rt::Executor<F> for Streams
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        self.0.spawn(stream);
+    }
+}

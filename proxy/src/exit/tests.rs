@@ -1,0 +1,8 @@
+//! The callers' side as a whole, between real TLS callers and a small API server.
+
+mod draining;
+mod http;
+mod identity;
+mod stage;
+mod trust_changes;
+mod upgrades;

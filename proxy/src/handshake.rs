@@ -1,0 +1,125 @@
+//! TLS towards callers: who we are, that they are asked for a certificate, and for how long.
+//!
+//! No session is ever resumed: a resumed session brings its old certificate back without asking
+//! whether it is still trusted. So there is no session storage, no ticket and no early data.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
+use rustls::version::{TLS12, TLS13};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+/// From the first byte to the last of a handshake, whatever arrives in between. A caller at the far
+/// end of a bad mobile line needs two or three seconds.
+pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Handshakes at the same time. Each holds at most some 40 KiB (a ClientHello and a chain of
+/// certificates in parts), so all of them 40 MiB; one takes 0.4 ms of CPU, so a core that does
+/// nothing else works this off in half a second.
+pub const HANDSHAKES_AT_ONCE: usize = 1024;
+
+/// Plain text that rustls takes in advance of the socket. Four records: enough to keep the socket
+/// busy, and little for a caller who stopped reading.
+const UNSENT_LIMIT: usize = 64 * 1024;
+
+/// The protocols we speak, best first (RFC 7301 names).
+const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// Why there is no TLS.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HandshakeFault {
+    /// No place came free before the deadline.
+    #[error("too many handshakes at once")]
+    Crowded,
+    /// It was not done before the deadline.
+    #[error("the handshake was not done within {} s", HANDSHAKE_DEADLINE.as_secs())]
+    Late,
+    /// TLS failed, or the caller left.
+    #[error("the handshake failed")]
+    Failed(#[source] std::io::Error),
+}
+
+impl HandshakeFault {
+    /// The variant's name.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Crowded => "Crowded",
+            Self::Late => "Late",
+            Self::Failed(_) => "Failed",
+        }
+    }
+}
+
+/// Accepts TLS connections, a bounded number at once.
+#[derive(Clone)]
+pub(crate) struct Handshake {
+    acceptor: TlsAcceptor,
+    places: Arc<Semaphore>,
+}
+
+impl Handshake {
+    /// TLS with this serving certificate and this idea of callers' certificates.
+    ///
+    /// # Errors
+    /// When the crypto provider lacks what TLS 1.2 or 1.3 needs.
+    pub(crate) fn new(
+        serving: Arc<dyn ResolvesServerCert>,
+        callers: Arc<dyn ClientCertVerifier>,
+    ) -> Result<Self, rustls::Error> {
+        let config = Arc::new(server_config(serving, callers)?);
+        Ok(Self {
+            acceptor: TlsAcceptor::from(config),
+            places: Arc::new(Semaphore::new(HANDSHAKES_AT_ONCE)),
+        })
+    }
+
+    /// The handshake on `io`, done before an absolute deadline or not at all.
+    pub(crate) async fn accept<IO>(&self, io: IO) -> Result<TlsStream<IO>, HandshakeFault>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
+        let deadline = Instant::now() + HANDSHAKE_DEADLINE;
+        let Ok(Ok(_place)) = timeout_at(deadline, self.places.acquire()).await else {
+            return Err(HandshakeFault::Crowded);
+        };
+        let handshake = self
+            .acceptor
+            .accept_with(io, |tls| tls.set_buffer_limit(Some(UNSENT_LIMIT)));
+        match timeout_at(deadline, handshake).await {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(error)) => Err(HandshakeFault::Failed(error)),
+            Err(_elapsed) => Err(HandshakeFault::Late),
+        }
+    }
+}
+
+impl std::fmt::Debug for Handshake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handshake")
+            .field("places", &self.places.available_permits())
+            .finish()
+    }
+}
+
+fn server_config(
+    serving: Arc<dyn ResolvesServerCert>,
+    callers: Arc<dyn ClientCertVerifier>,
+) -> Result<ServerConfig, rustls::Error> {
+    let mut config = ServerConfig::builder_with_provider(gangplank_pki::crypto::provider())
+        .with_protocol_versions(&[&TLS13, &TLS12])?
+        .with_client_cert_verifier(callers)
+        .with_cert_resolver(serving);
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    config.max_early_data_size = 0;
+    config.alpn_protocols = PROTOCOLS.iter().map(|name| name.to_vec()).collect();
+    Ok(config)
+}

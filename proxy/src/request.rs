@@ -1,0 +1,257 @@
+//! The life of a request, step by step.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use http::header::{CONNECTION, CONTENT_TYPE};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, Uri};
+use hyper::body::{Body as _, Incoming};
+use hyper::upgrade::OnUpgrade;
+
+use crate::audit::{Entry, Kind};
+use crate::authenticate::{Admitted, Verdict};
+use crate::body::{AnswerBody, Boundary, Relay, RequestBody, UpstreamBody};
+use crate::connection::Connection;
+use crate::headers;
+use crate::metrics::ReasonLabels;
+use crate::respond::{Problem, options_of_everything};
+use crate::upgrade::{Protocol, Splice, confirm};
+use crate::upstream::{UpgradeAnswer, UpstreamError};
+
+/// Answers one request of a connection; whatever happens, there is an answer.
+pub(crate) async fn answer(
+    connection: Arc<Connection>,
+    mut request: Request<Incoming>,
+) -> Result<Response<AnswerBody>, Infallible> {
+    let upgrade = Protocol::asked_for(&request).map(|it| (it, hyper::upgrade::on(&mut request)));
+    let (parts, body) = request.into_parts();
+    let entry = begin_entry(&connection, &parts, upgrade.is_some());
+    let (version, is_head) = (parts.version, parts.method == Method::HEAD);
+    let asked = Asked {
+        connection: &connection,
+        parts,
+        entry,
+    };
+    let result = match upgrade {
+        Some((protocol, on_upgrade)) => asked.switch(protocol, on_upgrade, &body).await,
+        None => asked.forward(body).await,
+    };
+    Ok(match result {
+        Ok(response) => response,
+        Err((problem, mut entry)) => {
+            if problem.closes() {
+                connection.close();
+            }
+            entry.answered(problem.status());
+            let mut response = problem.into_response(version);
+            if is_head {
+                // hyper leaves a body out for HEAD on HTTP/1.1 only.
+                *response.body_mut() = AnswerBody::ours("");
+            }
+            response.body_mut().keep(entry);
+            response
+        }
+    })
+}
+
+fn begin_entry(connection: &Connection, parts: &Parts, upgrades: bool) -> Entry {
+    let kind = if upgrades {
+        Kind::Upgrade
+    } else {
+        Kind::of(parts.uri.path(), parts.uri.query())
+    };
+    let who = Arc::clone(&connection.who);
+    Entry::begin(who, Arc::clone(&connection.exit.metrics), kind, parts)
+}
+
+/// A request that has not been answered.
+struct Asked<'a> {
+    connection: &'a Connection,
+    parts: Parts,
+    entry: Entry,
+}
+
+type Answer = Result<Response<AnswerBody>, (Problem, Entry)>;
+
+impl Asked<'_> {
+    /// A plain request: checked, given its caller's name, sent on, its answer relayed.
+    async fn forward(self, body: Incoming) -> Answer {
+        let Self {
+            connection,
+            parts,
+            mut entry,
+        } = self;
+        let step = async {
+            let admitted = admit(connection)?;
+            let Some(target) = target(&parts)? else {
+                return Ok(None);
+            };
+            let request = outgoing(&parts, target, &admitted, &entry, None)?;
+            let revoked = connection.revoked.clone();
+            let body = RequestBody::new(body, parts.version, revoked);
+            let sent = connection
+                .exit
+                .upstream
+                .send(&admitted.identity, request.map(|()| body));
+            unless_revoked(connection, sent).await.map(Some)
+        };
+        match step.await {
+            Ok(Some(response)) if response.status().is_informational() => {
+                Err((Problem::switched_wrongly(), entry))
+            }
+            Ok(Some(response)) => Ok(relay(connection, response, entry)),
+            Ok(None) => {
+                let mut response = options_of_everything();
+                entry.answered(response.status());
+                response.body_mut().keep(entry);
+                Ok(response)
+            }
+            Err(problem) => Err((problem, entry)),
+        }
+    }
+
+    /// A request to go on in another protocol: the same checks and headers, and the two connections
+    /// are joined only when the API server agreed to exactly this protocol.
+    async fn switch(self, protocol: Protocol, on_upgrade: OnUpgrade, body: &Incoming) -> Answer {
+        let Self {
+            connection,
+            parts,
+            mut entry,
+        } = self;
+        let step = async {
+            let admitted = admit(connection)?;
+            let Some(target) = target(&parts)? else {
+                return Err(Problem::not_a_path());
+            };
+            if !body.is_end_stream() {
+                return Err(Problem::upgrade_with_body());
+            }
+            let request = outgoing(&parts, target, &admitted, &entry, Some(protocol))?;
+            let sent = connection
+                .exit
+                .upstream
+                .upgrade(&admitted.identity, request);
+            unless_revoked(connection, sent).await
+        };
+        match step.await {
+            Ok(UpgradeAnswer::Switched { response, io }) => {
+                let Some(response) = confirm(response, protocol) else {
+                    return Err((Problem::switched_wrongly(), entry));
+                };
+                entry.answered(response.status());
+                connection.go_on_as(Splice::new(on_upgrade, io, entry));
+                Ok(response)
+            }
+            Ok(UpgradeAnswer::Refused(response)) if response.status().is_informational() => {
+                Err((Problem::switched_wrongly(), entry))
+            }
+            Ok(UpgradeAnswer::Refused(response)) => {
+                // The caller may have begun to speak the other protocol already: what follows the
+                // refused request is not another one.
+                let mut response = relay(connection, response, entry);
+                response
+                    .headers_mut()
+                    .insert(CONNECTION, HeaderValue::from_static("close"));
+                Ok(response)
+            }
+            Err(problem) => Err((problem, entry)),
+        }
+    }
+}
+
+/// Whether the connection's caller may ask anything, now.
+fn admit(connection: &Connection) -> Result<Arc<Admitted>, Problem> {
+    match connection.papers.verdict() {
+        Verdict::Admitted(admitted) if !connection.revoked.is_cancelled() => Ok(admitted),
+        Verdict::Admitted(_) | Verdict::Changed => Err(Problem::trust_changed()),
+        Verdict::Refused(refusal) => Err(Problem::unauthorized(&refusal)),
+        Verdict::Unwritable => Err(Problem::of_headers(&headers::HeaderFault::Identity)),
+    }
+}
+
+/// Path and query, byte for byte; `None` for `OPTIONS *`, which is not for the API server.
+fn target(parts: &Parts) -> Result<Option<Uri>, Problem> {
+    if parts.method == Method::CONNECT {
+        return Err(Problem::no_tunnels());
+    }
+    let Some(target) = parts.uri.path_and_query() else {
+        return Err(Problem::not_a_path());
+    };
+    if parts.method == Method::OPTIONS && target == "*" {
+        return Ok(None);
+    }
+    if !target.as_str().starts_with('/') {
+        return Err(Problem::not_a_path());
+    }
+    Ok(Some(Uri::from(target.clone())))
+}
+
+/// What goes upstream, but for the credential and the host, which the upstream client sets.
+fn outgoing(
+    parts: &Parts,
+    target: Uri,
+    admitted: &Admitted,
+    entry: &Entry,
+    protocol: Option<Protocol>,
+) -> Result<Request<()>, Problem> {
+    let headers = headers::upstream(
+        &parts.headers,
+        &admitted.impersonation,
+        entry.request_id(),
+        protocol,
+    )
+    .map_err(|fault| Problem::of_headers(&fault))?;
+    let mut request = Request::new(());
+    *request.method_mut() = parts.method.clone();
+    *request.uri_mut() = target;
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
+/// Waits for the API server's answer as long as the caller has the right to it.
+async fn unless_revoked<T>(
+    connection: &Connection,
+    sent: impl Future<Output = Result<T, UpstreamError>>,
+) -> Result<T, Problem> {
+    tokio::select! {
+        biased;
+        () = connection.revoked.cancelled() => Err(Problem::trust_changed()),
+        answer = sent => answer.map_err(|error| {
+            let labels = ReasonLabels { reason: error.reason() };
+            connection.exit.metrics.upstream_faults.get_or_create(&labels).inc();
+            tracing::debug!(
+                conn.id = %connection.who.caller.connection_text(),
+                reason = error.reason(),
+                cause = std::error::Error::source(&error).map(tracing::field::display),
+                "no answer from the API server: {error}",
+            );
+            Problem::of_upstream(&error)
+        }),
+    }
+}
+
+/// The API server's answer as it is, without what was about its connection to us.
+fn relay(
+    connection: &Connection,
+    response: Response<UpstreamBody>,
+    mut entry: Entry,
+) -> Response<AnswerBody> {
+    let (mut parts, body) = response.into_parts();
+    headers::strip_response(&mut parts.headers);
+    parts.version = http::Version::default();
+    entry.answered(parts.status);
+    let drained =
+        watch_boundary(&parts, &entry).map(|boundary| (connection.drain.clone(), boundary));
+    let relay = Relay::new(body, connection.revoked.clone(), drained, entry);
+    Response::from_parts(parts, AnswerBody::relayed(relay))
+}
+
+/// For a watch, where it can be ended cleanly.
+fn watch_boundary(parts: &http::response::Parts, entry: &Entry) -> Option<Boundary> {
+    if entry.kind() != Kind::Watch || !parts.status.is_success() {
+        return None;
+    }
+    let content_type = parts.headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    Boundary::of_content_type(content_type)
+}

@@ -1,0 +1,301 @@
+//! Every answer that is ours: a Kubernetes `Status`, and the same in a `Warning`.
+//!
+//! kubectl drops the `Status` of its first (discovery) call but prints warnings, so both say what is
+//! wrong and what to do. What the API server answered never comes here.
+
+use std::borrow::Cow;
+
+use gangplank_pki::Refusal;
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, RETRY_AFTER, WARNING};
+use http::{HeaderValue, Response, StatusCode, Version};
+use serde::Serialize;
+
+use crate::body::AnswerBody;
+use crate::headers::HeaderFault;
+use crate::upstream::UpstreamError;
+
+/// Longest text of a `Warning`: kube-apiserver cuts its own at 256 runes each when there are many;
+/// ours is alone, and a certificate's names fit.
+const WARNING_LIMIT: usize = 1024;
+
+/// The code of a warning that is about the request and not about a cache (RFC 7234 §5.5.7), the only
+/// one that Kubernetes clients print.
+const WARNING_CODE: u16 = 299;
+
+/// An answer of ours, before it is written down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    /// Kubernetes' machine-readable reason (`metav1.StatusReason`).
+    reason: &'static str,
+    /// Our class of the cause, first word of the warning.
+    class: &'static str,
+    message: Cow<'static, str>,
+    remedy: Cow<'static, str>,
+    closes: bool,
+    /// Kubernetes clients send *any* request again after `Retry-After`, so it stands only where the
+    /// API server certainly saw nothing, and where trying soon may help.
+    retry: bool,
+}
+
+impl Problem {
+    const fn new(
+        status: StatusCode,
+        reason: &'static str,
+        class: &'static str,
+        texts: (&'static str, &'static str),
+    ) -> Self {
+        Self {
+            status,
+            reason,
+            class,
+            message: Cow::Borrowed(texts.0),
+            remedy: Cow::Borrowed(texts.1),
+            closes: false,
+            retry: false,
+        }
+    }
+
+    /// Whoever is there has no accepted certificate.
+    pub(crate) fn unauthorized(refusal: &Refusal) -> Self {
+        Self {
+            status: StatusCode::UNAUTHORIZED,
+            reason: "Unauthorized",
+            class: refusal.class(),
+            message: Cow::Owned(refusal.to_string()),
+            remedy: Cow::Owned(refusal.remedy().to_string()),
+            closes: true,
+            retry: false,
+        }
+    }
+
+    /// The certificate was accepted when the connection began and is so no longer, or is someone
+    /// else's name by now.
+    pub(crate) const fn trust_changed() -> Self {
+        let mut problem = Self::new(
+            StatusCode::UNAUTHORIZED,
+            "Unauthorized",
+            "TrustChanged",
+            (
+                "what this cluster trusts has changed since this connection was opened",
+                "connect again; if that is refused, ask who administers this cluster",
+            ),
+        );
+        problem.closes = true;
+        problem
+    }
+
+    /// The headers cannot be forwarded.
+    pub(crate) fn of_headers(fault: &HeaderFault) -> Self {
+        match fault {
+            HeaderFault::Impersonation { .. } => Self::new(
+                StatusCode::FORBIDDEN,
+                "Forbidden",
+                fault.reason(),
+                (
+                    "impersonation is not possible through this proxy",
+                    "leave out --as, --as-group and --as-uid, or use a certificate of that user",
+                ),
+            ),
+            HeaderFault::Identity => Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "InternalError",
+                fault.reason(),
+                (
+                    "the username that this certificate has here cannot be passed on",
+                    "use a certificate whose name is printable ASCII",
+                ),
+            ),
+            HeaderFault::TooMany => Self::new(
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "RequestHeaderFieldsTooLarge",
+                fault.reason(),
+                ("the request has too many headers", "send fewer headers"),
+            ),
+        }
+    }
+
+    /// The API server did not answer.
+    pub(crate) fn of_upstream(error: &UpstreamError) -> Self {
+        let status = error.status();
+        let reason = match status {
+            StatusCode::GATEWAY_TIMEOUT => "Timeout",
+            StatusCode::SERVICE_UNAVAILABLE => "ServiceUnavailable",
+            // Kubernetes has no reason for 502; its clients make this of an unknown 5xx.
+            _ => "InternalError",
+        };
+        Self {
+            status,
+            reason,
+            class: error.reason(),
+            // The error's own text names addresses and files, which are for the log.
+            message: Cow::Borrowed("the proxy got no answer from the API server"),
+            remedy: Cow::Borrowed(error.remedy()),
+            closes: false,
+            retry: matches!(
+                error,
+                UpstreamError::Crowded
+                    | UpstreamError::RefusedUnprocessed { .. }
+                    | UpstreamError::Stopping
+            ) && error.certainly_not_sent(),
+        }
+    }
+
+    /// A protocol switch that nobody asked for, or to something else.
+    pub(crate) const fn switched_wrongly() -> Self {
+        let mut problem = Self::new(
+            StatusCode::BAD_GATEWAY,
+            "InternalError",
+            "SwitchedWrongly",
+            (
+                "the API server switched to a protocol that was not asked for",
+                "look at what stands between this proxy and the API server",
+            ),
+        );
+        problem.closes = true;
+        problem
+    }
+
+    /// CONNECT would make this a tunnel to anywhere.
+    pub(crate) const fn no_tunnels() -> Self {
+        let mut problem = Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "MethodNotAllowed",
+            "Connect",
+            (
+                "CONNECT is not possible through this proxy",
+                "use this address as the API server's, not as an HTTP proxy",
+            ),
+        );
+        problem.closes = true;
+        problem
+    }
+
+    /// A target that is no path.
+    pub(crate) const fn not_a_path() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "BadRequest",
+            "NotAPath",
+            (
+                "the request's target is no path",
+                "send a target that begins with /",
+            ),
+        )
+    }
+
+    /// An upgrade request must not have a body: its bytes could be taken for the stream's.
+    pub(crate) const fn upgrade_with_body() -> Self {
+        let mut problem = Self::new(
+            StatusCode::BAD_REQUEST,
+            "BadRequest",
+            "UpgradeWithBody",
+            (
+                "a request that asks for an upgrade has a body",
+                "send the upgrade without a body",
+            ),
+        );
+        problem.closes = true;
+        problem
+    }
+
+    /// The status code.
+    pub(crate) const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Whether the connection ends after this answer: `Connection: close`, or a GOAWAY.
+    pub(crate) const fn closes(&self) -> bool {
+        self.closes
+    }
+
+    /// The answer as it is sent.
+    pub(crate) fn into_response(self, version: Version) -> Response<AnswerBody> {
+        let message = format!("{}; {}", self.message, self.remedy);
+        let status = Status {
+            kind: "Status",
+            api_version: "v1",
+            metadata: Metadata {},
+            status: "Failure",
+            message: &message,
+            reason: self.reason,
+            details: Details {
+                causes: [Cause {
+                    reason: self.class,
+                    message: &self.message,
+                }],
+            },
+            code: self.status.as_u16(),
+        };
+        // A struct of strings and numbers always has a JSON form.
+        let text = serde_json::to_vec(&status).unwrap_or_default();
+        let mut response = Response::new(AnswerBody::ours(text));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(
+            HeaderName::from_static("x-content-type-options"),
+            HeaderValue::from_static("nosniff"),
+        );
+        if let Some(warning) = warning(self.class, &message) {
+            headers.insert(WARNING, warning);
+        }
+        if self.status == StatusCode::METHOD_NOT_ALLOWED {
+            const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+            headers.insert(ALLOW, HeaderValue::from_static(METHODS));
+        }
+        if self.retry {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if self.closes && version < Version::HTTP_2 {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+/// The answer to `OPTIONS *`, which is about this proxy and not about a resource.
+pub(crate) fn options_of_everything() -> Response<AnswerBody> {
+    Response::new(AnswerBody::ours(""))
+}
+
+/// `299 gangplank "<class>: <text>"`, the text as an HTTP quoted string in ASCII.
+fn warning(class: &str, text: &str) -> Option<HeaderValue> {
+    let mut quoted = format!("{WARNING_CODE} gangplank \"{class}: ");
+    for char in text.chars().take(WARNING_LIMIT) {
+        match char {
+            '"' | '\\' => quoted.extend(['\\', char]),
+            ' '..='~' => quoted.push(char),
+            _ => quoted.push('?'),
+        }
+    }
+    quoted.push('"');
+    HeaderValue::try_from(quoted).ok()
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Status<'a> {
+    kind: &'static str,
+    api_version: &'static str,
+    metadata: Metadata,
+    status: &'static str,
+    message: &'a str,
+    reason: &'static str,
+    details: Details<'a>,
+    code: u16,
+}
+
+#[derive(Serialize)]
+struct Metadata {}
+
+#[derive(Serialize)]
+struct Details<'a> {
+    causes: [Cause<'a>; 1],
+}
+
+#[derive(Serialize)]
+struct Cause<'a> {
+    reason: &'static str,
+    message: &'a str,
+}
