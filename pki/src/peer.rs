@@ -6,9 +6,10 @@ mod relay;
 pub use agent::AgentVerifier;
 pub use relay::RelayVerifier;
 
+use std::sync::Arc;
+
 use rustls::{CertificateError, OtherError};
 use rustls_pki_types::CertificateDer;
-use std::sync::Arc;
 use thiserror::Error;
 
 use crate::anchor::{AnchorFault, TrustAnchor};
@@ -71,13 +72,15 @@ fn read_anchors(certificates: &[CertificateDer<'_>]) -> Result<Vec<TrustAnchor>,
 
 /// A refusal as rustls wants it: what has an alert of its own gets it, the rest keeps its words.
 pub(crate) fn as_tls_error(refusal: Refusal) -> rustls::Error {
-    let error = match refusal.class() {
-        "NoCertificate" => return rustls::Error::NoCertificatesPresented,
-        "Malformed" => CertificateError::BadEncoding,
-        "UnknownIssuer" => CertificateError::UnknownIssuer,
-        "Expired" => CertificateError::Expired,
-        "NotYetValid" => CertificateError::NotValidYet,
-        "NotForClients" | "NotForServers" => CertificateError::InvalidPurpose,
+    let error = match refusal {
+        Refusal::NoCertificate => return rustls::Error::NoCertificatesPresented,
+        Refusal::Malformed { .. } => CertificateError::BadEncoding,
+        Refusal::UnknownIssuer { .. } => CertificateError::UnknownIssuer,
+        Refusal::Expired { .. } => CertificateError::Expired,
+        Refusal::NotYetValid { .. } => CertificateError::NotValidYet,
+        Refusal::WrongPurpose { .. } | Refusal::IsAuthority { .. } => {
+            CertificateError::InvalidPurpose
+        }
         _ => CertificateError::Other(OtherError(Arc::new(refusal))),
     };
     rustls::Error::InvalidCertificate(error)

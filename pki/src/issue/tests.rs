@@ -141,7 +141,11 @@ fn serials_are_random_and_key_ids_are_set() {
         })
         .collect();
     assert_eq!(serials.len(), 50);
-    assert!(serials.iter().all(|serial| serial.len() == 32));
+    assert!(
+        serials
+            .iter()
+            .all(|s| s.len() == 32 && s.starts_with(['4', '5', '6', '7']))
+    );
 }
 
 #[test]
