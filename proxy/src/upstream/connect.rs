@@ -124,6 +124,16 @@ impl Connector {
             .map_err(|error| self.tls_fault(error))
     }
 
+    /// The number of the client certificate that connections are made with now.
+    pub(super) fn certificate(&self) -> u64 {
+        self.tls.certificate()
+    }
+
+    /// The same after another look at its files.
+    pub(super) async fn reread_certificate(&self) -> u64 {
+        self.tls.reread_certificate().await
+    }
+
     /// What a failure of TLS means, in the handshake or right after it.
     pub(super) fn tls_fault(&self, error: io::Error) -> DialError {
         use rustls::Error as Tls;

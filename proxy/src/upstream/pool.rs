@@ -11,6 +11,7 @@
 mod dial;
 mod place;
 mod roster;
+mod upkeep;
 
 use std::collections::VecDeque;
 use std::fmt;

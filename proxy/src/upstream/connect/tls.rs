@@ -1,12 +1,13 @@
 //! The TLS settings of a dial, made of files that may have changed since the last one.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gangplank_config::{Anchors, Fault, KeyPair, Material};
 use rustls::client::Resumption;
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::CertificateDer;
 use tokio::task::spawn_blocking;
 
 use super::Offer;
@@ -23,6 +24,8 @@ pub(super) struct TlsFiles {
 #[derive(Default)]
 struct Good {
     configs: Option<Configs>,
+    /// Counts the certificates that were shown, one after the other.
+    certificates: u64,
     /// Whether the last attempt failed, so that the same failure is told once.
     stale: bool,
 }
@@ -31,6 +34,7 @@ struct Good {
 struct Configs {
     newest: Arc<ClientConfig>,
     http1: Arc<ClientConfig>,
+    shown: Arc<[CertificateDer<'static>]>,
 }
 
 /// Why settings could not be made.
@@ -59,34 +63,38 @@ impl TlsFiles {
     /// The settings for a dial now. Files that have become unusable leave the last good settings in
     /// force: they only prove who the server is and who we are, and both sides check.
     pub(super) async fn current(&self, offer: Offer) -> Result<Arc<ClientConfig>, DialError> {
-        let made = match self.unchanging() {
-            Some(configs) => Ok(configs),
-            None => self.make().await,
+        let configs = if let Some(configs) = self.unchanging() {
+            configs
+        } else {
+            let made = self.make().await;
+            self.good().adopt(made)?
         };
-        let mut good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
-        let configs = match (made, &good.configs) {
-            (Ok(configs), _) => {
-                *good = Good {
-                    configs: Some(configs.clone()),
-                    stale: false,
-                };
-                configs
-            }
-            (Err(error), Some(last)) => {
-                let last = last.clone();
-                if !good.stale {
-                    tracing::warn!(%error, "upstream TLS files are unusable, the last good ones are kept");
-                }
-                good.stale = true;
-                last
-            }
-            (Err(error), None) => return Err(DialError::Material(Arc::new(error))),
-        };
-        drop(good);
         Ok(match offer {
             Offer::Newest => configs.newest,
             Offer::Http1 => configs.http1,
         })
+    }
+
+    /// The number of the certificate that dials show now.
+    pub(super) fn certificate(&self) -> u64 {
+        self.good().certificates
+    }
+
+    /// The same after another look at the files, if it can change at all.
+    pub(super) async fn reread_certificate(&self) -> u64 {
+        if self
+            .certificate
+            .as_ref()
+            .is_some_and(|pair| !pair.files().is_empty())
+        {
+            let made = self.make().await;
+            drop(self.good().adopt(made));
+        }
+        self.certificate()
+    }
+
+    fn good(&self) -> MutexGuard<'_, Good> {
+        self.good.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The settings made before, when nothing they are made of can change.
@@ -96,8 +104,7 @@ impl TlsFiles {
                 .certificate
                 .as_ref()
                 .is_none_or(|pair| pair.files().is_empty());
-        let good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
-        good.configs.clone().filter(|_configs| fixed)
+        self.good().configs.clone().filter(|_configs| fixed)
     }
 
     async fn make(&self) -> Result<Configs, Unusable> {
@@ -107,6 +114,30 @@ impl TlsFiles {
             Configs::new(&authorities.read()?, certificate.as_ref())
         };
         spawn_blocking(read).await.unwrap_or(Err(Unusable::Unread))
+    }
+}
+
+impl Good {
+    /// Takes newly made settings over, or keeps the old ones.
+    fn adopt(&mut self, made: Result<Configs, Unusable>) -> Result<Configs, DialError> {
+        match (made, self.configs.clone()) {
+            (Ok(configs), last) => {
+                if last.is_none_or(|last| last.shown != configs.shown) {
+                    self.certificates += 1;
+                }
+                self.stale = false;
+                self.configs = Some(configs.clone());
+                Ok(configs)
+            }
+            (Err(error), Some(last)) => {
+                if !self.stale {
+                    tracing::warn!(%error, "upstream TLS files are unusable, the last good ones are kept");
+                }
+                self.stale = true;
+                Ok(last)
+            }
+            (Err(error), None) => Err(DialError::Material(Arc::new(error))),
+        }
     }
 }
 
@@ -130,9 +161,11 @@ impl Configs {
         let mut http1 = newest.clone();
         newest.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         http1.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let shown = certificate.map_or_else(Arc::default, |pair| Arc::from(pair.chain()));
         Ok(Self {
             newest: Arc::new(newest),
             http1: Arc::new(http1),
+            shown,
         })
     }
 }

@@ -1,22 +1,21 @@
-//! Opening the pool's connections, and looking after them until they end.
+//! Opening the pool's connections.
 
 use std::io;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
-use prometheus_client::metrics::gauge::Gauge;
-use tokio::time::{Duration, Instant, interval, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, timeout};
 
-use super::roster::MemberId;
+use super::upkeep::{Membership, attend_http1, attend_http2};
 use super::{Shared, State};
 use crate::upstream::connect::{Offer, chose_http2};
 use crate::upstream::error::DialError;
 use crate::upstream::h1_connection::{self, Http1Running, Http1Sender};
-use crate::upstream::h2_connection::{Http2Connection, Running};
+use crate::upstream::h2_connection::Http2Connection;
 use crate::upstream::metrics::{OutcomeLabels, ProtocolLabels};
 
 enum Dialled {
-    Http2(Box<Http2Connection>),
+    /// With the number of the client certificate that it was made with.
+    Http2(Box<Http2Connection>, u64),
     Http1(Http1Sender, Box<Http1Running>),
 }
 
@@ -33,7 +32,7 @@ impl Shared {
                 outcome = shared.dial() => outcome,
             };
             let word = match &outcome {
-                Ok(Dialled::Http2(_)) => ProtocolLabels::HTTP2.protocol,
+                Ok(Dialled::Http2(..)) => ProtocolLabels::HTTP2.protocol,
                 Ok(Dialled::Http1(..)) => ProtocolLabels::HTTP1.protocol,
                 Err(error) => error.reason(),
             };
@@ -43,7 +42,9 @@ impl Shared {
                 .get_or_create(&OutcomeLabels { outcome: word })
                 .inc();
             match outcome {
-                Ok(Dialled::Http2(connection)) => shared.admit_http2(*connection),
+                Ok(Dialled::Http2(connection, certificate)) => {
+                    shared.admit_http2(*connection, certificate);
+                }
                 Ok(Dialled::Http1(sender, running)) => shared.admit_http1(sender, running),
                 Err(error) => shared.answer_waiting(&error),
             }
@@ -55,9 +56,10 @@ impl Shared {
         let deadline = self.connector.pace().handshake;
         let opening = async {
             let io = self.connector.secure(tcp, Offer::Newest).await?;
+            let certificate = self.connector.certificate();
             let opened = if chose_http2(&io) {
                 let opened = Http2Connection::open(io, &self.tasks, self.connector.pace()).await;
-                opened.map(|connection| Dialled::Http2(Box::new(connection)))
+                opened.map(|connection| Dialled::Http2(Box::new(connection), certificate))
             } else {
                 let opened = h1_connection::open(io).await.map_err(io::Error::other);
                 opened.map(|(sender, running)| Dialled::Http1(sender, Box::new(running)))
@@ -76,14 +78,18 @@ impl Shared {
         }
     }
 
-    fn admit_http2(self: &Arc<Self>, connection: Http2Connection) {
+    fn admit_http2(self: &Arc<Self>, connection: Http2Connection, certificate: u64) {
         let (sender, limit, running) = connection.into_halves();
         self.change(|state| {
             state.places_expected = limit.now().max(1);
             state.last_failure = None;
             let member = state.http2.admit(sender, limit);
+            let membership = Membership {
+                member,
+                certificate,
+            };
             self.tasks
-                .spawn(attend_http2(Arc::downgrade(self), member, running));
+                .spawn(attend_http2(Arc::downgrade(self), membership, running));
         });
     }
 
@@ -128,100 +134,5 @@ impl Drop for Dialling {
             // No connection will come for those who are left. Unanswered is answered, too.
             state.waiting.clear();
         }
-    }
-}
-
-/// Runs a connection, closes it when it has been idle for long enough, and crosses it off at its end.
-///
-/// It holds the pool weakly: a pool that nobody uses any more takes its connections with it.
-async fn attend_http2(shared: Weak<Shared>, member: MemberId, mut running: Running) {
-    let Some(upkeep) = Upkeep::of(&shared, ProtocolLabels::HTTP2) else {
-        return;
-    };
-    let mut check = interval(upkeep.check);
-    let mut retired = false;
-    loop {
-        tokio::select! {
-            ended = running.until_retired() => {
-                if let Err(error) = ended {
-                    tracing::debug!(%error, "upstream connection ended");
-                }
-                break;
-            }
-            _ = check.tick() => {
-                if let Some(shared) = shared.upgrade() {
-                    shared.lock().http2.retire_if_idle(member, upkeep.idle);
-                }
-            }
-            () = upkeep.stop.cancelled(), if !retired => {
-                retired = true;
-                retire(&shared, member);
-            }
-        }
-    }
-    retire(&shared, member);
-}
-
-/// The same for an HTTP/1.1 connection.
-async fn attend_http1(shared: Weak<Shared>, mut running: Box<Http1Running>) {
-    let Some(upkeep) = Upkeep::of(&shared, ProtocolLabels::HTTP1) else {
-        return;
-    };
-    let mut check = interval(upkeep.check);
-    let mut stopped = false;
-    loop {
-        tokio::select! {
-            ended = &mut running => {
-                if let Err(error) = ended {
-                    tracing::debug!(%error, "upstream connection ended");
-                }
-                break;
-            }
-            _ = check.tick() => {}
-            () = upkeep.stop.cancelled(), if !stopped => stopped = true,
-        }
-        if let Some(shared) = shared.upgrade() {
-            let keep = |since: &Instant| !stopped && since.elapsed() < upkeep.idle;
-            shared.lock().idle_http1.retain(|(_, since)| keep(since));
-        }
-    }
-    if let Some(shared) = shared.upgrade() {
-        let mut state = shared.lock();
-        state.http1_open = state.http1_open.saturating_sub(1);
-    }
-}
-
-/// What the task of a connection needs, and its place in the count of connections.
-struct Upkeep {
-    check: Duration,
-    idle: Duration,
-    stop: CancellationToken,
-    connections: Gauge,
-}
-
-impl Upkeep {
-    fn of(shared: &Weak<Shared>, protocol: ProtocolLabels) -> Option<Self> {
-        let shared = shared.upgrade()?;
-        let pace = shared.connector.pace();
-        let connections = shared.metrics.connections.get_or_create_owned(&protocol);
-        connections.inc();
-        Some(Self {
-            check: pace.idle_check,
-            idle: pace.idle,
-            stop: shared.stop.clone(),
-            connections,
-        })
-    }
-}
-
-impl Drop for Upkeep {
-    fn drop(&mut self) {
-        self.connections.dec();
-    }
-}
-
-fn retire(shared: &Weak<Shared>, member: MemberId) {
-    if let Some(shared) = shared.upgrade() {
-        shared.lock().http2.retire(member);
     }
 }

@@ -88,6 +88,18 @@ async fn bodies_that_nobody_reads_stall_nobody() {
 }
 
 #[tokio::test]
+async fn tiny_frames_that_nobody_reads_end_nothing() {
+    let (harness, sight) = playing(100).await;
+    let lines = harness.get("/lines").await.unwrap();
+    // Frames come in their order: with this answer all those are here.
+    for _ in 0..100 {
+        assert_eq!(harness.text("/get").await, "/get");
+    }
+    assert_eq!(text(lines).await.len(), 60_000);
+    assert_eq!(sight.connections(), 1);
+}
+
+#[tokio::test]
 async fn a_connection_that_goes_away_finishes_its_watch() {
     let (harness, sight) = playing(100).await;
     let watch = harness.get("/watch").await.unwrap();

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use gangplank_config::upstream::Credential as Configured;
+use gangplank_config::role;
+use gangplank_config::upstream::{Credential as Configured, InCluster, Upstream};
 use gangplank_config::{Fault, Material, Place, Token};
 use http::header::{AUTHORIZATION, HOST};
 use http::{Method, StatusCode};
@@ -15,6 +16,7 @@ use crate::body::RequestBody;
 use crate::upstream::UpstreamError;
 use crate::upstream::credential::{Credential, TokenFile};
 use crate::upstream::error::DialError;
+use crate::upstream::limits::Pace;
 
 async fn playing(papers: &Papers) -> (u16, Arc<Sight>) {
     let config = fake::tls(&papers.server("127.0.0.1"), &["h2", "http/1.1"]);
@@ -223,4 +225,62 @@ async fn redirects_are_relayed_and_not_followed() {
     );
     assert_eq!(text(response).await, "");
     assert_eq!(sight.lines(), ["GET /get"]);
+}
+
+/// The upstream of a kubeconfig whose client certificate lies in two files of `folder`.
+fn upstream_of_files(papers: &Papers, folder: &std::path::Path, port: u16) -> Upstream {
+    let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
+    let exit = papers.exit_pem();
+    write("exit.crt", &exit.cert_pem);
+    write("exit.key", &exit.key_pem);
+    write("ca.crt", &exit.ca_pem);
+    std::fs::create_dir(folder.join("trust")).unwrap();
+    write(
+        "kubeconfig",
+        &format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
+             contexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n\
+             clusters: [{{name: c, cluster: {{server: 'https://127.0.0.1:{port}', \
+             certificate-authority: ca.crt}}}}]\n\
+             users: [{{name: u, user: {{client-certificate: c.crt, client-key: c.key}}}}]\n"
+        ),
+    );
+    write(
+        "proxy.yaml",
+        "listen: 127.0.0.1:0\nexit:\n  \
+         servingCertificate: {certificateFile: exit.crt, keyFile: exit.key}\n  \
+         trust: {directory: trust}\n  upstream: {kubeconfig: kubeconfig}\n",
+    );
+    let loaded = role::proxy::load(&folder.join("proxy.yaml"), &InCluster::absent());
+    loaded.unwrap().exit.upstream
+}
+
+#[tokio::test]
+async fn a_renewed_client_certificate_replaces_connections_that_show_the_old_one() {
+    let papers = Papers::new();
+    let config = fake::mutual_tls(&papers.server("127.0.0.1"), &papers);
+    let (port, sight) = fake::http2(config, 100, |exchange| Box::pin(exchange.play())).await;
+    let folder = tempfile::tempdir().unwrap();
+    papers.write_client(folder.path());
+    let upstream = upstream_of_files(&papers, folder.path(), port);
+    let pace = Pace {
+        idle_check: std::time::Duration::from_millis(20),
+        ..Pace::default()
+    };
+    let harness = Harness::with_pace(&upstream, pace);
+    let watch = harness.get("/watch").await.unwrap();
+    // Unusable files change nothing.
+    std::fs::write(folder.path().join("c.crt"), "").unwrap();
+    assert_eq!(harness.text("/get").await, "/get");
+    assert_eq!(sight.connections(), 1);
+
+    papers.write_client(folder.path());
+    let mut gets = 0;
+    while sight.connections() == 1 {
+        assert_eq!(harness.text("/get").await, "/get");
+        gets += 1;
+        assert!(gets < 100_000, "the old certificate is shown for ever");
+    }
+    sight.proceed.notify_waiters();
+    assert_eq!(text(watch).await, "eventend");
 }

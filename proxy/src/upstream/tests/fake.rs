@@ -155,7 +155,8 @@ impl Exchange {
     /// Answers as the first letter after the slash says; what most tests need.
     ///
     /// `/watch` sends headers and an event, and ends when told to proceed; `/list` sends 1 MiB as far
-    /// as the window lets it; everything else is answered with its own path.
+    /// as the window lets it; `/lines` 60,000
+    /// bytes, each in a frame of its own; everything else is answered with its own path.
     pub(super) async fn play(mut self) {
         let path = self.request.uri.path().to_owned();
         if path.starts_with("/watch") {
@@ -169,6 +170,13 @@ impl Exchange {
                 () = proceed => stream.send_data(Bytes::from_static(b"end"), true).unwrap(),
                 _ = std::future::poll_fn(|cx| stream.poll_reset(cx)) => {}
             }
+        } else if path.starts_with("/lines") {
+            let mut stream = self.begin();
+            for _ in 0..60_000 {
+                stream.send_data(Bytes::from_static(b"\n"), false).unwrap();
+            }
+            stream.send_data(Bytes::new(), true).unwrap();
+            drop(std::future::poll_fn(|cx| stream.poll_reset(cx)).await);
         } else if path.starts_with("/list") {
             let mut stream = self.begin();
             stream

@@ -122,9 +122,9 @@ async fn a_refused_stream_is_sent_again_when_it_has_no_body() {
         let first = refused.fetch_add(1, Ordering::SeqCst).is_multiple_of(2);
         Box::pin(async move {
             if first {
-                exchange.refuse()
+                exchange.refuse();
             } else {
-                exchange.play().await
+                exchange.play().await;
             }
         })
     })

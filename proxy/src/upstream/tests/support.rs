@@ -1,6 +1,7 @@
 //! Certificates, identities, requests and waiting for the tests of the API server's side.
 
 use std::convert::Infallible;
+use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -65,6 +66,22 @@ impl Papers {
             common_name: "gangplank".to_owned(),
             uri: None,
         }))
+    }
+
+    pub(super) fn exit_pem(&self) -> Issued {
+        self.issue(Kind::Exit {
+            dns_names: vec!["c.a.example.com".to_owned()],
+        })
+    }
+
+    /// Writes a new client certificate and its key.
+    pub(super) fn write_client(&self, folder: &Path) {
+        let client = self.issue(Kind::Caller {
+            common_name: "gangplank".to_owned(),
+            uri: None,
+        });
+        std::fs::write(folder.join("c.crt"), client.cert_pem).unwrap();
+        std::fs::write(folder.join("c.key"), client.key_pem).unwrap();
     }
 
     pub(super) fn anchors(&self) -> Anchors {
