@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::mem;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use gangplank_pki::Fingerprint;
 
@@ -30,11 +30,8 @@ pub(super) struct Folder {
 #[derive(Debug)]
 struct Known {
     digest: Fingerprint,
-    content: Arc<Content>,
+    content: Content,
 }
-
-/// A file and what it holds.
-pub(super) type ReadFile = (PathBuf, Arc<Content>);
 
 /// What a file holds.
 #[derive(Debug)]
@@ -58,11 +55,11 @@ impl Folder {
         &self.directory
     }
 
-    /// All files with objects, as they are now.
+    /// Reads all files with objects; whether any of them changed, came or went since the last time.
     ///
     /// # Errors
     /// When the directory itself cannot be read, or seems to be gone.
-    pub(super) fn read(&mut self) -> Result<Vec<ReadFile>, Fault> {
+    pub(super) fn read(&mut self) -> Result<bool, Fault> {
         let device = device(&self.directory);
         let names = self.names()?;
         if names.is_empty() && !self.files.is_empty() && device != self.device {
@@ -77,17 +74,32 @@ impl Folder {
             ));
         }
         self.device = device;
-        let mut present = BTreeMap::new();
+        let mut before = mem::take(&mut self.files);
+        let mut changed = false;
         for path in names {
-            if let Some(known) = self.read_file(&path) {
-                present.insert(path, known);
-            }
+            let known = before.remove(&path);
+            let Some((digest, read)) = read_file(&path) else {
+                changed |= known.is_some();
+                continue;
+            };
+            let known = known
+                .filter(|known| known.digest == digest)
+                .unwrap_or_else(|| {
+                    changed = true;
+                    let content =
+                        read.map_or_else(Content::Unreadable, |bytes| content(&path, bytes));
+                    Known { digest, content }
+                });
+            self.files.insert(path, known);
         }
-        self.files = present;
-        let contents = self.files.iter();
-        Ok(contents
-            .map(|(path, known)| (path.clone(), Arc::clone(&known.content)))
-            .collect())
+        Ok(changed || !before.is_empty())
+    }
+
+    /// The files and what they held when they were last read, by name.
+    pub(super) fn files(&self) -> impl Iterator<Item = (&Path, &Content)> {
+        self.files
+            .iter()
+            .map(|(path, known)| (path.as_path(), &known.content))
     }
 
     fn names(&self) -> Result<Vec<PathBuf>, Fault> {
@@ -136,36 +148,25 @@ impl Folder {
         names.sort();
         Ok(names)
     }
+}
 
-    /// `None` when the file was deleted since the directory was listed.
-    fn read_file(&mut self, path: &Path) -> Option<Known> {
-        let (digest, content) = match file::read(path) {
-            Ok(bytes) => {
-                let digest = Fingerprint::of(&bytes);
-                if let Some(known) = self
-                    .files
-                    .remove(path)
-                    .filter(|known| known.digest == digest)
-                {
-                    return Some(known);
-                }
-                (digest, content(path, bytes))
-            }
-            Err(fault) => {
-                if fs::symlink_metadata(path).is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
-                    return None;
-                }
-                (
-                    Fingerprint::of(fault.to_string().as_bytes()),
-                    Content::Unreadable(fault),
-                )
-            }
-        };
-        Some(Known {
-            digest,
-            content: Arc::new(content),
-        })
-    }
+/// What is in a file, or why it cannot be read.
+type ReadFile = Result<Vec<u8>, Fault>;
+
+/// What is in the file, and a digest that tells it from any other state. `None` when the file was deleted
+/// since the directory was listed.
+fn read_file(path: &Path) -> Option<(Fingerprint, ReadFile)> {
+    let read = file::read(path);
+    let digest = match &read {
+        Ok(bytes) => Fingerprint::of(bytes),
+        Err(_)
+            if fs::symlink_metadata(path).is_err_and(|e| e.kind() == io::ErrorKind::NotFound) =>
+        {
+            return None;
+        }
+        Err(fault) => Fingerprint::of(fault.to_string().as_bytes()),
+    };
+    Some((digest, read))
 }
 
 fn content(path: &Path, bytes: Vec<u8>) -> Content {

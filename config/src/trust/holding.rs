@@ -7,7 +7,7 @@ use gangplank_pki::Provider;
 
 use crate::fault::{Fault, Place};
 use crate::object::{Object, ObjectId};
-use crate::trust::folder::{Content, ReadFile};
+use crate::trust::folder::Content;
 
 /// The objects that count.
 #[derive(Debug, Default)]
@@ -34,22 +34,25 @@ struct Occurrence<'c> {
 
 impl Holding {
     /// Takes over what the files hold now, and tells what is wrong with them.
-    pub(super) fn take(&mut self, files: &[ReadFile]) -> Vec<Fault> {
+    pub(super) fn take<'f>(
+        &mut self,
+        files: impl Iterator<Item = (&'f Path, &'f Content)>,
+    ) -> Vec<Fault> {
         let mut faults = Vec::new();
         let mut unclear = BTreeSet::new();
         let mut present: BTreeMap<&ObjectId, Vec<Occurrence<'_>>> = BTreeMap::new();
         for (file, content) in files {
-            let documents = match &**content {
+            let documents = match content {
                 Content::Documents(documents) => documents,
                 Content::Unreadable(fault) => {
                     faults.push(fault.clone());
-                    unclear.insert(file.as_path());
+                    unclear.insert(file);
                     continue;
                 }
             };
             if documents.last().is_some_and(|last| last.object.is_err()) {
                 // The file may end there because it is not written to its end yet.
-                unclear.insert(file.as_path());
+                unclear.insert(file);
             }
             for document in documents {
                 faults.extend(
@@ -62,7 +65,7 @@ impl Holding {
                         .cloned(),
                 );
                 let Some(id) = &document.id else {
-                    unclear.insert(file.as_path());
+                    unclear.insert(file);
                     continue;
                 };
                 let good = document.object.as_ref().ok();

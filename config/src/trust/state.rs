@@ -22,6 +22,9 @@ pub(super) struct State {
     holding: Holding,
     bundle: TrustBundle,
     clock: Arc<dyn Clock>,
+    /// What was wrong with the files when they last changed.
+    faults: Vec<Fault>,
+    refused: BTreeMap<ProviderId, Conflict>,
     kept: BTreeMap<ProviderId, UnixTime>,
     vanished_since: Option<UnixTime>,
 }
@@ -44,6 +47,8 @@ impl State {
             holding: Holding::default(),
             bundle: TrustBundle::empty(),
             clock,
+            faults: Vec::new(),
+            refused: BTreeMap::new(),
             kept: BTreeMap::new(),
             vanished_since: None,
         }
@@ -59,19 +64,32 @@ impl State {
 
     /// Looks at the directory and makes of it the bundle that counts now.
     pub(super) fn look(&mut self) -> Look {
-        let files = match self.folder.read() {
-            Ok(files) => files,
+        let now = self.clock.now();
+        match self.folder.read() {
+            Ok(changed) => {
+                self.vanished_since = None;
+                if changed {
+                    self.take_over();
+                }
+                Look {
+                    vanished: None,
+                    faults: self.faults.clone(),
+                    notices: self.notices(now),
+                }
+            }
             Err(fault) => {
-                let now = self.clock.now();
                 self.vanished_since.get_or_insert(now);
-                return Look {
+                Look {
                     vanished: Some(fault),
                     ..Look::default()
-                };
+                }
             }
-        };
-        self.vanished_since = None;
-        let faults = self.holding.take(&files);
+        }
+    }
+
+    /// Makes of what the files hold the bundle that counts.
+    fn take_over(&mut self) {
+        self.faults = self.holding.take(self.folder.files());
         let wanted = self
             .holding
             .providers()
@@ -79,23 +97,21 @@ impl State {
             .collect();
         let assembly = bundle::assemble(&self.bundle, wanted);
         self.bundle = assembly.bundle;
-        let refused: BTreeMap<ProviderId, Conflict> = assembly.refused.into_iter().collect();
+        self.refused = assembly.refused.into_iter().collect();
+        self.note_kept();
+    }
+
+    fn notices(&self, now: UnixTime) -> Vec<Fault> {
         let mut notices = Vec::new();
-        let now = self.clock.now();
         for (provider, held) in self.holding.providers() {
-            if let Some(conflict) = refused.get(provider.id()) {
+            if let Some(conflict) = self.refused.get(provider.id()) {
                 notices.push(conflict_fault(held, provider, conflict));
             }
             let anchors = provider.anchors().iter();
             let expired = anchors.filter(|anchor| anchor.not_after() < now);
             notices.extend(expired.map(|anchor| expired_fault(held, provider, anchor)));
         }
-        self.note_kept();
-        Look {
-            vanished: None,
-            faults,
-            notices,
-        }
+        notices
     }
 
     /// Notes since when a provider in use is not the one that is written.
