@@ -27,7 +27,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits with a bound.
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, future).await.expect("this takes too long")
+    timeout(PATIENCE, future)
+        .await
+        .expect("this takes too long")
 }
 
 pub(crate) fn deadline() -> Instant {
@@ -45,15 +47,23 @@ pub(crate) fn authority() -> CertificateAuthority {
 }
 
 pub(crate) fn request(kind: Kind) -> Request {
-    Request { kind, lifetime: Duration::from_secs(3600), now: SystemClock.now() }
+    Request {
+        kind,
+        lifetime: Duration::from_secs(3600),
+        now: SystemClock.now(),
+    }
 }
 
 pub(crate) fn agent_kind() -> Kind {
-    Kind::Agent { tunnel: TunnelName::parse("one.acme").expect("a tunnel's name") }
+    Kind::Agent {
+        tunnel: TunnelName::parse("one.acme").expect("a tunnel's name"),
+    }
 }
 
 pub(crate) fn relay_kind(name: &str) -> Kind {
-    Kind::Relay { hosts: vec![name.to_owned()] }
+    Kind::Relay {
+        hosts: vec![name.to_owned()],
+    }
 }
 
 pub(crate) fn identity(issued: &Issued) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
@@ -69,17 +79,29 @@ fn anchors(authority: &CertificateAuthority) -> Vec<CertificateDer<'static>> {
 
 impl Authorities {
     pub(crate) fn new() -> Self {
-        Self { agents: authority(), relays: authority() }
+        Self {
+            agents: authority(),
+            relays: authority(),
+        }
     }
 
     pub(crate) fn relay_tls(&self) -> RelayTls {
-        self.relay_tls_as(&self.relays.issue(&request(relay_kind(RELAY_NAME))).expect("issued"))
+        self.relay_tls_as(
+            &self
+                .relays
+                .issue(&request(relay_kind(RELAY_NAME)))
+                .expect("issued"),
+        )
     }
 
     pub(crate) fn relay_tls_as(&self, issued: &Issued) -> RelayTls {
         let (chain, key) = identity(issued);
         let agents = AgentVerifier::new(&anchors(&self.agents), Arc::new(SystemClock));
-        RelayTls { chain, key, agents: Arc::new(agents.expect("a verifier")) }
+        RelayTls {
+            chain,
+            key,
+            agents: Arc::new(agents.expect("a verifier")),
+        }
     }
 
     pub(crate) fn agent_tls(&self) -> AgentTls {
@@ -88,7 +110,11 @@ impl Authorities {
 
     pub(crate) fn agent_tls_as(&self, issued: &Issued) -> AgentTls {
         let (chain, key) = identity(issued);
-        AgentTls { chain, key, relay: self.relay_verifier() }
+        AgentTls {
+            chain,
+            key,
+            relay: self.relay_verifier(),
+        }
     }
 
     pub(crate) fn relay_verifier(&self) -> Arc<RelayVerifier> {
@@ -108,9 +134,19 @@ pub(crate) async fn dial(
     relay: &RelayEndpoint,
     agent: &AgentEndpoint,
     tls: AgentTls,
-) -> (Result<QuicSession, HandshakeError>, Result<QuicSession, HandshakeError>) {
+) -> (
+    Result<QuicSession, HandshakeError>,
+    Result<QuicSession, HandshakeError>,
+) {
     let address = relay.local_address().expect("an address");
-    let arrival = async { relay.accept().await.expect("an arrival").complete(deadline()).await };
+    let arrival = async {
+        relay
+            .accept()
+            .await
+            .expect("an arrival")
+            .complete(deadline())
+            .await
+    };
     soon(async { tokio::join!(arrival, agent.dial(address, RELAY_NAME, tls, deadline())) }).await
 }
 

@@ -29,7 +29,8 @@ pub trait Session: fmt::Debug + Send + Sync {
     /// Resolves when the session has ended, with the reason; at once if it has.
     fn closed(&self) -> BoxFuture<'_, Closed>;
 
-    /// Ends the session and with it every stream. `reason` is for a person and is cut to 256 bytes.
+    /// Ends the session and with it every stream; without effect when it has ended already. `reason`
+    /// is for a person and is cut to 256 bytes.
     fn close(&self, code: CloseCode, reason: &str);
 
     /// Where the peer is now. It can change while the session lives.

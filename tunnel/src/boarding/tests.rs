@@ -15,14 +15,24 @@ fn header() -> StreamHeader {
 async fn a_caller_is_announced_before_its_first_bytes() {
     let pair = pair().await;
     let (mut at_relay, mut at_exit) = pair.stream().await;
-    announce(&mut at_relay, &header(), b"client hello").await.expect("announced");
-    let received = soon(receive_header(&mut at_exit, deadline())).await.expect("a header");
+    announce(&mut at_relay, &header(), b"client hello")
+        .await
+        .expect("announced");
+    let received = soon(receive_header(&mut at_exit, deadline()))
+        .await
+        .expect("a header");
     assert_eq!(received, header());
-    answer(&mut at_exit, &StreamStatus::Accepted).await.expect("answered");
-    let status = soon(await_status(&mut at_relay, deadline())).await.expect("a status");
+    answer(&mut at_exit, &StreamStatus::Accepted)
+        .await
+        .expect("answered");
+    let status = soon(await_status(&mut at_relay, deadline()))
+        .await
+        .expect("a status");
     assert_eq!(status, StreamStatus::Accepted);
     let mut first_bytes = [0; 12];
-    soon(at_exit.read_exact(&mut first_bytes)).await.expect("what the caller said");
+    soon(at_exit.read_exact(&mut first_bytes))
+        .await
+        .expect("what the caller said");
     assert_eq!(&first_bytes, b"client hello");
 }
 
@@ -35,7 +45,12 @@ async fn a_refusal_is_heard_although_the_stream_is_aborted_behind_it() {
     // A shutdown, not an abort: a reset could overtake the answer.
     at_exit.shutdown().await.expect("ended");
     drop(at_exit);
-    assert_eq!(soon(await_status(&mut at_relay, deadline())).await.expect("a status"), refusal);
+    assert_eq!(
+        soon(await_status(&mut at_relay, deadline()))
+            .await
+            .expect("a status"),
+        refusal
+    );
 }
 
 #[tokio::test]

@@ -94,8 +94,12 @@ impl Session for QuicSession {
     }
 
     fn close(&self, code: CloseCode, reason: &str) {
-        self.connection
-            .close(code.number().into(), Message::fitting(reason).as_bytes());
+        // The transport would forget who closed first, and why.
+        if self.connection.close_reason().is_none() {
+            let reason = Message::fitting(reason);
+            self.connection
+                .close(code.number().into(), reason.as_bytes());
+        }
     }
 
     fn remote_address(&self) -> SocketAddr {

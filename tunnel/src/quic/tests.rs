@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, SanType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::fixture::{
@@ -43,13 +44,20 @@ async fn agent_of_another_ca_is_refused() {
     let stranger = authority().issue(&request(agent_kind())).expect("issued");
     let refused = refusal(&authorities, authorities.agent_tls_as(&stranger)).await;
     refused_with(48, &refused); // unknown_ca
-    assert!(refused.1.to_string().contains("does not trust"), "{}", refused.1);
+    assert!(
+        refused.1.to_string().contains("does not trust"),
+        "{}",
+        refused.1
+    );
 }
 
 #[tokio::test]
 async fn certificate_for_servers_is_no_agent() {
     let authorities = Authorities::new();
-    let server = authorities.agents.issue(&request(relay_kind("one.acme"))).expect("issued");
+    let server = authorities
+        .agents
+        .issue(&request(relay_kind("one.acme")))
+        .expect("issued");
     let (at_relay, _) = refusal(&authorities, authorities.agent_tls_as(&server)).await;
     assert_eq!(at_relay.reason(), "HandshakeRefusedHere");
 }
@@ -138,9 +146,15 @@ fn raw_config(
 
 /// A raw agent with a good certificate.
 fn raw_agent(authorities: &Authorities, alpn: &[u8]) -> quinn::Endpoint {
-    let (chain, key) = identity(&authorities.agents.issue(&request(agent_kind())).expect("issued"));
-    let mut config =
-        raw_config(authorities).with_client_auth_cert(chain, key).expect("an identity");
+    let (chain, key) = identity(
+        &authorities
+            .agents
+            .issue(&request(agent_kind()))
+            .expect("issued"),
+    );
+    let mut config = raw_config(authorities)
+        .with_client_auth_cert(chain, key)
+        .expect("an identity");
     config.alpn_protocols = vec![alpn.to_vec()];
     raw_client(config)
 }
@@ -149,10 +163,22 @@ fn raw_agent(authorities: &Authorities, alpn: &[u8]) -> quinn::Endpoint {
 async fn raw_dial(
     relay: &RelayEndpoint,
     client: &quinn::Endpoint,
-) -> (Result<QuicSession, HandshakeError>, Result<quinn::Connection, quinn::ConnectionError>) {
+) -> (
+    Result<QuicSession, HandshakeError>,
+    Result<quinn::Connection, quinn::ConnectionError>,
+) {
     let address = relay.local_address().expect("an address");
-    let connecting = client.connect(address, crate::fixture::RELAY_NAME).expect("begun");
-    let arrival = async { relay.accept().await.expect("an arrival").complete(deadline()).await };
+    let connecting = client
+        .connect(address, crate::fixture::RELAY_NAME)
+        .expect("begun");
+    let arrival = async {
+        relay
+            .accept()
+            .await
+            .expect("an arrival")
+            .complete(deadline())
+            .await
+    };
     soon(async { tokio::join!(arrival, connecting) }).await
 }
 
@@ -165,12 +191,18 @@ async fn agent_without_certificate_is_refused() {
     let (at_relay, at_client) = raw_dial(&relay, &raw_client(config)).await;
     let refused = matches!(
         at_relay,
-        Err(HandshakeError::Failed(Closed::RefusedHere { alert: 116, .. }))
+        Err(HandshakeError::Failed(Closed::RefusedHere {
+            alert: 116,
+            ..
+        }))
     );
     assert!(refused, "certificate_required, not {at_relay:?}");
     if let Ok(connection) = at_client {
         let end = closing::closed(&soon(connection.closed()).await);
-        assert!(matches!(end, Closed::RefusedByPeer { alert: 116, .. }), "{end:?}");
+        assert!(
+            matches!(end, Closed::RefusedByPeer { alert: 116, .. }),
+            "{end:?}"
+        );
     }
 }
 
@@ -181,7 +213,10 @@ async fn another_protocol_is_refused() {
     let (at_relay, at_client) = raw_dial(&relay, &raw_agent(&authorities, b"h3")).await;
     assert!(at_relay.is_err());
     let end = closing::closed(&at_client.expect_err("no protocol in common"));
-    assert!(matches!(end, Closed::RefusedByPeer { alert: 120, .. }), "{end:?}");
+    assert!(
+        matches!(end, Closed::RefusedByPeer { alert: 120, .. }),
+        "{end:?}"
+    );
 }
 
 #[tokio::test]
@@ -199,7 +234,9 @@ async fn a_session_leaves_nothing_to_resume() {
         soon(at_relay.accept()).await.expect("the control stream");
         at_client.close(0_u32.into(), b"");
         let address = relay.local_address().expect("an address");
-        let again = client.connect(address, crate::fixture::RELAY_NAME).expect("begun");
+        let again = client
+            .connect(address, crate::fixture::RELAY_NAME)
+            .expect("begun");
         assert!(again.into_0rtt().is_err(), "0-RTT must not be possible");
         // That attempt is on its way to the relay: let it go by.
         soon(relay.accept()).await.expect("an arrival").refuse();
@@ -213,27 +250,41 @@ async fn relay_of_another_ca_is_not_talked_to() {
     let relay = relay_endpoint(authorities.relay_tls_as(&impostor.expect("issued")));
     let agent = AgentEndpoint::bind().expect("an endpoint");
     let (_, at_agent) = dial(&relay, &agent, authorities.agent_tls()).await;
-    assert_eq!(at_agent.expect_err("refused").reason(), "HandshakeRefusedHere");
+    assert_eq!(
+        at_agent.expect_err("refused").reason(),
+        "HandshakeRefusedHere"
+    );
 }
 
 #[tokio::test]
 async fn relay_of_another_name_is_not_talked_to() {
     let authorities = Authorities::new();
-    let other = authorities.relays.issue(&request(relay_kind("other.example.com")));
+    let other = authorities
+        .relays
+        .issue(&request(relay_kind("other.example.com")));
     let relay = relay_endpoint(authorities.relay_tls_as(&other.expect("issued")));
     let agent = AgentEndpoint::bind().expect("an endpoint");
     let (_, at_agent) = dial(&relay, &agent, authorities.agent_tls()).await;
-    assert_eq!(at_agent.expect_err("refused").reason(), "HandshakeRefusedHere");
+    assert_eq!(
+        at_agent.expect_err("refused").reason(),
+        "HandshakeRefusedHere"
+    );
 }
 
 #[tokio::test]
 async fn certificate_for_clients_is_no_relay() {
     let authorities = Authorities::new();
-    let client = authorities.relays.issue(&request(agent_kind())).expect("issued");
+    let client = authorities
+        .relays
+        .issue(&request(agent_kind()))
+        .expect("issued");
     let relay = relay_endpoint(authorities.relay_tls_as(&client));
     let agent = AgentEndpoint::bind().expect("an endpoint");
     let (_, at_agent) = dial(&relay, &agent, authorities.agent_tls()).await;
-    assert_eq!(at_agent.expect_err("refused").reason(), "HandshakeRefusedHere");
+    assert_eq!(
+        at_agent.expect_err("refused").reason(),
+        "HandshakeRefusedHere"
+    );
 }
 
 #[tokio::test]
@@ -243,11 +294,18 @@ async fn replaced_identity_serves_new_sessions_and_spares_old_ones() {
     let agent = AgentEndpoint::bind().expect("an endpoint");
     let (_old_at_relay, old) = dial(&relay, &agent, authorities.agent_tls()).await;
     let old = old.expect("let in");
-    let renewed = authorities.relays.issue(&request(relay_kind(crate::fixture::RELAY_NAME)));
+    let renewed = authorities
+        .relays
+        .issue(&request(relay_kind(crate::fixture::RELAY_NAME)));
     let renewed = renewed.expect("issued");
-    relay.replace_tls(authorities.relay_tls_as(&renewed)).expect("replaced");
+    relay
+        .replace_tls(authorities.relay_tls_as(&renewed))
+        .expect("replaced");
     let (_new_at_relay, new) = dial(&relay, &agent, authorities.agent_tls()).await;
-    assert_eq!(new.expect("let in").peer_certificates(), identity(&renewed).0);
+    assert_eq!(
+        new.expect("let in").peer_certificates(),
+        identity(&renewed).0
+    );
     assert_ne!(old.peer_certificates(), identity(&renewed).0);
     assert!(old.open().await.is_ok(), "the old session lives on");
 }
@@ -257,17 +315,24 @@ async fn half_close_ends_one_direction_only() {
     let pair = pair().await;
     for from_relay in [true, false] {
         let (at_relay, at_agent) = pair.stream().await;
-        let (mut early, mut late) =
-            if from_relay { (at_relay, at_agent) } else { (at_agent, at_relay) };
+        let (mut early, mut late) = if from_relay {
+            (at_relay, at_agent)
+        } else {
+            (at_agent, at_relay)
+        };
         early.write_all(b"question").await.expect("written");
         early.shutdown().await.expect("ended");
         let mut heard = Vec::new();
-        soon(late.read_to_end(&mut heard)).await.expect("an end of file");
+        soon(late.read_to_end(&mut heard))
+            .await
+            .expect("an end of file");
         assert_eq!(heard, b"question");
         late.write_all(b"answer").await.expect("written");
         late.shutdown().await.expect("ended");
         heard.clear();
-        soon(early.read_to_end(&mut heard)).await.expect("an end of file");
+        soon(early.read_to_end(&mut heard))
+            .await
+            .expect("an end of file");
         assert_eq!(heard, b"answer");
     }
 }
@@ -277,8 +342,11 @@ async fn an_abort_is_a_reset_at_the_other_end() {
     let pair = pair().await;
     for from_relay in [true, false] {
         let (at_relay, at_agent) = pair.stream().await;
-        let (here, mut there) =
-            if from_relay { (at_relay, at_agent) } else { (at_agent, at_relay) };
+        let (here, mut there) = if from_relay {
+            (at_relay, at_agent)
+        } else {
+            (at_agent, at_relay)
+        };
         here.abort(AbortCode::PeerReset);
         let error = soon(there.read_u8()).await.expect_err("a reset");
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
@@ -301,12 +369,17 @@ async fn a_dropped_stream_never_looks_complete() {
     let pair = pair().await;
     for from_relay in [true, false] {
         let (at_relay, at_agent) = pair.stream().await;
-        let (mut here, mut there) =
-            if from_relay { (at_relay, at_agent) } else { (at_agent, at_relay) };
+        let (mut here, mut there) = if from_relay {
+            (at_relay, at_agent)
+        } else {
+            (at_agent, at_relay)
+        };
         here.write_all(b"half of the truth").await.expect("written");
         drop(here);
         let mut heard = Vec::new();
-        let error = soon(there.read_to_end(&mut heard)).await.expect_err("a reset");
+        let error = soon(there.read_to_end(&mut heard))
+            .await
+            .expect_err("a reset");
         assert_eq!(StreamReset::within(&error), Some(AbortCode::Dropped));
     }
 }
@@ -320,7 +393,9 @@ async fn a_stream_that_was_shut_down_may_be_dropped() {
     writer.shutdown().await.expect("ended");
     drop(writer);
     let mut heard = Vec::new();
-    soon(at_relay.read_to_end(&mut heard)).await.expect("an end of file");
+    soon(at_relay.read_to_end(&mut heard))
+        .await
+        .expect("an end of file");
     assert_eq!(heard, b"all of it");
     // Its reader was dropped too: nobody reads there, and nothing is wrong.
     let (_, mut writer) = at_relay.into_split();
@@ -337,7 +412,9 @@ async fn vectored_writes_arrive_in_order() {
     assert_eq!(at_relay.write_vectored(&slices).await.expect("written"), 13);
     at_relay.shutdown().await.expect("ended");
     let mut heard = String::new();
-    soon(at_agent.read_to_string(&mut heard)).await.expect("an end of file");
+    soon(at_agent.read_to_string(&mut heard))
+        .await
+        .expect("an end of file");
     assert_eq!(heard, "one two three");
 }
 
@@ -348,9 +425,15 @@ async fn stream_credit_starts_small_and_grows_with_use() {
     for _ in 0..300 {
         held.push(pair.stream().await);
     }
-    assert_eq!((pair.relay.open_streams(), pair.agent.open_streams()), (300, 300));
+    assert_eq!(
+        (pair.relay.open_streams(), pair.agent.open_streams()),
+        (300, 300)
+    );
     held.clear();
-    assert_eq!((pair.relay.open_streams(), pair.agent.open_streams()), (0, 0));
+    assert_eq!(
+        (pair.relay.open_streams(), pair.agent.open_streams()),
+        (0, 0)
+    );
 }
 
 #[tokio::test]
@@ -363,7 +446,8 @@ async fn stream_credit_is_not_there_before_it_is_used() {
     let mut beyond = pair.relay.open();
     let polled = std::future::poll_fn(|cx| std::task::Poll::Ready(beyond.as_mut().poll(cx))).await;
     assert!(polled.is_pending(), "the agent has accepted none yet");
-    pair.agent.grow_stream_credit(2 * limits::INITIAL_STREAM_CREDIT);
+    pair.agent
+        .grow_stream_credit(2 * limits::INITIAL_STREAM_CREDIT);
     soon(beyond).await.expect("one more");
 }
 
@@ -403,7 +487,10 @@ async fn callers_that_stop_reading_stop_nobody_else() {
         // As much as the window takes, and then one byte for which there is no room.
         writing.spawn(async move {
             let window = usize::try_from(limits::STREAM_WINDOW).expect("fits");
-            at_agent.write_all(&vec![0; window]).await.expect("the window takes it");
+            at_agent
+                .write_all(&vec![0; window])
+                .await
+                .expect("the window takes it");
             let mut beyond = Box::pin(at_agent.write_u8(0));
             let polled =
                 std::future::poll_fn(|cx| std::task::Poll::Ready(beyond.as_mut().poll(cx))).await;
@@ -416,12 +503,14 @@ async fn callers_that_stop_reading_stop_nobody_else() {
     assert_eq!(stalled.len(), STALLED);
     let (mut at_relay, mut at_agent) = pair.stream().await;
     let bulk = 16 << 20;
-    let sending = tokio::spawn(async move {
+    let sending = TaskTracker::new().spawn(async move {
         at_agent.write_all(&vec![1; bulk]).await.expect("written");
         at_agent.shutdown().await.expect("ended");
     });
     let mut heard = Vec::new();
-    soon(at_relay.read_to_end(&mut heard)).await.expect("an end of file");
+    soon(at_relay.read_to_end(&mut heard))
+        .await
+        .expect("an end of file");
     assert_eq!(heard.len(), bulk);
     sending.await.expect("sent");
 }
@@ -432,14 +521,18 @@ async fn a_change_of_address_does_not_end_a_transfer() {
     let (mut at_relay, mut at_agent) = pair.stream().await;
     let before = pair.relay.remote_address();
     let bulk: usize = 8 << 20;
-    let sending = tokio::spawn(async move {
+    let sending = TaskTracker::new().spawn(async move {
         at_agent.write_all(&vec![1; bulk]).await.expect("written");
         at_agent.shutdown().await.expect("ended");
     });
     let mut heard = vec![0; 1 << 20];
-    soon(at_relay.read_exact(&mut heard)).await.expect("the first part");
+    soon(at_relay.read_exact(&mut heard))
+        .await
+        .expect("the first part");
     pair.agent_endpoint.rebind().expect("another socket");
-    soon(at_relay.read_to_end(&mut heard)).await.expect("an end of file");
+    soon(at_relay.read_to_end(&mut heard))
+        .await
+        .expect("an end of file");
     assert_eq!(heard.len(), bulk);
     assert_ne!(pair.relay.remote_address(), before);
     sending.await.expect("sent");
@@ -448,13 +541,32 @@ async fn a_change_of_address_does_not_end_a_transfer() {
 #[tokio::test]
 async fn the_closing_side_says_why() {
     let pair = pair().await;
-    pair.relay.close(CloseCode::Superseded, "a newer one\x1b[2J is here");
+    pair.relay
+        .close(CloseCode::Superseded, "a newer one\x1b[2J is here");
     let closed = soon(pair.agent.closed()).await;
-    let Closed::ByPeer { code, message } = &closed else { panic!("{closed:?}") };
-    assert_eq!((*code, message.as_str()), (CloseCode::Superseded, "a newer one [2J is here"));
+    pair.agent
+        .close(CloseCode::ProtocolViolation, "the last word");
+    assert_eq!(
+        soon(pair.agent.closed()).await,
+        closed,
+        "who closed first has it"
+    );
+    let Closed::ByPeer { code, message } = &closed else {
+        panic!("{closed:?}")
+    };
+    assert_eq!(
+        (*code, message.as_str()),
+        (CloseCode::Superseded, "a newer one [2J is here")
+    );
     assert_eq!(soon(pair.relay.closed()).await, Closed::Here);
-    assert_eq!(soon(pair.relay.open()).await.expect_err("it has ended").0, Closed::Here);
-    assert_eq!(soon(pair.agent.accept()).await.expect_err("it has ended").0, closed);
+    assert_eq!(
+        soon(pair.relay.open()).await.expect_err("it has ended").0,
+        Closed::Here
+    );
+    assert_eq!(
+        soon(pair.agent.accept()).await.expect_err("it has ended").0,
+        closed
+    );
 }
 
 #[tokio::test]
@@ -472,7 +584,11 @@ fn a_killed_relay_that_returns_tells_its_agents() {
     let authorities = Authorities::new();
     let runtime = || {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
-        builder.worker_threads(1).enable_all().build().expect("a runtime")
+        builder
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime")
     };
     let (relay_life, agent_life) = (runtime(), runtime());
     let relay = {
@@ -485,13 +601,19 @@ fn a_killed_relay_that_returns_tells_its_agents() {
         AgentEndpoint::bind().expect("an endpoint")
     };
     let arriving = relay_life.spawn(async move {
-        let session = relay.accept().await.expect("an arrival").complete(deadline()).await;
+        let session = relay
+            .accept()
+            .await
+            .expect("an arrival")
+            .complete(deadline())
+            .await;
         (relay, session.expect("let in"))
     });
     let tls = authorities.agent_tls();
     let name = crate::fixture::RELAY_NAME;
-    let session =
-        agent_life.block_on(agent.dial(address, name, tls, deadline())).expect("let in");
+    let session = agent_life
+        .block_on(agent.dial(address, name, tls, deadline()))
+        .expect("let in");
     let alive = agent_life.block_on(arriving).expect("arrived");
     relay_life.shutdown_timeout(std::time::Duration::from_secs(10));
     // Without its tasks nobody can say goodbye any more.
@@ -506,7 +628,10 @@ fn a_killed_relay_that_returns_tells_its_agents() {
     let asked = tokio::time::Instant::now();
     assert_eq!(agent_life.block_on(session.closed()), Closed::Forgotten);
     let limit = std::time::Duration::from_millis(limits::IDLE_TIMEOUT_MS.into());
-    assert!(asked.elapsed() < limit, "noticed at a keepalive, not by silence");
+    assert!(
+        asked.elapsed() < limit,
+        "noticed at a keepalive, not by silence"
+    );
     drop(returned);
 }
 

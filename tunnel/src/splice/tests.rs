@@ -4,6 +4,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::fixture::{Pair, pair, soon};
@@ -17,8 +18,9 @@ struct Line {
 }
 
 async fn tcp_pair() -> (TcpStream, TcpStream) {
-    let listener =
-        TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.expect("a listener");
+    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+        .await
+        .expect("a listener");
     let address = listener.local_addr().expect("an address");
     let (caller, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
     (caller.expect("connected"), accepted.expect("accepted").0)
@@ -27,7 +29,11 @@ async fn tcp_pair() -> (TcpStream, TcpStream) {
 async fn line(pair: &Pair) -> Line {
     let (at_relay, exit) = pair.stream().await;
     let (caller, accepted) = tcp_pair().await;
-    Line { caller, exit, splicing: tokio::spawn(splice(accepted, at_relay)) }
+    Line {
+        caller,
+        exit,
+        splicing: TaskTracker::new().spawn(splice(accepted, at_relay)),
+    }
 }
 
 /// A byte each way, so that both directions wait for more.
@@ -84,15 +90,19 @@ async fn receive_all(mut from: impl tokio::io::AsyncRead + Unpin) -> Vec<u8> {
 #[tokio::test]
 async fn bulk_both_ways_at_once_arrives_whole() {
     let pair = pair().await;
-    let Line { caller, exit, splicing } = line(&pair).await;
+    let Line {
+        caller,
+        exit,
+        splicing,
+    } = line(&pair).await;
     let (from_caller, to_caller) = caller.into_split();
     let (from_tunnel, to_tunnel) = exit.into_split();
     let (sent_in, heard_in, sent_out, heard_out) = soon(async {
         tokio::join!(
-            tokio::spawn(send_blocks(to_caller, 1)),
-            tokio::spawn(receive_all(from_tunnel)),
-            tokio::spawn(send_blocks(to_tunnel, 2)),
-            tokio::spawn(receive_all(from_caller)),
+            TaskTracker::new().spawn(send_blocks(to_caller, 1)),
+            TaskTracker::new().spawn(receive_all(from_tunnel)),
+            TaskTracker::new().spawn(send_blocks(to_tunnel, 2)),
+            TaskTracker::new().spawn(receive_all(from_caller)),
         )
     })
     .await;
@@ -101,22 +111,33 @@ async fn bulk_both_ways_at_once_arrives_whole() {
     let spliced = soon(splicing).await.expect("spliced");
     assert!(matches!(spliced.ended, Ended::Finished), "{spliced:?}");
     let all = BLOCKS * u64::try_from(BLOCK).expect("fits");
-    assert_eq!((spliced.to_tunnel_bytes, spliced.to_caller_bytes), (all, all));
+    assert_eq!(
+        (spliced.to_tunnel_bytes, spliced.to_caller_bytes),
+        (all, all)
+    );
 }
 
 #[tokio::test]
 async fn half_close_passes_both_ways() {
     let pair = pair().await;
-    let Line { mut caller, mut exit, splicing } = line(&pair).await;
+    let Line {
+        mut caller,
+        mut exit,
+        splicing,
+    } = line(&pair).await;
     caller.write_all(b"question").await.expect("written");
     caller.shutdown().await.expect("ended");
     let mut heard = Vec::new();
-    soon(exit.read_to_end(&mut heard)).await.expect("an end of file");
+    soon(exit.read_to_end(&mut heard))
+        .await
+        .expect("an end of file");
     assert_eq!(heard, b"question");
     exit.write_all(b"answer").await.expect("written");
     exit.shutdown().await.expect("ended");
     heard.clear();
-    soon(caller.read_to_end(&mut heard)).await.expect("an end of file");
+    soon(caller.read_to_end(&mut heard))
+        .await
+        .expect("an end of file");
     assert_eq!(heard, b"answer");
     let spliced = soon(splicing).await.expect("spliced");
     assert!(matches!(spliced.ended, Ended::Finished), "{spliced:?}");
@@ -125,13 +146,21 @@ async fn half_close_passes_both_ways() {
 #[tokio::test]
 async fn the_exit_may_end_first() {
     let pair = pair().await;
-    let Line { mut caller, mut exit, splicing } = line(&pair).await;
+    let Line {
+        mut caller,
+        mut exit,
+        splicing,
+    } = line(&pair).await;
     exit.shutdown().await.expect("ended");
     let mut heard = Vec::new();
-    soon(caller.read_to_end(&mut heard)).await.expect("an end of file");
+    soon(caller.read_to_end(&mut heard))
+        .await
+        .expect("an end of file");
     caller.write_all(b"still talking").await.expect("written");
     caller.shutdown().await.expect("ended");
-    soon(exit.read_to_end(&mut heard)).await.expect("an end of file");
+    soon(exit.read_to_end(&mut heard))
+        .await
+        .expect("an end of file");
     assert_eq!(heard, b"still talking");
     let spliced = soon(splicing).await.expect("spliced");
     assert!(matches!(spliced.ended, Ended::Finished), "{spliced:?}");
@@ -140,7 +169,11 @@ async fn the_exit_may_end_first() {
 #[tokio::test]
 async fn a_callers_reset_is_a_reset_at_the_exit() {
     let pair = pair().await;
-    let Line { mut caller, mut exit, splicing } = line(&pair).await;
+    let Line {
+        mut caller,
+        mut exit,
+        splicing,
+    } = line(&pair).await;
     greet_both_ways(&mut caller, &mut exit).await;
     caller.set_zero_linger().expect("no lingering");
     drop(caller);
@@ -154,10 +187,16 @@ async fn a_callers_reset_is_a_reset_at_the_exit() {
 #[tokio::test]
 async fn a_callers_reset_is_seen_after_its_end_of_file() {
     let pair = pair().await;
-    let Line { mut caller, mut exit, splicing } = line(&pair).await;
+    let Line {
+        mut caller,
+        mut exit,
+        splicing,
+    } = line(&pair).await;
     caller.shutdown().await.expect("ended");
     let mut nothing = Vec::new();
-    soon(exit.read_to_end(&mut nothing)).await.expect("an end of file");
+    soon(exit.read_to_end(&mut nothing))
+        .await
+        .expect("an end of file");
     // Nothing is read from the caller any more, and nothing is written to it.
     caller.set_zero_linger().expect("no lingering");
     drop(caller);
@@ -177,24 +216,37 @@ async fn a_callers_reset_is_seen_after_its_end_of_file() {
 #[tokio::test]
 async fn an_abort_at_the_exit_is_a_reset_at_the_caller() {
     let pair = pair().await;
-    let Line { mut caller, mut exit, splicing } = line(&pair).await;
+    let Line {
+        mut caller,
+        mut exit,
+        splicing,
+    } = line(&pair).await;
     greet_both_ways(&mut caller, &mut exit).await;
     exit.abort(AbortCode::GoingAway);
     let error = soon(caller.read_u8()).await.expect_err("a reset");
-    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     let spliced = soon(splicing).await.expect("spliced");
-    assert!(matches!(spliced.ended, Ended::ByExit(AbortCode::GoingAway)), "{spliced:?}");
+    assert!(
+        matches!(spliced.ended, Ended::ByExit(AbortCode::GoingAway)),
+        "{spliced:?}"
+    );
 }
 
 #[tokio::test]
 async fn an_abort_at_the_exit_reaches_a_caller_that_reads_nothing() {
     let pair = pair().await;
-    let Line { mut caller, mut exit, splicing } = line(&pair).await;
+    let Line {
+        mut caller,
+        mut exit,
+        splicing,
+    } = line(&pair).await;
     greet_both_ways(&mut caller, &mut exit).await;
     // The caller's end of file: its direction has nothing to notice any more.
     caller.shutdown().await.expect("ended");
     let mut nothing = Vec::new();
-    soon(exit.read_to_end(&mut nothing)).await.expect("an end of file");
+    soon(exit.read_to_end(&mut nothing))
+        .await
+        .expect("an end of file");
     // Until sockets and window are full, and the splice waits for the caller alone.
     let full = async {
         let bytes = vec![0; 1 << 20];
@@ -210,19 +262,28 @@ async fn an_abort_at_the_exit_reaches_a_caller_that_reads_nothing() {
     soon(full).await;
     exit.abort(AbortCode::Dropped);
     let spliced = soon(splicing).await.expect("spliced");
-    assert!(matches!(spliced.ended, Ended::ByExit(AbortCode::Dropped)), "{spliced:?}");
+    assert!(
+        matches!(spliced.ended, Ended::ByExit(AbortCode::Dropped)),
+        "{spliced:?}"
+    );
     let mut heard = Vec::new();
-    soon(caller.read_to_end(&mut heard)).await.expect_err("a reset");
+    soon(caller.read_to_end(&mut heard))
+        .await
+        .expect_err("a reset");
 }
 
 #[tokio::test]
 async fn a_lost_tunnel_is_a_reset_at_the_caller() {
     let pair = pair().await;
-    let Line { mut caller, mut exit, splicing } = line(&pair).await;
+    let Line {
+        mut caller,
+        mut exit,
+        splicing,
+    } = line(&pair).await;
     greet_both_ways(&mut caller, &mut exit).await;
     pair.agent.close(crate::wire::CloseCode::Done, "");
     let error = soon(caller.read_u8()).await.expect_err("a reset");
-    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     let spliced = soon(splicing).await.expect("spliced");
     assert!(matches!(spliced.ended, Ended::TunnelLost), "{spliced:?}");
 }
@@ -230,11 +291,15 @@ async fn a_lost_tunnel_is_a_reset_at_the_caller() {
 #[tokio::test]
 async fn a_cancelled_splice_breaks_both_sides_off() {
     let pair = pair().await;
-    let Line { mut caller, mut exit, splicing } = line(&pair).await;
+    let Line {
+        mut caller,
+        mut exit,
+        splicing,
+    } = line(&pair).await;
     greet_both_ways(&mut caller, &mut exit).await;
     splicing.abort();
     let error = soon(caller.read_u8()).await.expect_err("a reset");
-    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     let error = soon(exit.read_u8()).await.expect_err("a reset");
     assert_eq!(StreamReset::within(&error), Some(AbortCode::Dropped));
 }
@@ -242,7 +307,11 @@ async fn a_cancelled_splice_breaks_both_sides_off() {
 #[tokio::test]
 async fn an_answer_survives_a_caller_that_still_talks() {
     let pair = pair().await;
-    let Line { mut caller, mut exit, splicing } = line(&pair).await;
+    let Line {
+        mut caller,
+        mut exit,
+        splicing,
+    } = line(&pair).await;
     greet_both_ways(&mut caller, &mut exit).await;
     // The exit answers, ends and reads no more, in the midst of an upload.
     let (_, mut writer) = exit.into_split();
@@ -251,8 +320,14 @@ async fn an_answer_survives_a_caller_that_still_talks() {
     let upload = vec![0; 8 << 20];
     let mut heard = Vec::new();
     soon(async {
-        caller.write_all(&upload).await.expect("taken, if only to be thrown away");
-        caller.read_to_end(&mut heard).await.expect("an end of file, not a reset");
+        caller
+            .write_all(&upload)
+            .await
+            .expect("taken, if only to be thrown away");
+        caller
+            .read_to_end(&mut heard)
+            .await
+            .expect("an end of file, not a reset");
         caller.shutdown().await.expect("ended");
     })
     .await;
@@ -263,7 +338,7 @@ async fn an_answer_survives_a_caller_that_still_talks() {
 
 #[tokio::test]
 async fn nothing_is_held_while_nothing_moves() {
-    let mut buffer = super::buffer::Buffer::empty();
+    let mut buffer = buffer::Buffer::empty();
     assert_eq!(buffer.vacant().capacity(), 16 << 10);
     buffer.grow_after(16 << 10);
     assert_eq!(buffer.vacant().capacity(), 64 << 10);

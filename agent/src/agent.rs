@@ -1,0 +1,195 @@
+//! The agent: its diallers, and their common end.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gangplank_config::{Anchors, Fault, KeyPair, Reloaded, Reloader};
+use gangplank_pki::clock::Clock;
+use gangplank_pki::crypto;
+use gangplank_tunnel::quic::{AgentEndpoint, BindError};
+use gangplank_tunnel::wire::CloseCode;
+use prometheus_client::registry::Registry;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::boarding::Handoff;
+use crate::dialler::{Crew, Dialler};
+use crate::metrics::Families;
+use crate::settings::{Relay, Settings};
+use crate::view::{AgentView, Berth};
+
+/// After the drain's limit, the time for aborted streams to come to their end: no I/O is left in it.
+const AFTERMATH: Duration = Duration::from_secs(5);
+
+/// The time for the relays to hear that the sessions are over: a round trip and a retransmission.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Why an agent cannot begin.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AgentError {
+    /// No UDP socket.
+    #[error("the agent cannot open a UDP socket")]
+    Bind(#[from] BindError),
+    /// The agent's certificate or key, or a relay's authorities, cannot be read.
+    #[error("a file of the agent cannot be used")]
+    File(#[from] Fault),
+    /// The system gives no random numbers.
+    #[error("the system gives no random numbers")]
+    NoRandomness,
+}
+
+impl AgentError {
+    /// The error as one word.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Bind(error) => error.reason(),
+            Self::File(fault) => fault.reason(),
+            Self::NoRandomness => "NoRandomness",
+        }
+    }
+}
+
+/// The tunnel exit's near half: sessions to relays, and callers handed on.
+pub struct Agent {
+    endpoint: AgentEndpoint,
+    identity: (Reloaded<KeyPair>, Reloader<KeyPair>),
+    relays: Vec<Course>,
+    view: AgentView,
+    instance: u128,
+    drain_limit: Duration,
+    handoff: Arc<dyn Handoff>,
+    clock: Arc<dyn Clock>,
+}
+
+/// A relay, and what goes with it.
+struct Course {
+    relay: Relay,
+    authorities: (Reloaded<Anchors>, Reloader<Anchors>),
+    name: Arc<str>,
+    berth: Berth,
+    metrics: crate::metrics::Metrics,
+}
+
+impl Agent {
+    /// Reads the files and opens the socket; dials nobody yet. Must be called within a tokio
+    /// runtime. Metrics go under `agent_`.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be used or there is no socket.
+    pub fn new(
+        settings: &Settings,
+        handoff: Arc<dyn Handoff>,
+        clock: Arc<dyn Clock>,
+        metrics: &mut Registry,
+    ) -> Result<Self, AgentError> {
+        let families = Families::register(metrics);
+        let course = |relay: &Relay| -> Result<Course, Fault> {
+            let name: Arc<str> = relay.to_string().into();
+            Ok(Course {
+                relay: relay.clone(),
+                authorities: relay.authorities.watch()?,
+                berth: Berth::of(Arc::clone(&name)),
+                metrics: families.of(&name),
+                name,
+            })
+        };
+        let relays = settings
+            .relays
+            .iter()
+            .map(course)
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut instance = [0; 16];
+        let random = crypto::provider().secure_random;
+        random
+            .fill(&mut instance)
+            .map_err(|_failed| AgentError::NoRandomness)?;
+        Ok(Self {
+            endpoint: AgentEndpoint::bind()?,
+            identity: settings.identity.watch()?,
+            view: AgentView::new(relays.iter().map(|course| course.berth.clone()).collect()),
+            relays,
+            instance: u128::from_be_bytes(instance),
+            drain_limit: settings.drain.limit,
+            handoff,
+            clock,
+        })
+    }
+
+    /// A look at the agent, for as long as anyone likes.
+    pub fn view(&self) -> AgentView {
+        self.view.clone()
+    }
+
+    /// Holds a session to every relay until `shutdown`, then takes no new callers, lets the running
+    /// ones finish within the drain's limit, and returns when every session is closed.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let tasks = TaskTracker::new();
+        let (identity, reloader) = self.identity;
+        tasks.spawn(reloader.run(shutdown.clone()));
+        let crew = Crew {
+            endpoint: self.endpoint.clone(),
+            identity,
+            handoff: self.handoff,
+            clock: self.clock,
+            random: draw,
+            instance: self.instance,
+            tasks: tasks.clone(),
+            shutdown: shutdown.clone(),
+            drain_limit: self.drain_limit,
+        };
+        for course in self.relays {
+            let (authorities, reloader) = course.authorities;
+            tasks.spawn(reloader.run(shutdown.clone()));
+            let dialler = Dialler {
+                crew: crew.clone(),
+                relay: course.relay,
+                authorities,
+                name: course.name,
+                berth: course.berth,
+                metrics: course.metrics,
+            };
+            tasks.spawn(dialler.run());
+        }
+        drop(crew);
+        shutdown.cancelled().await;
+        tasks.close();
+        if timeout(self.drain_limit.saturating_add(AFTERMATH), tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                left = tasks.len(),
+                "callers are left behind after the drain's limit"
+            );
+        }
+        self.endpoint
+            .close(CloseCode::GoingAway, "the agent is going away");
+        if timeout(FAREWELL, self.endpoint.wait_idle()).await.is_err() {
+            tracing::debug!("a relay did not hear of the end in time");
+        }
+    }
+}
+
+/// Sixty-four random bits. Without any the longest wait is the safe one.
+fn draw() -> u64 {
+    let mut bytes = [0; 8];
+    let drawn = crypto::provider().secure_random.fill(&mut bytes);
+    drawn.map_or(u64::MAX, |()| u64::from_be_bytes(bytes))
+}
+
+impl fmt::Debug for Agent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Agent")
+            .field("view", &self.view)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,22 @@
+//! The tunnel exit: dial out, keep the sessions alive, hand each stream on.
+//!
+//! One [dialler](Agent::run) a relay holds one session to it and replaces it before it is gone: when
+//! the relay drains, when the agent's certificate is renewed. Every caller's stream is answered once
+//! and handed to the [`Handoff`], which the binary joins to the proxy; this crate knows nothing of
+//! what is behind it.
+
+mod agent;
+mod backoff;
+mod boarding;
+mod chain;
+mod dial;
+mod dialler;
+mod metrics;
+mod settings;
+mod tunnel;
+mod view;
+
+pub use agent::{Agent, AgentError};
+pub use boarding::{Boarding, Handoff, Refusal};
+pub use settings::{Relay, Settings};
+pub use view::{AgentView, TunnelState, TunnelView};

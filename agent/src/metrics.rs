@@ -1,0 +1,111 @@
+//! What an agent counts.
+
+use std::sync::Arc;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// A relay, as the agent's file names it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RelayLabel {
+    relay: String,
+}
+
+/// A relay and how something went there: one of the words of the error enums, or `Accepted`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RelayOutcome {
+    relay: String,
+    outcome: &'static str,
+}
+
+/// The counters of one agent; every relay has its own view of them. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Metrics {
+    families: Families,
+    relay: Arc<str>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Families {
+    dials: Family<RelayOutcome, Counter>,
+    ends: Family<RelayOutcome, Counter>,
+    tunnels: Family<RelayLabel, Gauge>,
+    streams: Family<RelayOutcome, Counter>,
+}
+
+impl Families {
+    /// Registers everything under `agent_`.
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        let families = Self::default();
+        let agent = registry.sub_registry_with_prefix("agent");
+        agent.register(
+            "dials",
+            "Attempts to reach a relay by outcome",
+            families.dials.clone(),
+        );
+        agent.register(
+            "tunnel_ends",
+            "Sessions that ended by reason",
+            families.ends.clone(),
+        );
+        agent.register("tunnels", "Sessions that stand", families.tunnels.clone());
+        agent.register(
+            "streams",
+            "Callers' streams by outcome",
+            families.streams.clone(),
+        );
+        families
+    }
+
+    pub(crate) fn of(&self, relay: &Arc<str>) -> Metrics {
+        Metrics {
+            families: self.clone(),
+            relay: Arc::clone(relay),
+        }
+    }
+}
+
+impl Metrics {
+    pub(crate) fn dial(&self, outcome: &'static str) {
+        self.families
+            .dials
+            .get_or_create(&self.labelled(outcome))
+            .inc();
+    }
+
+    pub(crate) fn stream(&self, outcome: &'static str) {
+        self.families
+            .streams
+            .get_or_create(&self.labelled(outcome))
+            .inc();
+    }
+
+    pub(crate) fn tunnel_begun(&self) {
+        self.tunnels(1);
+    }
+
+    pub(crate) fn tunnel_ended(&self, reason: &'static str) {
+        self.tunnels(-1);
+        self.families
+            .ends
+            .get_or_create(&self.labelled(reason))
+            .inc();
+    }
+
+    fn tunnels(&self, change: i64) {
+        let label = RelayLabel {
+            relay: self.relay.to_string(),
+        };
+        self.families.tunnels.get_or_create(&label).inc_by(change);
+    }
+
+    fn labelled(&self, outcome: &'static str) -> RelayOutcome {
+        RelayOutcome {
+            relay: self.relay.to_string(),
+            outcome,
+        }
+    }
+}

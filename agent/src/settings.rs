@@ -1,0 +1,62 @@
+//! What an agent needs to know.
+
+use std::fmt;
+
+use gangplank_config::material::{Anchors, KeyPair, Material};
+use gangplank_config::role;
+use gangplank_config::role::Drain;
+
+/// What an agent needs to know.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The relays to hold a session to.
+    pub relays: Vec<Relay>,
+    /// The agent's certificate, which carries the tunnel's name, and its key.
+    pub identity: Material<KeyPair>,
+    /// How to end.
+    pub drain: Drain,
+}
+
+/// One relay, as it is dialled.
+#[derive(Debug, Clone)]
+pub struct Relay {
+    /// Its host: a DNS name, looked up at every attempt, or an address.
+    pub host: String,
+    /// Its UDP port.
+    pub port: u16,
+    /// The name its certificate must carry.
+    pub server_name: String,
+    /// The authorities its certificate may come from.
+    pub authorities: Material<Anchors>,
+}
+
+impl fmt::Display for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl From<&role::agent::Agent> for Settings {
+    fn from(agent: &role::agent::Agent) -> Self {
+        Self {
+            relays: agent.relays.iter().map(Relay::from).collect(),
+            identity: agent.tunnel.clone(),
+            drain: agent.drain,
+        }
+    }
+}
+
+impl From<&role::agent::RelayTarget> for Relay {
+    fn from(target: &role::agent::RelayTarget) -> Self {
+        Self {
+            host: target.address.host().to_owned(),
+            port: target.address.port(),
+            server_name: target.server_name.to_str().into_owned(),
+            authorities: target.authorities.clone(),
+        }
+    }
+}

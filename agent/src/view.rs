@@ -1,0 +1,154 @@
+//! The agent seen from outside: for readiness and status, without any power over it.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use gangplank_tunnel::{Closed, Session, Traffic};
+use tokio::time::Instant;
+
+/// A look at a running agent. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct AgentView {
+    relays: Arc<[Berth]>,
+}
+
+/// The tunnel to one relay at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TunnelView {
+    /// The relay, as `host:port`.
+    pub relay: Arc<str>,
+    /// How it stands.
+    pub state: TunnelState,
+    /// Why the last attempt failed or the last session ended, if one did.
+    pub last_fault: Option<String>,
+}
+
+/// How the tunnel to a relay stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TunnelState {
+    /// There is none; the next attempt is under way or waits its turn.
+    Down,
+    /// Callers can come.
+    Up {
+        /// Which dial of this process it is.
+        epoch: u64,
+        /// What carries it, such as `quic`.
+        transport: &'static str,
+        /// Where the relay is.
+        remote: SocketAddr,
+        /// The domain below which callers find this tunnel.
+        entrance_domain: String,
+        /// Since it stands.
+        age: Duration,
+        /// The transport's estimate.
+        round_trip_time: Duration,
+        /// Callers on board.
+        open_streams: usize,
+        /// Bytes on the network.
+        traffic: Traffic,
+    },
+}
+
+impl AgentView {
+    pub(crate) fn new(berths: Vec<Berth>) -> Self {
+        Self {
+            relays: berths.into(),
+        }
+    }
+
+    /// One entry a relay, in the order of the agent's file.
+    pub fn tunnels(&self) -> Vec<TunnelView> {
+        self.relays.iter().map(Berth::look).collect()
+    }
+
+    /// Whether callers can come through at least one relay.
+    pub fn connected(&self) -> bool {
+        self.relays
+            .iter()
+            .any(|berth| berth.lock().standing.is_some())
+    }
+}
+
+/// Where the newest session to one relay lies. Its dialler and the session's own task write it.
+#[derive(Debug, Clone)]
+pub(crate) struct Berth {
+    relay: Arc<str>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    standing: Option<Standing>,
+    last_fault: Option<String>,
+}
+
+/// A session that was welcomed.
+#[derive(Debug, Clone)]
+pub(crate) struct Standing {
+    pub(crate) session: Arc<dyn Session>,
+    pub(crate) epoch: u64,
+    pub(crate) entrance_domain: String,
+    pub(crate) since: Instant,
+}
+
+impl Berth {
+    pub(crate) fn of(relay: Arc<str>) -> Self {
+        Self {
+            relay,
+            state: Arc::default(),
+        }
+    }
+
+    /// A newer session replaces the older one here; the older lives on until its streams have ended.
+    pub(crate) fn moor(&self, standing: Standing) {
+        let mut state = self.lock();
+        state.standing = Some(standing);
+        state.last_fault = None;
+    }
+
+    /// A session has ended. Only the newest one's end is to be seen.
+    pub(crate) fn cast_off(&self, epoch: u64, closed: &Closed) {
+        let mut state = self.lock();
+        if state
+            .standing
+            .as_ref()
+            .is_some_and(|standing| standing.epoch == epoch)
+        {
+            state.standing = None;
+            state.last_fault = Some(closed.to_string());
+        }
+    }
+
+    /// Takes note of a failed attempt. True when it differs from the one before.
+    pub(crate) fn note_fault(&self, fault: &str) -> bool {
+        let mut state = self.lock();
+        let differs = state.last_fault.as_deref() != Some(fault);
+        state.last_fault = Some(fault.to_owned());
+        differs
+    }
+
+    fn look(&self) -> TunnelView {
+        let state = self.lock();
+        let up = |standing: &Standing| TunnelState::Up {
+            epoch: standing.epoch,
+            transport: standing.session.transport(),
+            remote: standing.session.remote_address(),
+            entrance_domain: standing.entrance_domain.clone(),
+            age: standing.since.elapsed(),
+            round_trip_time: standing.session.round_trip_time(),
+            open_streams: standing.session.open_streams(),
+            traffic: standing.session.traffic(),
+        };
+        TunnelView {
+            relay: Arc::clone(&self.relay),
+            state: state.standing.as_ref().map_or(TunnelState::Down, up),
+            last_fault: state.last_fault.clone(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
