@@ -35,17 +35,16 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// What a request with this path and query, and not an upgrade, is.
-    pub(crate) fn of(path: &str, query: Option<&str>) -> Self {
-        let asks = |name: &str| {
-            query.unwrap_or_default().split('&').any(|pair| {
-                let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-                key == name && matches!(value, "true" | "True" | "TRUE" | "t" | "T" | "1")
-            })
-        };
-        if asks("watch") || path.split('/').any(|segment| segment == "watch") {
+    /// What a request that is not an upgrade is.
+    pub(crate) fn of(method: &Method, path: &str, query: Option<&str>) -> Self {
+        let segments: Vec<&str> = path.split('/').skip(1).collect();
+        // What a proxied service makes of its query is its own affair.
+        if method != Method::GET || segments.contains(&"proxy") {
+            return Self::Short;
+        }
+        if asks(query, "watch") || is_watch_path(&segments) {
             Self::Watch
-        } else if path.ends_with("/log") && asks("follow") {
+        } else if segments.last() == Some(&"log") && asks(query, "follow") {
             Self::Log
         } else {
             Self::Short
@@ -64,6 +63,22 @@ impl Kind {
     const fn runs_long(self) -> bool {
         !matches!(self, Self::Short)
     }
+}
+
+/// Whether the query asks for `name`, by kube-apiserver's reading: anything but 0 and false.
+fn asks(query: Option<&str>, name: &str) -> bool {
+    query.unwrap_or_default().split('&').any(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        key == name && value != "0" && !value.eq_ignore_ascii_case("false")
+    })
+}
+
+/// The deprecated form: `/api/v1/watch/…`, `/apis/GROUP/VERSION/watch/…`.
+fn is_watch_path(segments: &[&str]) -> bool {
+    matches!(
+        segments,
+        ["api", _, "watch", ..] | ["apis", _, _, "watch", ..]
+    )
 }
 
 /// What is the same for all requests of a connection.
@@ -109,6 +124,7 @@ pub(crate) struct Entry {
     status: Option<StatusCode>,
     bytes: u64,
     outcome: Option<Outcome>,
+    class: &'static str,
 }
 
 impl Entry {
@@ -132,6 +148,7 @@ impl Entry {
             status: None,
             bytes: 0,
             outcome: None,
+            class: "",
         }
     }
 
@@ -154,6 +171,11 @@ impl Entry {
         if self.kind.runs_long() && (status.is_success() || status.is_informational()) {
             self.write("started", "");
         }
+    }
+
+    /// The answer is ours, for this class of cause.
+    pub(crate) const fn declined(&mut self, class: &'static str) {
+        self.class = class;
     }
 
     /// So many bytes of the answer were passed on.
@@ -201,6 +223,7 @@ impl Entry {
             user_agent = %self.user_agent,
             caller.audit_id = %self.audit_id_of_caller,
             status = self.status.map(|status| status.as_u16()),
+            class = self.class,
             bytes = self.bytes,
             seconds = self.began.elapsed().as_secs_f64(),
             ended,
@@ -259,6 +282,15 @@ mod tests {
     fn kinds_are_told_by_path_and_query() {
         for (path, query, kind) in [
             ("/api/v1/pods", None, Kind::Short),
+            ("/api/v1/pods", Some("watch"), Kind::Watch),
+            ("/api/v1/pods", Some("watch=0"), Kind::Short),
+            ("/api/v1/namespaces/watch/pods", None, Kind::Short),
+            ("/apis/apps/v1/watch/deployments", None, Kind::Watch),
+            (
+                "/api/v1/namespaces/a/services/s/proxy/x",
+                Some("watch=1"),
+                Kind::Short,
+            ),
             ("/api/v1/pods", Some("watch=true"), Kind::Watch),
             ("/api/v1/pods", Some("limit=5&watch=1&x"), Kind::Watch),
             ("/api/v1/pods", Some("watch=false"), Kind::Short),
@@ -271,8 +303,16 @@ mod tests {
             ),
             ("/api/v1/namespaces/a/pods/p/log", None, Kind::Short),
         ] {
-            assert_eq!(Kind::of(path, query), kind, "{path} {query:?}");
+            assert_eq!(
+                Kind::of(&Method::GET, path, query),
+                kind,
+                "{path} {query:?}"
+            );
         }
+        assert_eq!(
+            Kind::of(&Method::POST, "/api/v1/pods", Some("watch=1")),
+            Kind::Short
+        );
     }
 
     #[test]

@@ -196,7 +196,7 @@ impl Shared {
                         class: refusal.class(),
                     })
                     .inc();
-                tracing::info!(
+                tracing::debug!(
                     client.addr = %caller.address,
                     conn.id = %caller.connection_text(),
                     class = refusal.class(),

@@ -123,3 +123,76 @@ fn server_config(
     config.alpn_protocols = PROTOCOLS.iter().map(|name| name.to_vec()).collect();
     Ok(config)
 }
+
+#[cfg(test)]
+mod tests {
+    use gangplank_pki::caller::CallerVerifier;
+    use rustls::server::ClientHello;
+    use rustls::sign::CertifiedKey;
+    use tokio::io::{AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct NoCertificate;
+
+    impl ResolvesServerCert for NoCertificate {
+        fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+            None
+        }
+    }
+
+    fn handshake() -> Handshake {
+        Handshake::new(Arc::new(NoCertificate), Arc::new(CallerVerifier::request())).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_deadline_is_absolute_whatever_drips_in() {
+        let (mut caller, ours) = duplex(1024);
+        let began = Instant::now();
+        let drip = async {
+            // A record that announces 512 bytes, one byte a second.
+            let mut bytes = [0x16, 0x03, 0x01, 0x02, 0x00]
+                .into_iter()
+                .chain(std::iter::repeat(1));
+            loop {
+                caller.write_all(&[bytes.next().unwrap()]).await.unwrap();
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        };
+        let handshake = handshake();
+        let fault = tokio::select! {
+            result = handshake.accept(ours) => result.unwrap_err(),
+            () = drip => unreachable!(),
+        };
+        assert!(matches!(fault, HandshakeFault::Late));
+        assert!(began.elapsed() <= HANDSHAKE_DEADLINE + Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_place_there_is_no_handshake() {
+        let handshake = handshake();
+        let all = u32::try_from(HANDSHAKES_AT_ONCE).unwrap();
+        let _taken = handshake.places.acquire_many(all).await.unwrap();
+        let (_caller, ours) = duplex(1024);
+        assert!(matches!(
+            handshake.accept(ours).await,
+            Err(HandshakeFault::Crowded)
+        ));
+    }
+
+    #[tokio::test]
+    async fn what_is_not_tls_is_refused_at_once() {
+        for bytes in [
+            &b"GET / HTTP/1.1\r\n\r\n"[..],
+            b"\x80\x2e\x01\x00\x02",
+            b"PROXY TCP4 \r\n",
+        ] {
+            let (mut caller, ours) = duplex(1024);
+            caller.write_all(bytes).await.unwrap();
+            caller.shutdown().await.unwrap();
+            let result = handshake().accept(ours).await;
+            assert!(matches!(result, Err(HandshakeFault::Failed(_))));
+        }
+    }
+}

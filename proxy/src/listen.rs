@@ -155,3 +155,51 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
         .with_retries(KEEPALIVE_RETRIES);
     SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn callers_are_accepted_with_nodelay_and_keepalive_until_the_shutdown() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let begun = AtomicUsize::new(0);
+        let accepting = accept_until(
+            &listener,
+            &shutdown,
+            |stream, _| {
+                assert!(stream.nodelay().unwrap());
+                let socket = SockRef::from(&stream);
+                assert!(socket.keepalive().unwrap());
+                assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE_INTERVAL);
+                assert_eq!(socket.tcp_keepalive_retries().unwrap(), KEEPALIVE_RETRIES);
+                if begun.fetch_add(1, Ordering::SeqCst) == 1 {
+                    shutdown.cancel();
+                }
+            },
+            || 0,
+        );
+        let callers = async {
+            let first = TcpStream::connect(address).await.unwrap();
+            let second = TcpStream::connect(address).await.unwrap();
+            (first, second)
+        };
+        let (_callers, ()) = tokio::join!(callers, accepting);
+        assert_eq!(begun.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn only_a_callers_own_failure_is_passed_over() {
+        assert!(concerns_one_caller(
+            &io::ErrorKind::ConnectionAborted.into()
+        ));
+        // EMFILE and ENFILE, on every Unix.
+        for code in [24, 23] {
+            assert!(!concerns_one_caller(&io::Error::from_raw_os_error(code)));
+        }
+    }
+}

@@ -71,60 +71,68 @@ impl Metrics {
             accept_faults: Counter::default(),
         };
         let exit = registry.sub_registry_with_prefix("exit");
+        metrics.register_connections(exit);
+        metrics.register_requests(exit);
+        metrics
+    }
+
+    fn register_connections(&self, exit: &mut Registry) {
         exit.register(
             "connections",
             "Callers' connections open",
-            metrics.connections.clone(),
+            self.connections.clone(),
         );
         exit.register(
             "handshakes",
             "TLS handshakes by their result",
-            metrics.handshakes.clone(),
+            self.handshakes.clone(),
         );
         exit.register(
             "refusals",
             "Connections and requests without an accepted certificate, by class",
-            metrics.refusals.clone(),
+            self.refusals.clone(),
         );
         exit.register_with_unit(
             "certificate_remaining",
             "Life left in callers' accepted certificates at the handshake",
             Unit::Seconds,
-            metrics.certificate_seconds.clone(),
+            self.certificate_seconds.clone(),
         );
-        exit.register("requests", "Requests answered", metrics.requests.clone());
+        exit.register(
+            "connections_revoked",
+            "Connections ended because their certificate is no longer accepted",
+            self.revoked.clone(),
+        );
+        exit.register(
+            "accept_faults",
+            "Failures to accept a TCP connection, such as no file descriptor left",
+            self.accept_faults.clone(),
+        );
+    }
+
+    fn register_requests(&self, exit: &mut Registry) {
+        exit.register("requests", "Requests answered", self.requests.clone());
         exit.register(
             "requests_running",
             "Requests running, by kind",
-            metrics.running.clone(),
+            self.running.clone(),
         );
         exit.register_with_unit(
             "answer",
             "Time from a request's headers to its response's headers",
             Unit::Seconds,
-            metrics.answer_seconds.clone(),
+            self.answer_seconds.clone(),
         );
         exit.register(
             "answers_cut_short",
             "Answers that ended before their end",
-            metrics.cut_short.clone(),
+            self.cut_short.clone(),
         );
         exit.register(
             "upstream_faults",
             "Requests that the API server did not answer",
-            metrics.upstream_faults.clone(),
+            self.upstream_faults.clone(),
         );
-        exit.register(
-            "connections_revoked",
-            "Connections ended because their certificate is no longer accepted",
-            metrics.revoked.clone(),
-        );
-        exit.register(
-            "accept_faults",
-            "Failures to accept a TCP connection, such as no file descriptor left",
-            metrics.accept_faults.clone(),
-        );
-        metrics
     }
 
     pub(crate) fn answered(&self, method: &Method, status: StatusCode) {

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use http::header::{CONNECTION, CONTENT_TYPE};
+use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, Uri};
 use hyper::body::{Body as _, Incoming};
@@ -43,6 +43,7 @@ pub(crate) async fn answer(
             if problem.closes() {
                 connection.close();
             }
+            entry.declined(problem.class());
             entry.answered(problem.status());
             let mut response = problem.into_response(version);
             if is_head {
@@ -59,7 +60,7 @@ fn begin_entry(connection: &Connection, parts: &Parts, upgrades: bool) -> Entry 
     let kind = if upgrades {
         Kind::Upgrade
     } else {
-        Kind::of(parts.uri.path(), parts.uri.query())
+        Kind::of(&parts.method, parts.uri.path(), parts.uri.query())
     };
     let who = Arc::clone(&connection.who);
     Entry::begin(who, Arc::clone(&connection.exit.metrics), kind, parts)
@@ -155,7 +156,8 @@ impl Asked<'_> {
                     .insert(CONNECTION, HeaderValue::from_static("close"));
                 Ok(response)
             }
-            Err(problem) => Err((problem, entry)),
+            // As above: what the caller sent ahead must not be read as its next request.
+            Err(problem) => Err((problem.closing(), entry)),
         }
     }
 }
@@ -250,6 +252,9 @@ fn relay(
 /// For a watch, where it can be ended cleanly.
 fn watch_boundary(parts: &http::response::Parts, entry: &Entry) -> Option<Boundary> {
     if entry.kind() != Kind::Watch || !parts.status.is_success() {
+        return None;
+    }
+    if parts.headers.contains_key(CONTENT_LENGTH) || parts.headers.contains_key(CONTENT_ENCODING) {
         return None;
     }
     let content_type = parts.headers.get(CONTENT_TYPE)?.to_str().ok()?;

@@ -131,7 +131,8 @@ impl Problem {
             // The error's own text names addresses and files, which are for the log.
             message: Cow::Borrowed("the proxy got no answer from the API server"),
             remedy: Cow::Borrowed(error.remedy()),
-            closes: false,
+            // What follows a switch that nobody wanted is not an answer to anything.
+            closes: matches!(error, UpstreamError::WrongProtocol),
             retry: matches!(
                 error,
                 UpstreamError::Crowded
@@ -199,9 +200,20 @@ impl Problem {
         problem
     }
 
+    /// The same, ending the connection.
+    pub(crate) const fn closing(mut self) -> Self {
+        self.closes = true;
+        self
+    }
+
     /// The status code.
     pub(crate) const fn status(&self) -> StatusCode {
         self.status
+    }
+
+    /// The class of the cause.
+    pub(crate) const fn class(&self) -> &'static str {
+        self.class
     }
 
     /// Whether the connection ends after this answer: `Connection: close`, or a GOAWAY.
@@ -298,4 +310,58 @@ struct Details<'a> {
 struct Cause<'a> {
     reason: &'static str,
     message: &'a str,
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    async fn written(problem: Problem, version: Version) -> (http::response::Parts, String) {
+        let (parts, body) = problem.into_response(version).into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        (parts, String::from_utf8(bytes.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_a_status_and_a_warning() {
+        let problem = Problem::of_headers(&HeaderFault::Impersonation {
+            name: HeaderName::from_static("impersonate-user"),
+        });
+        let (parts, text) = written(problem, Version::HTTP_11).await;
+        assert_eq!(parts.status, StatusCode::FORBIDDEN);
+        insta::assert_snapshot!(text, @r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"impersonation is not possible through this proxy; leave out --as, --as-group and --as-uid, or use a certificate of that user","reason":"Forbidden","details":{"causes":[{"reason":"Impersonation","message":"impersonation is not possible through this proxy"}]},"code":403}"#);
+        insta::assert_snapshot!(parts.headers["warning"].to_str().unwrap(), @r#"299 gangplank "Impersonation: impersonation is not possible through this proxy; leave out --as, --as-group and --as-uid, or use a certificate of that user""#);
+        assert!(!parts.headers.contains_key("connection"));
+    }
+
+    #[tokio::test]
+    async fn only_http_1_is_told_to_close_in_a_header() {
+        for (version, told) in [(Version::HTTP_11, true), (Version::HTTP_2, false)] {
+            let (parts, _) = written(Problem::trust_changed(), version).await;
+            assert_eq!(parts.headers.contains_key("connection"), told);
+        }
+    }
+
+    #[tokio::test]
+    async fn only_what_was_certainly_not_sent_is_to_be_tried_again() {
+        for (error, told) in [
+            (UpstreamError::Crowded, true),
+            (UpstreamError::Stopping, true),
+            (UpstreamError::WrongProtocol, false),
+        ] {
+            let problem = Problem::of_upstream(&error);
+            let (parts, text) = written(problem, Version::HTTP_11).await;
+            assert_eq!(parts.headers.contains_key("retry-after"), told, "{error}");
+            assert!(text.contains(error.remedy()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_warning_is_one_quoted_ascii_string() {
+        let written = warning("Class", "say \"no\" \\ \n\u{1b}[31m é").unwrap();
+        assert_eq!(written, r#"299 gangplank "Class: say \"no\" \\ ??[31m ?""#);
+        assert!(warning("Class", &"x".repeat(100_000)).unwrap().len() < 1100);
+    }
 }

@@ -4,14 +4,22 @@
 /// `runtime/serializer/protobuf` length-delimited framer).
 const LENGTH_BYTES: u8 = 4;
 
+/// How kube-apiserver begins each event of a JSON watch.
+const EVENT_BEGINNING: &[u8] = b"{\"type\":\"";
+
 /// Follows a watch's bytes and knows whether the last event is whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Boundary {
     /// JSON: an event a line; strings hold no raw line feed.
     Lines {
+        /// How much of [`EVENT_BEGINNING`] the body began with; what begins otherwise is no watch,
+        /// whatever was asked for, and is never cut.
+        matched: usize,
         /// Whether the last byte seen ended a line.
         whole: bool,
     },
+    /// It is something else than it seemed.
+    Unknown,
     /// Protobuf: a length and as many bytes.
     Lengths {
         /// Bytes of the length read so far, 0 to 4.
@@ -26,7 +34,10 @@ impl Boundary {
     pub(crate) fn of_content_type(content_type: &str) -> Option<Self> {
         let essence = content_type.split(';').next().unwrap_or_default().trim();
         if essence.eq_ignore_ascii_case("application/json") {
-            Some(Self::Lines { whole: true })
+            Some(Self::Lines {
+                matched: 0,
+                whole: true,
+            })
         } else if essence.eq_ignore_ascii_case("application/vnd.kubernetes.protobuf") {
             Some(Self::Lengths {
                 length_bytes: 0,
@@ -40,11 +51,18 @@ impl Boundary {
     /// Takes note of bytes that were passed on.
     pub(crate) fn advance(&mut self, bytes: &[u8]) {
         match self {
-            Self::Lines { whole } => {
-                if let Some(last) = bytes.last() {
-                    *whole = *last == b'\n';
+            Self::Lines { matched, whole } => {
+                let Some(last) = bytes.last() else { return };
+                *whole = *last == b'\n';
+                let expected = EVENT_BEGINNING.get(*matched..).unwrap_or_default();
+                let here = expected.len().min(bytes.len());
+                if expected.get(..here) == bytes.get(..here) {
+                    *matched += here;
+                } else {
+                    *self = Self::Unknown;
                 }
             }
+            Self::Unknown => {}
             Self::Lengths {
                 length_bytes,
                 missing,
@@ -73,7 +91,8 @@ impl Boundary {
     /// Whether nothing of an event is outstanding.
     pub(crate) const fn is_whole(self) -> bool {
         match self {
-            Self::Lines { whole } => whole,
+            Self::Lines { whole, .. } => whole,
+            Self::Unknown => false,
             Self::Lengths { length_bytes, .. } => length_bytes == 0,
         }
     }
@@ -92,6 +111,19 @@ mod tests {
         boundary.advance(b"}\n");
         assert!(boundary.is_whole());
         boundary.advance(b"");
+        assert!(boundary.is_whole());
+    }
+
+    #[test]
+    fn json_that_is_no_watch_is_never_whole() {
+        let mut boundary = Boundary::of_content_type("application/json").unwrap();
+        boundary.advance(b"{\"ty");
+        boundary.advance(b"pe\":5}\n");
+        assert!(!boundary.is_whole());
+        let mut boundary = Boundary::of_content_type("application/json").unwrap();
+        for byte in b"{\"type\":\"ADDED\"}\n" {
+            boundary.advance(&[*byte]);
+        }
         assert!(boundary.is_whole());
     }
 

@@ -4,5 +4,6 @@ mod draining;
 mod http;
 mod identity;
 mod stage;
+mod trail;
 mod trust_changes;
 mod upgrades;

@@ -84,7 +84,7 @@ async fn a_watch_ends_cleanly_between_two_events_and_a_list_is_finished() {
         let mut http = both(&stage, &drain).await.into_iter().nth(index).unwrap();
         let mut watch = http.send(get("/api?watch=true")).await.unwrap().into_body();
         let feed = fed_bodies.recv().await.unwrap();
-        feed.send(Ok(Bytes::from_static(b"{\"whole\":1}\n{\"ha")))
+        feed.send(Ok(Bytes::from_static(b"{\"type\":\"ADDED\"}\n{\"ha")))
             .await
             .unwrap();
         timeout(BOUND, watch.frame())

@@ -398,6 +398,75 @@ async fn an_upload_that_stands_still_stops_no_other_stream() {
 }
 
 #[tokio::test]
+async fn a_caller_who_waits_for_100_gets_one_and_then_the_answer() {
+    let stage = echo().await;
+    let papers = stage.partner("x");
+    for expectation in ["100-continue", "something-else"] {
+        let config = stage.client_config(Some(&papers), &[b"http/1.1"]);
+        let mut tls = stage.tls(config, CancellationToken::new()).await.unwrap();
+        let head = format!(
+            "POST /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 4\r\n\
+             Expect: {expectation}\r\n\r\n"
+        );
+        tls.write_all(head.as_bytes()).await.unwrap();
+        let mut all = Vec::new();
+        if expectation == "100-continue" {
+            timeout(BOUND, tls.read_buf(&mut all))
+                .await
+                .unwrap()
+                .unwrap();
+            assert_eq!(all, b"HTTP/1.1 100 Continue\r\n\r\n");
+            all.clear();
+        }
+        tls.write_all(b"body").await.unwrap();
+        timeout(BOUND, tls.read_to_end(&mut all))
+            .await
+            .unwrap()
+            .unwrap();
+        let all = String::from_utf8(all).unwrap();
+        assert!(
+            all.starts_with("HTTP/1.1 200 OK\r\n") && all.ends_with("body"),
+            "{all}"
+        );
+        assert!(
+            !stage
+                .api
+                .seen()
+                .pop()
+                .unwrap()
+                .headers
+                .contains_key("expect")
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_api_server_that_is_not_there_is_told_as_such() {
+    let stage = Stage::without_api().await;
+    let papers = stage.partner("x");
+    for mut http in Http::both(&stage, Some(&papers)).await {
+        let response = timeout(BOUND, http.send(get("/api")))
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let warning = response.headers()["warning"].to_str().unwrap().to_owned();
+        assert!(
+            warning.starts_with("299 gangplank \"UpstreamUnreachable: "),
+            "{warning}"
+        );
+        assert!(!response.headers().contains_key("retry-after"));
+        let text = read(response).await;
+        let status: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(status["code"], 503);
+        assert!(
+            !text.contains("127.0.0.1"),
+            "where it would be is not the caller's business: {text}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn an_early_answer_reaches_a_caller_who_is_still_sending() {
     let stage = Stage::new(|_| async {
         Response::builder()

@@ -62,7 +62,7 @@ pub(super) struct Seen {
 #[derive(Clone)]
 pub(super) struct FakeApi {
     address: SocketAddr,
-    ca_pem: Arc<CertificateAuthority>,
+    ca: Arc<CertificateAuthority>,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
@@ -105,7 +105,7 @@ impl FakeApi {
         });
         Self {
             address,
-            ca_pem: Arc::new(ca),
+            ca: Arc::new(ca),
             seen,
         }
     }
@@ -228,6 +228,29 @@ impl Stage {
         let tasks = TaskTracker::new();
         let script: Arc<Script> = Arc::new(move |request| Box::pin(script(request)));
         let api = FakeApi::start(&tasks, &*clock, script).await;
+        Self::before(api, client_auth, clock, tasks)
+    }
+
+    /// An exit before an address where nobody listens.
+    pub(super) async fn without_api() -> Self {
+        let clock = Arc::new(ManualClock::new(SystemClock.now()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let ca = CertificateAuthority::create("api", 1, clock.now()).unwrap();
+        let api = FakeApi {
+            address,
+            ca: Arc::new(ca),
+            seen: Arc::default(),
+        };
+        Self::before(api, ClientAuth::Request, clock, TaskTracker::new())
+    }
+
+    fn before(
+        api: FakeApi,
+        client_auth: ClientAuth,
+        clock: Arc<ManualClock>,
+        tasks: TaskTracker,
+    ) -> Self {
         let exit_ca = CertificateAuthority::create("exit", 1, clock.now()).unwrap();
         let names = Kind::Exit {
             dns_names: vec![ENTRANCE.into()],
@@ -507,7 +530,7 @@ fn upstream_at(api: &FakeApi) -> Upstream {
             authority: api.address.to_string(),
             tls_server_name: ServerName::from(api.address.ip()),
         },
-        authorities: Material::fixed(Anchors::new(vec![api.ca_pem.anchor().clone()])),
+        authorities: Material::fixed(Anchors::new(vec![api.ca.anchor().clone()])),
         credential: Credential::Token(Token::parse(TOKEN).unwrap()),
     }
 }
