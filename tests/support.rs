@@ -1,18 +1,19 @@
 //! What the tests stand on: a real cluster, the program itself, organisations with certificates, callers.
 
-pub mod audit;
-pub mod caller;
-pub mod certificates;
-pub mod cluster;
-pub mod connection;
-pub mod fake_api_server;
-pub mod gangplank;
-pub mod held;
-pub mod kubectl;
-pub mod own_answer;
-pub mod path;
-pub mod pod;
-pub mod raw_api_server;
-pub mod running;
-pub mod wait;
-pub mod wire;
+pub(crate) mod agent_by_hand;
+pub(crate) mod audit;
+pub(crate) mod caller;
+pub(crate) mod certificates;
+pub(crate) mod cluster;
+pub(crate) mod connection;
+pub(crate) mod fake_api_server;
+pub(crate) mod gangplank;
+pub(crate) mod held;
+pub(crate) mod kubectl;
+pub(crate) mod own_answer;
+pub(crate) mod path;
+pub(crate) mod pod;
+pub(crate) mod raw_api_server;
+pub(crate) mod running;
+pub(crate) mod wait;
+pub(crate) mod wire;

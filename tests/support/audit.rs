@@ -8,46 +8,46 @@ use super::wait;
 /// One event, the fields the tests look at.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Event {
+pub(crate) struct Event {
     /// Both audit logs join on it.
     #[serde(rename = "auditID")]
-    pub audit_id: String,
+    pub(crate) audit_id: String,
     /// Path and query as the API server saw them.
     #[serde(rename = "requestURI")]
-    pub request_uri: String,
+    pub(crate) request_uri: String,
     /// get, watch, create …
-    pub verb: String,
+    pub(crate) verb: String,
     /// Who authenticated: the exit's own account.
-    pub user: User,
+    pub(crate) user: User,
     /// Whom it acts for.
-    pub impersonated_user: Option<User>,
+    pub(crate) impersonated_user: Option<User>,
     /// When the API server got the request.
     #[serde(default)]
-    pub request_received_timestamp: String,
+    pub(crate) request_received_timestamp: String,
     /// The answer.
-    pub response_status: Option<ResponseStatus>,
+    pub(crate) response_status: Option<ResponseStatus>,
 }
 
 /// A user in an event.
 #[derive(Debug, Clone, Deserialize)]
-pub struct User {
+pub(crate) struct User {
     /// Its name.
     #[serde(default)]
-    pub username: String,
+    pub(crate) username: String,
     /// Its groups.
     #[serde(default)]
-    pub groups: Vec<String>,
+    pub(crate) groups: Vec<String>,
 }
 
 /// The answer in an event.
 #[derive(Debug, Clone, Deserialize)]
-pub struct ResponseStatus {
+pub(crate) struct ResponseStatus {
     /// The HTTP status.
-    pub code: Option<u16>,
+    pub(crate) code: Option<u16>,
 }
 
 /// All events so far.
-pub fn events(cluster: &Cluster) -> Vec<Event> {
+pub(crate) fn events(cluster: &Cluster) -> Vec<Event> {
     let log = std::fs::read_to_string(&cluster.facts.audit_log).unwrap_or_default();
     log.lines()
         .filter_map(|line| serde_json::from_str(line).ok())
@@ -55,7 +55,7 @@ pub fn events(cluster: &Cluster) -> Vec<Event> {
 }
 
 /// Waits for the events whose path contains `marker`: at least one.
-pub fn events_about(cluster: &Cluster, marker: &str) -> Vec<Event> {
+pub(crate) fn events_about(cluster: &Cluster, marker: &str) -> Vec<Event> {
     wait::until(&format!("an audit event about {marker}"), || {
         let found: Vec<Event> = events(cluster)
             .into_iter()
@@ -66,7 +66,7 @@ pub fn events_about(cluster: &Cluster, marker: &str) -> Vec<Event> {
 }
 
 /// Asserts that every request about `marker` came from the exit's account on behalf of `user` alone.
-pub fn assert_only_user(cluster: &Cluster, marker: &str, user: &str) {
+pub(crate) fn assert_only_user(cluster: &Cluster, marker: &str, user: &str) {
     for event in events_about(cluster, marker) {
         let impersonated = event
             .impersonated_user

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::Response;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -22,15 +22,19 @@ use super::path::Site;
 use super::wait;
 
 /// Any request body.
-pub type AnyBody = BoxBody<Bytes, Infallible>;
+pub(crate) type AnyBody = BoxBody<Bytes, Infallible>;
 
 /// A TLS configuration that trusts one authority and shows papers, or none.
-pub fn config(trusted: &Authority, papers: Option<&Papers>, protocols: &[&str]) -> ClientConfig {
+pub(crate) fn config(
+    trusted: &Authority,
+    papers: Option<&Papers>,
+    protocols: &[&str],
+) -> ClientConfig {
     config_of(rustls::DEFAULT_VERSIONS, trusted, papers, protocols)
 }
 
 /// The same, speaking only these versions of TLS.
-pub fn config_of(
+pub(crate) fn config_of(
     versions: &[&'static SupportedProtocolVersion],
     trusted: &Authority,
     papers: Option<&Papers>,
@@ -54,7 +58,7 @@ pub fn config_of(
 }
 
 /// A TLS connection to an address, asking for a name.
-pub async fn connect(
+pub(crate) async fn connect(
     address: SocketAddr,
     name: &str,
     config: ClientConfig,
@@ -71,7 +75,7 @@ pub async fn connect(
 }
 
 /// A TLS connection to a site's entrance.
-pub async fn board(
+pub(crate) async fn board(
     site: &Site,
     papers: Option<&Papers>,
     protocols: &[&str],
@@ -84,18 +88,8 @@ pub async fn board(
     .await
 }
 
-/// An HTTP/1.1 connection to a site, with upgrades.
-pub async fn http1(site: &Site, papers: Option<&Papers>) -> http1::SendRequest<AnyBody> {
-    http1_over(
-        board(site, papers, &["http/1.1"])
-            .await
-            .expect("the handshake"),
-    )
-    .await
-}
-
 /// HTTP/1.1 on a TLS connection.
-pub async fn http1_over(stream: TlsStream<TcpStream>) -> http1::SendRequest<AnyBody> {
+pub(crate) async fn http1_over(stream: TlsStream<TcpStream>) -> http1::SendRequest<AnyBody> {
     let (sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
         .expect("HTTP/1.1");
@@ -103,41 +97,26 @@ pub async fn http1_over(stream: TlsStream<TcpStream>) -> http1::SendRequest<AnyB
     sender
 }
 
-/// An HTTP/2 connection to a site.
-pub async fn http2(site: &Site, papers: Option<&Papers>) -> http2::SendRequest<AnyBody> {
-    http2_over(board(site, papers, &["h2"]).await.expect("the handshake")).await
-}
-
 /// HTTP/2 on a TLS connection.
-pub async fn http2_over(stream: TlsStream<TcpStream>) -> http2::SendRequest<AnyBody> {
-    let shaken = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
-    let (sender, connection) = shaken.expect("HTTP/2");
+pub(crate) async fn http2_over(stream: TlsStream<TcpStream>) -> http2::SendRequest<AnyBody> {
+    // As Go's client has it: a connection window that no handful of unread streams fills.
+    let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+        .initial_stream_window_size(1 << 20)
+        .initial_connection_window_size(1 << 30)
+        .handshake(TokioIo::new(stream))
+        .await
+        .expect("HTTP/2");
     tokio::spawn(async move { drop(connection.await) });
     sender
 }
 
 /// A body with these bytes.
-pub fn body(bytes: impl Into<Bytes>) -> AnyBody {
+pub(crate) fn body(bytes: impl Into<Bytes>) -> AnyBody {
     Full::new(bytes.into()).boxed()
 }
 
-/// A GET for a site, in the form HTTP/2 wants; HTTP/1.1 works with it too once it has a Host.
-pub fn get(site: &Site, path: &str) -> Request<AnyBody> {
-    Request::get(format!("https://{}{path}", site.entrance))
-        .body(body(""))
-        .expect("a request")
-}
-
-/// A GET in the form HTTP/1.1 wants.
-pub fn get1(site: &Site, path: &str) -> Request<AnyBody> {
-    Request::get(path)
-        .header("host", &site.entrance)
-        .body(body(""))
-        .expect("a request")
-}
-
 /// The whole body of an answer.
-pub async fn read(response: Response<Incoming>) -> Vec<u8> {
+pub(crate) async fn read(response: Response<Incoming>) -> Vec<u8> {
     let body = wait::within("the end of a body", response.into_body().collect()).await;
     body.expect("a whole body").to_bytes().to_vec()
 }

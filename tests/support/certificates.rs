@@ -14,40 +14,40 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 /// A moment as rcgen wants it.
-pub type Moment = (i32, u8, u8);
+pub(crate) type Moment = (i32, u8, u8);
 
 /// Long ago, and long hence: a certificate whose validity is not the matter.
 const ALWAYS: (Moment, Moment) = ((2020, 1, 1), (2099, 1, 1));
 
 /// A certificate authority.
 #[derive(Debug)]
-pub struct Authority {
+pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
 /// A certificate with its chain, and its key.
 #[derive(Debug, Clone)]
-pub struct Papers {
+pub(crate) struct Papers {
     /// The leaf, then intermediates.
-    pub certificates: String,
+    pub(crate) certificates: String,
     /// The key.
-    pub key: String,
+    pub(crate) key: String,
 }
 
 /// An organisation: its authority, and the prefix its callers have at the exits under test.
 #[derive(Debug)]
-pub struct Organisation {
+pub(crate) struct Organisation {
     /// Its provider's name.
-    pub name: String,
+    pub(crate) name: String,
     /// What its usernames begin with.
-    pub prefix: String,
+    pub(crate) prefix: String,
     /// Its authority.
-    pub authority: Authority,
+    pub(crate) authority: Authority,
 }
 
 impl Authority {
     /// An authority with a key of its own.
-    pub fn new(common_name: &str) -> Self {
+    pub(crate) fn new(common_name: &str) -> Self {
         let key = KeyPair::generate().expect("a key");
         let params = authority_params(common_name);
         Self {
@@ -56,7 +56,7 @@ impl Authority {
     }
 
     /// An authority below this one.
-    pub fn intermediate(&self, common_name: &str) -> Self {
+    pub(crate) fn intermediate(&self, common_name: &str) -> Self {
         let key = KeyPair::generate().expect("a key");
         let params = authority_params(common_name);
         Self {
@@ -65,24 +65,24 @@ impl Authority {
     }
 
     /// Its certificate.
-    pub fn pem(&self) -> String {
+    pub(crate) fn pem(&self) -> String {
         self.issuer.pem()
     }
 
     /// As a root store.
-    pub fn roots(&self) -> RootCertStore {
+    pub(crate) fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone()).expect("an authority");
         roots
     }
 
     /// A caller's certificate with this common name.
-    pub fn caller(&self, common_name: &str) -> Papers {
+    pub(crate) fn caller(&self, common_name: &str) -> Papers {
         self.caller_valid(common_name, ALWAYS.0, ALWAYS.1)
     }
 
     /// A caller's certificate, good between two days.
-    pub fn caller_valid(&self, common_name: &str, from: Moment, until: Moment) -> Papers {
+    pub(crate) fn caller_valid(&self, common_name: &str, from: Moment, until: Moment) -> Papers {
         let mut params = leaf_params(common_name, ExtendedKeyUsagePurpose::ClientAuth);
         params.not_before = rcgen::date_time_ymd(from.0, from.1, from.2);
         params.not_after = rcgen::date_time_ymd(until.0, until.1, until.2);
@@ -90,14 +90,14 @@ impl Authority {
     }
 
     /// An agent's certificate: one DNS name, which is the tunnel's.
-    pub fn agent(&self, tunnel: &str) -> Papers {
+    pub(crate) fn agent(&self, tunnel: &str) -> Papers {
         let mut params = leaf_params(tunnel, ExtendedKeyUsagePurpose::ClientAuth);
         params.subject_alt_names = vec![dns(tunnel)];
         self.sign(params)
     }
 
     /// An exit's certificate for a cluster's two entrance names.
-    pub fn exit(&self, cluster: &str, domain: &str) -> Papers {
+    pub(crate) fn exit(&self, cluster: &str, domain: &str) -> Papers {
         let mut params = leaf_params(cluster, ExtendedKeyUsagePurpose::ServerAuth);
         params.subject_alt_names = vec![
             dns(&format!("{cluster}.{domain}")),
@@ -107,7 +107,7 @@ impl Authority {
     }
 
     /// A server's certificate for a host name or address.
-    pub fn relay(&self, host: &str) -> Papers {
+    pub(crate) fn relay(&self, host: &str) -> Papers {
         let mut params = leaf_params(host, ExtendedKeyUsagePurpose::ServerAuth);
         params.subject_alt_names = vec![match host.parse() {
             Ok(address) => SanType::IpAddress(address),
@@ -117,7 +117,7 @@ impl Authority {
     }
 
     /// Signs whatever the test needs.
-    pub fn sign(&self, params: CertificateParams) -> Papers {
+    pub(crate) fn sign(&self, params: CertificateParams) -> Papers {
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         Papers {
@@ -129,12 +129,12 @@ impl Authority {
 
 impl Organisation {
     /// An organisation whose prefix is `spiffe://<name>.example/`.
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         Self::with_subject(name, &format!("{name} CA"))
     }
 
     /// One whose authority has a given subject, which others may have too.
-    pub fn with_subject(name: &str, subject: &str) -> Self {
+    pub(crate) fn with_subject(name: &str, subject: &str) -> Self {
         Self {
             name: name.to_owned(),
             prefix: format!("spiffe://{name}.example/"),
@@ -143,17 +143,17 @@ impl Organisation {
     }
 
     /// The username of a common name.
-    pub fn username(&self, common_name: &str) -> String {
+    pub(crate) fn username(&self, common_name: &str) -> String {
         format!("{}{common_name}", self.prefix)
     }
 
     /// A caller of this organisation.
-    pub fn caller(&self, common_name: &str) -> Papers {
+    pub(crate) fn caller(&self, common_name: &str) -> Papers {
         self.authority.caller(common_name)
     }
 
     /// Its `TrustedIdentityProvider` object.
-    pub fn provider(&self) -> String {
+    pub(crate) fn provider(&self) -> String {
         format!(
             "apiVersion: multicluster.admiralty.io/v1alpha1\nkind: TrustedIdentityProvider\nmetadata:\n  name: {}\n\
              spec:\n  prefix: \"{}\"\n  certificateAuthorityData: {}\n",
@@ -166,7 +166,7 @@ impl Organisation {
 
 impl Papers {
     /// The same leaf with further certificates behind it.
-    pub fn with_intermediate(&self, authority: &Authority) -> Self {
+    pub(crate) fn with_intermediate(&self, authority: &Authority) -> Self {
         Self {
             certificates: format!("{}{}", self.certificates, authority.pem()),
             key: self.key.clone(),
@@ -174,20 +174,20 @@ impl Papers {
     }
 
     /// Writes `<name>.crt` and `<name>.key`.
-    pub fn write(&self, folder: &Path, name: &str) {
+    pub(crate) fn write(&self, folder: &Path, name: &str) {
         fs::write(folder.join(format!("{name}.crt")), &self.certificates).expect("written");
         fs::write(folder.join(format!("{name}.key")), &self.key).expect("written");
     }
 
     /// The chain in DER.
-    pub fn chain(&self) -> Vec<CertificateDer<'static>> {
+    pub(crate) fn chain(&self) -> Vec<CertificateDer<'static>> {
         CertificateDer::pem_slice_iter(self.certificates.as_bytes())
             .map(|found| found.expect("a certificate"))
             .collect()
     }
 
     /// The key in DER.
-    pub fn key(&self) -> PrivateKeyDer<'static> {
+    pub(crate) fn key(&self) -> PrivateKeyDer<'static> {
         PrivateKeyDer::from_pem_slice(self.key.as_bytes()).expect("a key")
     }
 }
@@ -202,7 +202,10 @@ fn authority_params(common_name: &str) -> CertificateParams {
 }
 
 /// The parameters of a leaf for one purpose, always valid; a test changes what it is about.
-pub fn leaf_params(common_name: &str, purpose: ExtendedKeyUsagePurpose) -> CertificateParams {
+pub(crate) fn leaf_params(
+    common_name: &str,
+    purpose: ExtendedKeyUsagePurpose,
+) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = named(common_name);
     params.is_ca = IsCa::ExplicitNoCa;

@@ -10,40 +10,40 @@ use serde::Deserialize;
 
 /// What the launcher prints when its cluster is up.
 #[derive(Debug, Clone, Deserialize)]
-pub struct Facts {
+pub(crate) struct Facts {
     /// `https://127.0.0.1:PORT`.
-    pub server: String,
+    pub(crate) server: String,
     /// The API server's authority (PEM file).
-    pub ca: PathBuf,
+    pub(crate) ca: PathBuf,
     /// A kubeconfig of `system:masters`.
-    pub admin_kubeconfig: PathBuf,
+    pub(crate) admin_kubeconfig: PathBuf,
     /// The exit's own account with a client certificate; may impersonate users and nothing else.
-    pub proxy_kubeconfig: PathBuf,
+    pub(crate) proxy_kubeconfig: PathBuf,
     /// The same rights with a service account's token file.
-    pub proxy_token_kubeconfig: PathBuf,
+    pub(crate) proxy_token_kubeconfig: PathBuf,
     /// The API server's audit log, one JSON event a line.
-    pub audit_log: PathBuf,
+    pub(crate) audit_log: PathBuf,
     /// The one node's name.
-    pub node_name: String,
+    pub(crate) node_name: String,
     /// Files that hold the process ids of the parts.
-    pub pid_files: PidFiles,
+    pub(crate) pid_files: PidFiles,
     /// The kubectl that was built with the cluster.
-    pub kubectl: PathBuf,
+    pub(crate) kubectl: PathBuf,
 }
 
 /// Files that always hold the current process ids, also after a restart.
 #[derive(Debug, Clone, Deserialize)]
-pub struct PidFiles {
+pub(crate) struct PidFiles {
     /// Of the API server.
     #[serde(rename = "kube-apiserver")]
-    pub api_server: PathBuf,
+    pub(crate) api_server: PathBuf,
 }
 
 /// A running cluster.
 #[derive(Debug)]
-pub struct Cluster {
+pub(crate) struct Cluster {
     /// Where its parts are.
-    pub facts: Facts,
+    pub(crate) facts: Facts,
     /// Its standard input is the cluster's life line.
     _launcher: Mutex<Child>,
     /// Its folder goes with it.
@@ -55,17 +55,17 @@ static FIRST: LazyLock<Cluster> = LazyLock::new(|| start("first"));
 static SECOND: LazyLock<Cluster> = LazyLock::new(|| start("second"));
 
 /// The cluster that most tests share: each works in its own namespace and with its own names.
-pub fn shared() -> &'static Cluster {
+pub(crate) fn shared() -> &'static Cluster {
     &FIRST
 }
 
 /// A second one, for tests about two clusters.
-pub fn second() -> &'static Cluster {
+pub(crate) fn second() -> &'static Cluster {
     &SECOND
 }
 
 /// One of a test's own, for tests that hurt it.
-pub fn own(name: &str) -> Cluster {
+pub(crate) fn own(name: &str) -> Cluster {
     start(name)
 }
 
@@ -120,7 +120,7 @@ fn start(name: &str) -> Cluster {
 
 impl Cluster {
     /// The process id of the API server now.
-    pub fn api_server_pid(&self) -> Option<u32> {
+    pub(crate) fn api_server_pid(&self) -> Option<u32> {
         std::fs::read_to_string(&self.facts.pid_files.api_server)
             .ok()?
             .trim()
@@ -129,20 +129,20 @@ impl Cluster {
     }
 
     /// Runs kubectl as the administrator, straight at the API server, and expects it to work.
-    pub fn admin(&self, arguments: &[&str]) -> String {
+    pub(crate) fn admin(&self, arguments: &[&str]) -> String {
         super::kubectl::Kubectl::new(&self.facts.kubectl, &self.facts.admin_kubeconfig)
             .ok(arguments)
     }
 
     /// Applies a manifest as the administrator.
-    pub fn apply(&self, manifest: &str) {
+    pub(crate) fn apply(&self, manifest: &str) {
         super::kubectl::Kubectl::new(&self.facts.kubectl, &self.facts.admin_kubeconfig)
             .with_input(&["apply", "-f", "-"], manifest.as_bytes())
             .expect_success();
     }
 
     /// A namespace of a test's own, with its default service account in place.
-    pub fn namespace(&self, name: &str) {
+    pub(crate) fn namespace(&self, name: &str) {
         self.apply(&format!(
             "{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}"
         ));
@@ -155,7 +155,7 @@ impl Cluster {
     }
 
     /// Lets a user do everything in a namespace.
-    pub fn make_namespace_admin(&self, user: &str, namespace: &str) {
+    pub(crate) fn make_namespace_admin(&self, user: &str, namespace: &str) {
         let name = user
             .replace(|letter: char| !letter.is_ascii_alphanumeric(), "-")
             .to_lowercase();

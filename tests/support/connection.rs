@@ -13,7 +13,7 @@ use super::wait;
 
 /// The version of HTTP a caller speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Protocol {
+pub(crate) enum Protocol {
     /// HTTP/1.1, kept alive.
     One,
     /// HTTP/2.
@@ -21,11 +21,11 @@ pub enum Protocol {
 }
 
 /// Both.
-pub const PROTOCOLS: [Protocol; 2] = [Protocol::One, Protocol::Two];
+pub(crate) const PROTOCOLS: [Protocol; 2] = [Protocol::One, Protocol::Two];
 
 /// A connection to a site.
 #[derive(Debug)]
-pub struct Connection {
+pub(crate) struct Connection {
     sender: Sender,
     entrance: String,
 }
@@ -38,7 +38,7 @@ enum Sender {
 
 impl Connection {
     /// Connects with papers, or none.
-    pub async fn open(site: &Site, papers: Option<&Papers>, protocol: Protocol) -> Self {
+    pub(crate) async fn open(site: &Site, papers: Option<&Papers>, protocol: Protocol) -> Self {
         let name = match protocol {
             Protocol::One => "http/1.1",
             Protocol::Two => "h2",
@@ -50,7 +50,11 @@ impl Connection {
     }
 
     /// On a TLS connection that a test made itself.
-    pub async fn over(stream: TlsStream<TcpStream>, protocol: Protocol, entrance: &str) -> Self {
+    pub(crate) async fn over(
+        stream: TlsStream<TcpStream>,
+        protocol: Protocol,
+        entrance: &str,
+    ) -> Self {
         let sender = match protocol {
             Protocol::One => Sender::One(caller::http1_over(stream).await),
             Protocol::Two => Sender::Two(caller::http2_over(stream).await),
@@ -62,7 +66,10 @@ impl Connection {
     }
 
     /// Sends a request whose URI is a path; host or authority are the site's unless it has its own.
-    pub async fn send(&mut self, request: Request<AnyBody>) -> hyper::Result<Response<Incoming>> {
+    pub(crate) async fn send(
+        &mut self,
+        request: Request<AnyBody>,
+    ) -> hyper::Result<Response<Incoming>> {
         wait::within("an answer", async {
             match &mut self.sender {
                 Sender::One(sender) => {
@@ -81,7 +88,7 @@ impl Connection {
     }
 
     /// GETs a path.
-    pub async fn get(&mut self, path: &str) -> hyper::Result<Response<Incoming>> {
+    pub(crate) async fn get(&mut self, path: &str) -> hyper::Result<Response<Incoming>> {
         self.send(
             Request::get(path)
                 .body(caller::body(""))
@@ -91,7 +98,7 @@ impl Connection {
     }
 
     /// GETs a path and reads the answer to its end; answers its status and body.
-    pub async fn fetch(&mut self, path: &str) -> hyper::Result<(u16, String)> {
+    pub(crate) async fn fetch(&mut self, path: &str) -> hyper::Result<(u16, String)> {
         let response = self.get(path).await?;
         let status = response.status().as_u16();
         let body = wait::within(
@@ -106,7 +113,7 @@ impl Connection {
     }
 
     /// Whether the other side has ended it.
-    pub fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         match &self.sender {
             Sender::One(sender) => sender.is_closed(),
             Sender::Two(sender) => sender.is_closed(),
@@ -114,7 +121,7 @@ impl Connection {
     }
 
     /// Waits until the other side ends it.
-    pub async fn await_close(&self, whose: &str) {
+    pub(crate) async fn await_close(&self, whose: &str) {
         wait::until_async(&format!("the end of the connection of {whose}"), || async {
             self.is_closed().then_some(())
         })

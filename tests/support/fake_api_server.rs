@@ -25,34 +25,34 @@ use tokio_rustls::TlsAcceptor;
 use super::certificates::{Authority, Papers};
 
 /// The token the exit has for it.
-pub const TOKEN: &str = "the-exits-own-token";
+pub(crate) const TOKEN: &str = "the-exits-own-token";
 
 /// As much as kube-apiserver takes (`MaxHeaderBytes`).
 const HEADER_LIST: u32 = 1 << 20;
 
 /// A response body that may fail.
-pub type AnswerBody = BoxBody<Bytes, std::io::Error>;
+pub(crate) type AnswerBody = BoxBody<Bytes, std::io::Error>;
 
 /// The answer to one request, made with time and thought.
-pub type Answer = Pin<Box<dyn Future<Output = Response<AnswerBody>> + Send>>;
+pub(crate) type Answer = Pin<Box<dyn Future<Output = Response<AnswerBody>> + Send>>;
 
 /// What arrived, as it arrived.
 #[derive(Debug, Clone)]
-pub struct Arrived {
+pub(crate) struct Arrived {
     /// The method.
-    pub method: String,
+    pub(crate) method: String,
     /// Path and query, byte for byte.
-    pub target: String,
+    pub(crate) target: String,
     /// All header lines in order.
-    pub headers: Vec<(String, Vec<u8>)>,
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
     /// `HTTP/1.1` or `HTTP/2.0`.
-    pub version: String,
+    pub(crate) version: String,
     authority: Option<String>,
 }
 
 impl Arrived {
     /// The server it was meant for, from `:authority` or the one `Host`.
-    pub fn authority(&self) -> String {
+    pub(crate) fn authority(&self) -> String {
         let named: Vec<String> = self
             .authority
             .iter()
@@ -64,7 +64,7 @@ impl Arrived {
     }
 
     /// All values of a header, in order.
-    pub fn values(&self, name: &str) -> Vec<String> {
+    pub(crate) fn values(&self, name: &str) -> Vec<String> {
         self.headers
             .iter()
             .filter(|(found, _)| found == name)
@@ -75,10 +75,10 @@ impl Arrived {
 
 /// A running fake.
 #[derive(Debug)]
-pub struct FakeApiServer {
+pub(crate) struct FakeApiServer {
     folder: TempDir,
     /// Where it listens.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     authority: String,
     arrived: Arc<Mutex<Vec<Arrived>>>,
     connections: Arc<AtomicUsize>,
@@ -87,16 +87,16 @@ pub struct FakeApiServer {
 
 /// A kubeconfig whose token is in a file.
 #[derive(Debug)]
-pub struct TokenFile {
+pub(crate) struct TokenFile {
     /// The kubeconfig.
-    pub kubeconfig: PathBuf,
+    pub(crate) kubeconfig: PathBuf,
     /// The token's file.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
 }
 
 impl TokenFile {
     /// Replaces the token in one step, as a kubelet does.
-    pub fn write(&self, token: &str) {
+    pub(crate) fn write(&self, token: &str) {
         let written = self.path.with_extension("new");
         std::fs::write(&written, token).expect("written");
         std::fs::rename(&written, &self.path).expect("renamed");
@@ -105,7 +105,7 @@ impl TokenFile {
 
 impl FakeApiServer {
     /// A fake that answers each request with `answer`; `protocols` are its ALPN names.
-    pub async fn start(
+    pub(crate) async fn start(
         protocols: &[&str],
         answer: impl Fn(Request<Incoming>) -> Answer + Send + Sync + 'static,
     ) -> Self {
@@ -115,7 +115,7 @@ impl FakeApiServer {
     }
 
     /// A fake that shows these papers, while the exit is told to trust `authority` for it.
-    pub async fn start_as(
+    pub(crate) async fn start_as(
         authority: &Authority,
         papers: &Papers,
         protocols: &[&str],
@@ -165,22 +165,22 @@ impl FakeApiServer {
     }
 
     /// A fake of both protocols that answers 200 with a JSON object.
-    pub async fn echo() -> Self {
+    pub(crate) async fn echo() -> Self {
         Self::echo_over(&["h2", "http/1.1"]).await
     }
 
     /// The same with these ALPN names.
-    pub async fn echo_over(protocols: &[&str]) -> Self {
+    pub(crate) async fn echo_over(protocols: &[&str]) -> Self {
         Self::start(protocols, |_| Box::pin(async { ok("{}") })).await
     }
 
     /// The kubeconfig of the exit for it.
-    pub fn kubeconfig(&self) -> PathBuf {
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
         self.folder.path().join("kubeconfig")
     }
 
     /// The same with a token in a file, which this writes.
-    pub fn kubeconfig_with_token_file(&self, token: &str) -> TokenFile {
+    pub(crate) fn kubeconfig_with_token_file(&self, token: &str) -> TokenFile {
         let path = self.folder.path().join("token");
         let folder = self.folder.path().join("with-token-file");
         std::fs::create_dir(&folder).expect("a folder");
@@ -199,22 +199,22 @@ impl FakeApiServer {
     }
 
     /// How many connections were ever made to it, whatever came of them.
-    pub fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
 
     /// Stops listening; connections that are there go on.
-    pub fn stop_listening(&self) {
+    pub(crate) fn stop_listening(&self) {
         self.accepting.abort();
     }
 
     /// Everything that has arrived.
-    pub fn arrived(&self) -> Vec<Arrived> {
+    pub(crate) fn arrived(&self) -> Vec<Arrived> {
         self.arrived.lock().expect("not poisoned").clone()
     }
 
     /// What has arrived with this target.
-    pub fn arrived_at(&self, target: &str) -> Vec<Arrived> {
+    pub(crate) fn arrived_at(&self, target: &str) -> Vec<Arrived> {
         self.arrived()
             .into_iter()
             .filter(|request| request.target == target)
@@ -223,7 +223,7 @@ impl FakeApiServer {
 }
 
 /// 200 with a JSON body.
-pub fn ok(text: &'static str) -> Response<AnswerBody> {
+pub(crate) fn ok(text: &'static str) -> Response<AnswerBody> {
     Response::builder()
         .header("content-type", "application/json")
         .body(whole(text))
@@ -231,7 +231,7 @@ pub fn ok(text: &'static str) -> Response<AnswerBody> {
 }
 
 /// A whole body.
-pub fn whole(bytes: impl Into<Bytes>) -> AnswerBody {
+pub(crate) fn whole(bytes: impl Into<Bytes>) -> AnswerBody {
     Full::new(bytes.into())
         .map_err(|never: Infallible| match never {})
         .boxed()
@@ -284,7 +284,7 @@ async fn serve<F>(
 }
 
 /// A TLS acceptor with these papers.
-pub fn acceptor(papers: &Papers, protocols: &[&str]) -> TlsAcceptor {
+pub(crate) fn acceptor(papers: &Papers, protocols: &[&str]) -> TlsAcceptor {
     let mut config = ServerConfig::builder_with_provider(gangplank_pki::crypto::provider())
         .with_safe_default_protocol_versions()
         .expect("the provider has them")
@@ -299,7 +299,7 @@ pub fn acceptor(papers: &Papers, protocols: &[&str]) -> TlsAcceptor {
 }
 
 /// Writes `kubeconfig` and `ca.crt` for the exit; `credential` is its user's one line.
-pub fn write_kubeconfig(
+pub(crate) fn write_kubeconfig(
     folder: &Path,
     address: SocketAddr,
     authority: &Authority,

@@ -12,22 +12,22 @@ use super::wait;
 
 /// A running `gangplank` role.
 #[derive(Debug)]
-pub struct Gangplank {
+pub(crate) struct Gangplank {
     child: Mutex<Child>,
     log: PathBuf,
     /// Where callers (and agents) connect; of an agent: nothing.
-    pub address: Option<SocketAddr>,
+    pub(crate) address: Option<SocketAddr>,
     /// Metrics, health and status.
-    pub admin: SocketAddr,
+    pub(crate) admin: SocketAddr,
 }
 
 /// The program.
-pub fn program() -> &'static Path {
+pub(crate) fn program() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_gangplank"))
 }
 
 /// A command with none of the machine's `GANGPLANK_…` variables.
-pub fn command(arguments: &[&str]) -> Command {
+pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(program());
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("GANGPLANK_") {
@@ -43,14 +43,14 @@ pub fn command(arguments: &[&str]) -> Command {
 }
 
 /// Runs a verb to its end.
-pub fn run(arguments: &[&str]) -> super::kubectl::Said {
+pub(crate) fn run(arguments: &[&str]) -> super::kubectl::Said {
     let child = command(arguments).spawn().expect("gangplank starts");
     super::kubectl::finish(child, &format!("gangplank {arguments:?}"))
 }
 
 impl Gangplank {
     /// Starts a role with its file and waits until it says that it listens.
-    pub fn start(role: &str, config: &Path) -> Self {
+    pub(crate) fn start(role: &str, config: &Path) -> Self {
         let log = config.with_extension("log");
         let output = File::options()
             .create(true)
@@ -95,24 +95,24 @@ impl Gangplank {
     }
 
     /// The process id.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.lock().expect("not poisoned").id()
     }
 
     /// Everything it has logged.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         read_from(&self.log, 0)
     }
 
     /// `kill -9`.
-    pub fn kill(&self) {
+    pub(crate) fn kill(&self) {
         let mut child = self.child.lock().expect("not poisoned");
         child.kill().expect("our own child can be ended");
         child.wait().expect("and waited for");
     }
 
     /// SIGTERM; answers how it ended.
-    pub fn terminate(&self) -> ExitStatus {
+    pub(crate) fn terminate(&self) -> ExitStatus {
         let pid = self.pid().to_string();
         let sent = Command::new("kill")
             .args(["-TERM", &pid])
@@ -129,7 +129,7 @@ impl Gangplank {
     }
 
     /// Whether it is ready, and what it says about it.
-    pub fn readiness(&self) -> (bool, String) {
+    pub(crate) fn readiness(&self) -> (bool, String) {
         match http_get(self.admin, "/readyz") {
             Some((status, body)) => (status == 200, body),
             None => (false, "the admin endpoint does not answer".to_owned()),
@@ -137,7 +137,7 @@ impl Gangplank {
     }
 
     /// Waits until it is ready.
-    pub fn await_ready(&self) {
+    pub(crate) fn await_ready(&self) {
         let mut last = String::new();
         let deadline = tokio::time::Instant::now() + wait::PATIENCE;
         while tokio::time::Instant::now() < deadline {
@@ -152,21 +152,21 @@ impl Gangplank {
     }
 
     /// The metrics page.
-    pub fn metrics(&self) -> String {
+    pub(crate) fn metrics(&self) -> String {
         http_get(self.admin, "/metrics")
             .expect("the admin endpoint answers")
             .1
     }
 
     /// The value of one metric line, exactly as written up to its value.
-    pub fn metric(&self, line: &str) -> Option<f64> {
+    pub(crate) fn metric(&self, line: &str) -> Option<f64> {
         self.metrics()
             .lines()
             .find_map(|found| found.strip_prefix(line)?.trim().parse().ok())
     }
 
     /// What `gangplank status -o json` would show.
-    pub fn status(&self) -> Value {
+    pub(crate) fn status(&self) -> Value {
         serde_json::from_str(
             &http_get(self.admin, "/status")
                 .expect("the admin endpoint answers")
@@ -176,7 +176,7 @@ impl Gangplank {
     }
 
     /// Resident memory in KiB.
-    pub fn resident_kib(&self) -> u64 {
+    pub(crate) fn resident_kib(&self) -> u64 {
         let status =
             std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
         let line = status
@@ -202,7 +202,7 @@ impl Drop for Gangplank {
 }
 
 /// The JSON events of a log.
-pub fn events(log: &str) -> Vec<Value> {
+pub(crate) fn events(log: &str) -> Vec<Value> {
     log.lines()
         .filter_map(|line| serde_json::from_str(line).ok())
         .collect()
@@ -217,7 +217,7 @@ fn read_from(log: &Path, offset: u64) -> String {
 }
 
 /// A plain HTTP/1.1 GET, since the admin endpoint is plain.
-pub fn http_get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
+pub(crate) fn http_get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
     use std::io::{Read as _, Write as _};
     let mut socket = std::net::TcpStream::connect(address).ok()?;
     socket.set_read_timeout(Some(wait::PATIENCE)).ok()?;

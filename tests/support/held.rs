@@ -17,7 +17,7 @@ use super::{pod, wait};
 
 /// What one caller holds.
 #[derive(Debug)]
-pub struct Held {
+pub(crate) struct Held {
     whose: String,
     place: Place,
     one: Connection,
@@ -30,7 +30,7 @@ pub struct Held {
 
 /// Where the callers' things are: a namespace with a pod, and a server that echoes.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub(crate) struct Place {
     cluster: &'static Cluster,
     namespace: String,
     echo: SocketAddr,
@@ -40,7 +40,7 @@ static MARKS: AtomicUsize = AtomicUsize::new(0);
 
 impl Place {
     /// A namespace of that name with one pod; the organisations' caller `holder` may do everything in it.
-    pub async fn new(
+    pub(crate) async fn new(
         cluster: &'static Cluster,
         namespace: &str,
         organisations: &[&Organisation],
@@ -64,7 +64,7 @@ impl Place {
 
 impl Held {
     /// Opens all of it for the organisation's caller `holder`.
-    pub async fn open(place: &Place, site: &Site, organisation: &Organisation) -> Self {
+    pub(crate) async fn open(place: &Place, site: &Site, organisation: &Organisation) -> Self {
         let papers = organisation.caller("holder");
         let kubectl = site.kubectl(&papers);
         let namespace = place.namespace.as_str();
@@ -86,7 +86,7 @@ impl Held {
     }
 
     /// Proves that each of them still works, on the same connections.
-    pub async fn assert_alive(&mut self) {
+    pub(crate) async fn assert_alive(&mut self) {
         let mark = format!("mark-{}", MARKS.fetch_add(1, Ordering::SeqCst));
         let path = self.place.path("");
         let kept = self
@@ -122,7 +122,7 @@ impl Held {
     }
 
     /// Waits until each of them has ended.
-    pub async fn await_end(&mut self) {
+    pub(crate) async fn await_end(&mut self) {
         self.one
             .await_close(&format!("{}, HTTP/1.1", self.whose))
             .await;
@@ -150,15 +150,15 @@ impl Held {
 
 /// A running `kubectl port-forward`.
 #[derive(Debug)]
-pub struct Forward {
+pub(crate) struct Forward {
     /// kubectl.
-    pub kubectl: Running,
+    pub(crate) kubectl: Running,
     /// Where it listens.
-    pub local: SocketAddr,
+    pub(crate) local: SocketAddr,
 }
 
 /// Forwards a port of the pod `box`, and waits until kubectl listens.
-pub fn forward(kubectl: &Kubectl, namespace: &str, port: u16) -> Forward {
+pub(crate) fn forward(kubectl: &Kubectl, namespace: &str, port: u16) -> Forward {
     let mut running = kubectl.start(&[
         "-n",
         namespace,
@@ -179,7 +179,7 @@ pub fn forward(kubectl: &Kubectl, namespace: &str, port: u16) -> Forward {
 }
 
 /// A TCP server that sends back what it gets.
-pub async fn echo_server() -> SocketAddr {
+pub(crate) async fn echo_server() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move {

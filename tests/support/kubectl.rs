@@ -10,7 +10,7 @@ use super::wait;
 
 /// kubectl with one kubeconfig.
 #[derive(Debug, Clone)]
-pub struct Kubectl {
+pub(crate) struct Kubectl {
     program: PathBuf,
     kubeconfig: PathBuf,
     environment: Vec<(String, String)>,
@@ -18,18 +18,18 @@ pub struct Kubectl {
 
 /// What a finished kubectl said.
 #[derive(Debug)]
-pub struct Said {
+pub(crate) struct Said {
     /// Its exit code; -1 when a signal ended it.
-    pub code: i32,
+    pub(crate) code: i32,
     /// Standard output.
-    pub out: Vec<u8>,
+    pub(crate) out: Vec<u8>,
     /// Standard error as text.
-    pub err: String,
+    pub(crate) err: String,
 }
 
 impl Kubectl {
     /// A kubectl program with a kubeconfig.
-    pub fn new(program: &Path, kubeconfig: &Path) -> Self {
+    pub(crate) fn new(program: &Path, kubeconfig: &Path) -> Self {
         Self {
             program: program.to_owned(),
             kubeconfig: kubeconfig.to_owned(),
@@ -38,19 +38,19 @@ impl Kubectl {
     }
 
     /// The same with an environment variable.
-    pub fn with_variable(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn with_variable(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
     /// Exec, attach, cp and port-forward over SPDY/3.1 instead of WebSocket.
-    pub fn over_spdy(self) -> Self {
+    pub(crate) fn over_spdy(self) -> Self {
         self.with_variable("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "false")
             .with_variable("KUBECTL_PORT_FORWARD_WEBSOCKETS", "false")
     }
 
     /// The command, for tests that drive it themselves.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command
             .env_remove("KUBECONFIG")
@@ -66,12 +66,12 @@ impl Kubectl {
     }
 
     /// Starts one that goes on: a watch, an exec, a port-forward.
-    pub fn start(&self, arguments: &[&str]) -> Running {
+    pub(crate) fn start(&self, arguments: &[&str]) -> Running {
         Running::start(self.command(arguments), &format!("kubectl {arguments:?}"))
     }
 
     /// Runs it to its end.
-    pub fn run(&self, arguments: &[&str]) -> Said {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Said {
         finish(
             self.command(arguments).spawn().expect("kubectl starts"),
             &format!("kubectl {arguments:?}"),
@@ -79,13 +79,13 @@ impl Kubectl {
     }
 
     /// Runs it, expects exit code 0, answers standard output.
-    pub fn ok(&self, arguments: &[&str]) -> String {
+    pub(crate) fn ok(&self, arguments: &[&str]) -> String {
         let said = self.run(arguments).expect_success();
         String::from_utf8(said.out).expect("kubectl prints UTF-8")
     }
 
     /// Runs it with bytes on its standard input.
-    pub fn with_input(&self, arguments: &[&str], input: &[u8]) -> Said {
+    pub(crate) fn with_input(&self, arguments: &[&str], input: &[u8]) -> Said {
         let mut child = self
             .command(arguments)
             .stdin(Stdio::piped())
@@ -102,7 +102,7 @@ impl Kubectl {
 }
 
 /// Reads both outputs to their end and waits for the process, at most [`wait::PATIENCE`].
-pub fn finish(mut child: Child, what: &str) -> Said {
+pub(crate) fn finish(mut child: Child, what: &str) -> Said {
     let mut stdout = child.stdout.take().expect("piped");
     let mut stderr = child.stderr.take().expect("piped");
     let out = thread::spawn(move || {
@@ -135,12 +135,12 @@ pub fn finish(mut child: Child, what: &str) -> Said {
 
 impl Said {
     /// Whether the exit code is 0.
-    pub fn succeeded(&self) -> bool {
+    pub(crate) fn succeeded(&self) -> bool {
         self.code == 0
     }
 
     /// Itself, or a panic with what was said.
-    pub fn expect_success(self) -> Self {
+    pub(crate) fn expect_success(self) -> Self {
         assert!(
             self.code == 0,
             "exit code {}, stdout: {}, stderr: {}",
@@ -152,7 +152,7 @@ impl Said {
     }
 
     /// Standard output as text.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.out).into_owned()
     }
 }

@@ -8,21 +8,21 @@ use super::caller;
 
 /// What it says.
 #[derive(Debug)]
-pub struct OwnAnswer {
+pub(crate) struct OwnAnswer {
     /// The HTTP status, which the `Status` repeats.
-    pub code: u16,
+    pub(crate) code: u16,
     /// Kubernetes' reason.
-    pub reason: String,
+    pub(crate) reason: String,
     /// The class, first word of the warning.
-    pub class: String,
+    pub(crate) class: String,
     /// The text for people.
-    pub message: String,
+    pub(crate) message: String,
     /// Whether a client may send anything again.
-    pub retry_after: bool,
+    pub(crate) retry_after: bool,
 }
 
 /// Reads one; panics when it is not in the form that Kubernetes clients understand.
-pub async fn read(response: Response<Incoming>) -> OwnAnswer {
+pub(crate) async fn read(response: Response<Incoming>) -> OwnAnswer {
     let code = response.status().as_u16();
     let headers = response.headers().clone();
     let text = caller::read(response).await;

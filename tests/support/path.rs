@@ -14,17 +14,17 @@ use super::kubectl::Kubectl;
 use super::wait;
 
 /// The entrance domain of every relay under test.
-pub const DOMAIN: &str = "tunnels.test";
+pub(crate) const DOMAIN: &str = "tunnels.test";
 
 /// The relay's own host name.
-pub const RELAY_NAME: &str = "relay.test";
+pub(crate) const RELAY_NAME: &str = "relay.test";
 
 /// The cluster of a site that needs no name of its own.
 const NAME: &str = "harbour.acme";
 
 /// How callers reach the exit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
+pub(crate) enum Way {
     /// Through a relay and a tunnel.
     Tunnel,
     /// Straight at the `proxy` verb.
@@ -32,28 +32,28 @@ pub enum Way {
 }
 
 /// Both ways, for tests of what must hold on each.
-pub const WAYS: [Way; 2] = [Way::Tunnel, Way::Direct];
+pub(crate) const WAYS: [Way; 2] = [Way::Tunnel, Way::Direct];
 
 /// A relay with its authorities.
 #[derive(Debug)]
-pub struct Relay {
+pub(crate) struct Relay {
     folder: TempDir,
     /// The process; a test may end it and start another on the same port.
-    pub process: Gangplank,
+    pub(crate) process: Gangplank,
     /// Where callers and agents connect.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     authority: Authority,
     agents: Authority,
 }
 
 impl Relay {
     /// A relay on a port of the kernel's choice.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_with("")
     }
 
     /// A relay with further lines in its file.
-    pub fn start_with(further: &str) -> Self {
+    pub(crate) fn start_with(further: &str) -> Self {
         let folder = folder("relay");
         let (authority, agents) = (Authority::new("relay CA"), Authority::new("agents CA"));
         authority.relay(RELAY_NAME).write(folder.path(), "relay");
@@ -75,28 +75,28 @@ impl Relay {
     }
 
     /// Starts it anew on the same port after it was ended.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         write_relay_config(self.folder.path(), self.address, "");
         self.process = Gangplank::start("relay", &self.folder.path().join("relay.yaml"));
     }
 
     /// The folder with everything the relay has.
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
     /// The authority of the relay's own certificate.
-    pub fn authority(&self) -> &Authority {
+    pub(crate) fn authority(&self) -> &Authority {
         &self.authority
     }
 
     /// The authority of the agents.
-    pub fn agents(&self) -> &Authority {
+    pub(crate) fn agents(&self) -> &Authority {
         &self.agents
     }
 
     /// Whether a tunnel of that name is registered.
-    pub fn has_tunnel(&self, name: &str) -> bool {
+    pub(crate) fn has_tunnel(&self, name: &str) -> bool {
         let status = self.process.status();
         let tunnels = status["relay"]["tunnels"]
             .as_array()
@@ -116,14 +116,14 @@ fn write_relay_config(folder: &Path, listen: SocketAddr, further: &str) {
 
 /// Everything that `gangplank proxy` needs, before it is started.
 #[derive(Debug)]
-pub struct Prepared {
+pub(crate) struct Prepared {
     folder: TempDir,
     authority: Authority,
 }
 
 impl Prepared {
     /// A folder with `proxy.yaml` and what it names.
-    pub fn proxy(listen: &str, upstream: &Path, trusted: &[&Organisation]) -> Self {
+    pub(crate) fn proxy(listen: &str, upstream: &Path, trusted: &[&Organisation]) -> Self {
         let (folder, authority) = exit_folder(NAME, upstream, trusted);
         let text = format!("listen: \"{listen}\"\n{}", exit_block());
         fs::write(folder.path().join("proxy.yaml"), text).expect("written");
@@ -131,23 +131,23 @@ impl Prepared {
     }
 
     /// The folder.
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 }
 
 /// An exit before a cluster, and the way to it.
 #[derive(Debug)]
-pub struct Site {
+pub(crate) struct Site {
     folder: TempDir,
     /// The agent or proxy; a test may end it and start another.
-    pub exit: Gangplank,
+    pub(crate) exit: Gangplank,
     /// The relay before it, if any.
-    pub relay: Option<Arc<Relay>>,
+    pub(crate) relay: Option<Arc<Relay>>,
     /// Where callers connect.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     /// The name callers ask for.
-    pub entrance: String,
+    pub(crate) entrance: String,
     authority: Authority,
     role: &'static str,
     kubectl: Option<PathBuf>,
@@ -155,12 +155,12 @@ pub struct Site {
 
 impl Site {
     /// The way asked for, before a real cluster, trusting these organisations.
-    pub fn before(cluster: &Cluster, way: Way, trusted: &[&Organisation]) -> Self {
+    pub(crate) fn before(cluster: &Cluster, way: Way, trusted: &[&Organisation]) -> Self {
         Self::start(way, &cluster.facts.proxy_kubeconfig, trusted).with_kubectl(cluster)
     }
 
     /// The way asked for, before the API server of a kubeconfig, trusting these organisations.
-    pub fn start(way: Way, upstream: &Path, trusted: &[&Organisation]) -> Self {
+    pub(crate) fn start(way: Way, upstream: &Path, trusted: &[&Organisation]) -> Self {
         match way {
             Way::Tunnel => Self::tunnel(&Arc::new(Relay::start()), NAME, upstream, trusted),
             Way::Direct => Self::direct(upstream, trusted),
@@ -168,13 +168,13 @@ impl Site {
     }
 
     /// The same site, its callers using the kubectl that was built with a cluster.
-    pub fn with_kubectl(mut self, cluster: &Cluster) -> Self {
+    pub(crate) fn with_kubectl(mut self, cluster: &Cluster) -> Self {
         self.kubectl = Some(cluster.facts.kubectl.clone());
         self
     }
 
     /// An agent of that name at a relay, before the API server of a kubeconfig.
-    pub fn tunnel(
+    pub(crate) fn tunnel(
         relay: &Arc<Relay>,
         name: &str,
         upstream: &Path,
@@ -207,7 +207,7 @@ impl Site {
     }
 
     /// `gangplank proxy` before the API server of a kubeconfig.
-    pub fn direct(upstream: &Path, trusted: &[&Organisation]) -> Self {
+    pub(crate) fn direct(upstream: &Path, trusted: &[&Organisation]) -> Self {
         let Prepared { folder, authority } = Prepared::proxy("127.0.0.1:0", upstream, trusted);
         let exit = Gangplank::start("proxy", &folder.path().join("proxy.yaml"));
         let address = exit.address.expect("a proxy listens");
@@ -224,7 +224,7 @@ impl Site {
     }
 
     /// Starts the exit anew after it was ended. A `proxy` gets another port.
-    pub fn restart_exit(&mut self) {
+    pub(crate) fn restart_exit(&mut self) {
         self.exit = Gangplank::start(
             self.role,
             &self.folder.path().join(format!("{}.yaml", self.role)),
@@ -235,40 +235,40 @@ impl Site {
     }
 
     /// The folder with everything the exit has.
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
     /// The exit's authority, which callers trust.
-    pub fn authority(&self) -> &Authority {
+    pub(crate) fn authority(&self) -> &Authority {
         &self.authority
     }
 
     /// Trusts an organisation, or changes the trust in it: its file is renamed into place.
-    pub fn trust(&self, organisation: &Organisation) {
+    pub(crate) fn trust(&self, organisation: &Organisation) {
         write_provider(self.folder.path(), organisation);
     }
 
     /// Withdraws the trust in an organisation: its file goes.
-    pub fn distrust(&self, organisation: &Organisation) {
+    pub(crate) fn distrust(&self, organisation: &Organisation) {
         fs::remove_file(provider_file(self.folder.path(), organisation))
             .expect("its file was there");
     }
 
     /// Where the exit looks for whom it trusts.
-    pub fn trust_file(&self, organisation: &Organisation) -> PathBuf {
+    pub(crate) fn trust_file(&self, organisation: &Organisation) -> PathBuf {
         provider_file(self.folder.path(), organisation)
     }
 
     /// The trust bundle's generation at the exit.
-    pub fn generation(&self) -> u64 {
+    pub(crate) fn generation(&self) -> u64 {
         self.exit.status()["exit"]["bundle"]["generation"]
             .as_u64()
             .expect("a generation")
     }
 
     /// A kubeconfig for a caller, written by `gangplank kubeconfig`.
-    pub fn kubeconfig(&self, caller: &Papers) -> PathBuf {
+    pub(crate) fn kubeconfig(&self, caller: &Papers) -> PathBuf {
         let papers = tempfile::Builder::new()
             .prefix("caller-")
             .tempdir_in(self.folder.path())
@@ -305,7 +305,7 @@ impl Site {
     }
 
     /// kubectl as a caller.
-    pub fn kubectl(&self, caller: &Papers) -> Kubectl {
+    pub(crate) fn kubectl(&self, caller: &Papers) -> Kubectl {
         let program = self
             .kubectl
             .clone()

@@ -18,23 +18,23 @@ const WAITING: usize = 64;
 
 /// A listening server.
 #[derive(Debug)]
-pub struct RawApiServer {
+pub(crate) struct RawApiServer {
     folder: TempDir,
     requests: Mutex<mpsc::Receiver<Asked>>,
 }
 
 /// A connection on which a request's head has arrived.
 #[derive(Debug)]
-pub struct Asked {
+pub(crate) struct Asked {
     /// The head, as it arrived.
-    pub head: String,
+    pub(crate) head: String,
     /// The connection behind the head.
-    pub wire: Wire<TlsStream<TcpStream>>,
+    pub(crate) wire: Wire<TlsStream<TcpStream>>,
 }
 
 impl RawApiServer {
     /// On a port of the kernel's choice.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let authority = Authority::new("raw API server CA");
         let acceptor = acceptor(&authority.relay("127.0.0.1"), &["http/1.1"]);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -62,12 +62,12 @@ impl RawApiServer {
     }
 
     /// The kubeconfig of the exit for it.
-    pub fn kubeconfig(&self) -> PathBuf {
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
         self.folder.path().join("kubeconfig")
     }
 
     /// The next request.
-    pub async fn asked(&self) -> Asked {
+    pub(crate) async fn asked(&self) -> Asked {
         wait::within("a request at the API server", async {
             self.requests.lock().await.recv().await
         })
@@ -76,7 +76,7 @@ impl RawApiServer {
     }
 
     /// Whether no further request has come.
-    pub async fn was_not_asked(&self) -> bool {
+    pub(crate) async fn was_not_asked(&self) -> bool {
         self.requests.lock().await.try_recv().is_err()
     }
 }

@@ -9,7 +9,7 @@ use super::wait;
 
 /// A running child; it ends with this value at the latest.
 #[derive(Debug)]
-pub struct Running {
+pub(crate) struct Running {
     what: String,
     child: Child,
     stdin: Option<ChildStdin>,
@@ -19,7 +19,7 @@ pub struct Running {
 
 impl Running {
     /// Starts a command with its three streams in our hands.
-    pub fn start(mut command: Command, what: &str) -> Self {
+    pub(crate) fn start(mut command: Command, what: &str) -> Self {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -39,7 +39,7 @@ impl Running {
     }
 
     /// Writes a line to its standard input.
-    pub fn say(&mut self, line: &str) {
+    pub(crate) fn say(&mut self, line: &str) {
         let stdin = self.stdin.as_mut().expect("it is open");
         stdin
             .write_all(format!("{line}\n").as_bytes())
@@ -47,18 +47,23 @@ impl Running {
             .expect("it still reads");
     }
 
+    /// Closes its standard input.
+    pub fn close_input(&mut self) {
+        drop(self.stdin.take());
+    }
+
     /// Everything it has printed.
-    pub fn out(&self) -> String {
+    pub(crate) fn out(&self) -> String {
         String::from_utf8_lossy(&self.out.lock().expect("not poisoned")).into_owned()
     }
 
     /// Everything it has complained about.
-    pub fn err(&self) -> String {
+    pub(crate) fn err(&self) -> String {
         String::from_utf8_lossy(&self.err.lock().expect("not poisoned")).into_owned()
     }
 
     /// Waits until it has printed `text`.
-    pub fn await_out(&mut self, text: &str) {
+    pub(crate) fn await_out(&mut self, text: &str) {
         let what = format!("`{text}` from {}", self.what);
         wait::until(&what, || {
             if self.out().contains(text) {
@@ -78,13 +83,13 @@ impl Running {
     }
 
     /// How it ended, if it did.
-    pub fn ended(&mut self) -> Option<i32> {
+    pub(crate) fn ended(&mut self) -> Option<i32> {
         let status = self.child.try_wait().expect("our own child")?;
         Some(status.code().unwrap_or(-1))
     }
 
     /// Waits until it ends by itself; answers its exit code.
-    pub fn await_end(&mut self) -> i32 {
+    pub(crate) fn await_end(&mut self) -> i32 {
         let what = format!("the end of {}", self.what);
         wait::until(&what, || self.ended())
     }

@@ -7,13 +7,13 @@ use tokio::time::Instant;
 
 /// How long anything may take on a loaded machine with two cores before the test gives up. It is a bound
 /// against hanging, not a promise of speed.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often the predicate is asked.
 const INTERVAL: Duration = Duration::from_millis(20);
 
 /// Waits until `probe` answers something; panics with `what` after [`PATIENCE`].
-pub fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = probe() {
@@ -28,7 +28,7 @@ pub fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
 }
 
 /// As [`until`], inside a runtime.
-pub async fn until_async<T, F: Future<Output = Option<T>>>(
+pub(crate) async fn until_async<T, F: Future<Output = Option<T>>>(
     what: &str,
     mut probe: impl FnMut() -> F,
 ) -> T {
@@ -46,7 +46,7 @@ pub async fn until_async<T, F: Future<Output = Option<T>>>(
 }
 
 /// Awaits what must come to an end; panics with `what` after [`PATIENCE`].
-pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(PATIENCE, future).await {
         Ok(done) => done,
         Err(_) => panic!("waited {PATIENCE:?} in vain for: {what}"),

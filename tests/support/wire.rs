@@ -6,14 +6,14 @@ use super::wait;
 
 /// One side of a connection, read and written by hand.
 #[derive(Debug)]
-pub struct Wire<S> {
+pub(crate) struct Wire<S> {
     stream: S,
     unread: Vec<u8>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// Over any stream.
-    pub const fn new(stream: S) -> Self {
+    pub(crate) const fn new(stream: S) -> Self {
         Self {
             stream,
             unread: Vec::new(),
@@ -21,13 +21,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     /// The stream, once everything that came has been read.
-    pub fn into_stream(self) -> S {
+    pub(crate) fn into_stream(self) -> S {
         assert!(self.unread.is_empty(), "bytes were left: {:?}", self.unread);
         self.stream
     }
 
     /// Writes all of it at once.
-    pub async fn say(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) async fn say(&mut self, bytes: impl AsRef<[u8]>) {
         let said = async {
             self.stream.write_all(bytes.as_ref()).await?;
             self.stream.flush().await
@@ -38,7 +38,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     /// Reads a head up to its blank line; `None` when the other side ends before it began.
-    pub async fn try_head(&mut self) -> Option<String> {
+    pub(crate) async fn try_head(&mut self) -> Option<String> {
         loop {
             if let Some(end) = self
                 .unread
@@ -60,14 +60,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     /// Reads a head, which must come.
-    pub async fn head(&mut self) -> String {
+    pub(crate) async fn head(&mut self) -> String {
         wait::within("a head", self.try_head())
             .await
             .expect("a head before the end")
     }
 
     /// Reads exactly so many bytes.
-    pub async fn take(&mut self, length: usize) -> Vec<u8> {
+    pub(crate) async fn take(&mut self, length: usize) -> Vec<u8> {
         let filled = async {
             while self.unread.len() < length {
                 assert!(
@@ -82,7 +82,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     /// Reads an answer's head and its body of the length that it states.
-    pub async fn answer(&mut self) -> (String, String) {
+    pub(crate) async fn answer(&mut self) -> (String, String) {
         let head = self.head().await;
         let length = values(&head, "content-length")
             .first()
@@ -92,37 +92,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     /// Reads until the other side ends, in whatever way it ends.
-    pub async fn rest(&mut self) -> Vec<u8> {
+    pub(crate) async fn rest(&mut self) -> Vec<u8> {
         let ended = async { while self.more().await {} };
         wait::within("the end of a connection", ended).await;
         std::mem::take(&mut self.unread)
     }
 
     /// Whether nothing comes for a moment. It cannot fail when nothing was sent, however slow the machine.
-    pub async fn is_silent(&mut self, moment: std::time::Duration) -> bool {
+    pub(crate) async fn is_silent(&mut self, moment: std::time::Duration) -> bool {
         self.unread.is_empty() && tokio::time::timeout(moment, self.more()).await.is_err()
     }
 
     /// Ends our half.
-    pub async fn finish(&mut self) {
+    pub(crate) async fn finish(&mut self) {
         // The other side may be gone already.
         drop(wait::within("our half to end", self.stream.shutdown()).await);
     }
 
     async fn more(&mut self) -> bool {
-        let mut chunk = [0; 16 * 1024];
-        match self.stream.read(&mut chunk).await {
-            Ok(0) | Err(_) => false,
-            Ok(read) => {
-                self.unread.extend_from_slice(&chunk[..read]);
-                true
-            }
-        }
+        matches!(self.stream.read_buf(&mut self.unread).await, Ok(1..))
     }
 }
 
 /// The status code of an answer's head.
-pub fn status(head: &str) -> u16 {
+pub(crate) fn status(head: &str) -> u16 {
     head.split(' ')
         .nth(1)
         .and_then(|code| code.parse().ok())
@@ -130,7 +123,7 @@ pub fn status(head: &str) -> u16 {
 }
 
 /// All values of a header in a head, in order.
-pub fn values<'head>(head: &'head str, name: &str) -> Vec<&'head str> {
+pub(crate) fn values<'head>(head: &'head str, name: &str) -> Vec<&'head str> {
     head.lines()
         .filter_map(|line| line.split_once(':'))
         .filter(|(found, _)| found.eq_ignore_ascii_case(name))
