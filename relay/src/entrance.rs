@@ -29,6 +29,7 @@ mod alert;
 mod board;
 mod hello;
 mod peek;
+mod plain_http;
 mod quay;
 mod refusal;
 
@@ -213,7 +214,10 @@ impl Entrance {
         self.counters.caller_refused(refusal.reason());
         tell_of_refusal(refusal);
         match refusal.farewell(self.hide_names) {
-            Farewell::Alert(alert) => alert::send_off(caller.socket, alert).await,
+            Farewell::Alert(alert) => alert::send_off(caller.socket, &alert.record()).await,
+            Farewell::PlainHttp => {
+                alert::send_off(caller.socket, plain_http::answer().as_bytes()).await;
+            }
             Farewell::Close => drop(caller),
             Farewell::Reset => {
                 // If that fails the socket is dead already, and closing it does the same.

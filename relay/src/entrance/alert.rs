@@ -8,12 +8,12 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
-/// How long a refused caller may take to read its alert and close. A round trip around the world and
+/// How long a refused caller may take to read the last words and close. A round trip around the world and
 /// a lost packet fit; it holds a socket, so no longer than that.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Most bytes swallowed of a caller that was refused. Closing a socket with unread bytes resets it, and
-/// the reset overtakes the alert; one full hello in flight is what an honest client may still send.
+/// the reset overtakes the last words; one full hello in flight is what an honest client may still send.
 const MOST_SWALLOWED: usize = 64 * 1024;
 
 /// How much is swallowed at a time: most refused callers send nothing more at all.
@@ -58,14 +58,14 @@ impl Alert {
     }
 }
 
-/// Sends the alert, closes our half, and gives the caller a moment to close its own, so that the alert
-/// is read before the socket goes.
-pub(crate) async fn send_off<S>(mut caller: S, alert: Alert)
+/// Sends the last words, closes our half, and gives the caller a moment to close its own, so that they
+/// are read before the socket goes.
+pub(crate) async fn send_off<S>(mut caller: S, last_words: &[u8])
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let farewell = async {
-        caller.write_all(&alert.record()).await?;
+        caller.write_all(last_words).await?;
         caller.shutdown().await?;
         let mut scraps = vec![0; SCRAPS];
         let mut swallowed = 0;
@@ -88,7 +88,8 @@ mod tests {
     #[tokio::test]
     async fn alert_is_a_fatal_plaintext_record_and_then_end_of_stream() {
         let (caller, relay) = tokio::io::duplex(64);
-        let sending = send_off(relay, Alert::UnrecognizedName);
+        let words = Alert::UnrecognizedName.record();
+        let sending = send_off(relay, &words);
         let reading = async {
             let (mut reader, writer) = tokio::io::split(caller);
             let mut read = Vec::new();
@@ -103,8 +104,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn caller_that_never_closes_is_left_after_the_farewell() {
         let (_caller, relay) = tokio::io::duplex(64);
+        let words = Alert::InternalError.record();
         let started = tokio::time::Instant::now();
-        send_off(relay, Alert::InternalError).await;
+        send_off(relay, &words).await;
         assert_eq!(started.elapsed(), FAREWELL);
     }
 
@@ -113,11 +115,12 @@ mod tests {
     #[tokio::test]
     async fn what_the_caller_still_sends_is_swallowed_up_to_a_bound() {
         let (mut caller, relay) = tokio::io::duplex(64);
+        let words = Alert::UnrecognizedName.record();
         let calling = async {
             caller.write_all(&[0; 60_000]).await.unwrap();
             caller.write_all(&[0; 10_000]).await.unwrap_err();
         };
-        tokio::join!(calling, send_off(relay, Alert::UnrecognizedName));
+        tokio::join!(calling, send_off(relay, &words));
     }
 
     #[test]

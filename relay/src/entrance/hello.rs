@@ -13,6 +13,7 @@
 use bytes::{BufMut, buf::Limit};
 
 use crate::entrance::alert::Alert;
+use crate::entrance::plain_http::FirstBytes;
 
 /// Longest ClientHello message, in bytes. A hello with post-quantum key share, ALPN and a few GREASE
 /// values has about 2 KB; BoringSSL, which most of the web's servers run, refuses more than 16 KiB.
@@ -39,9 +40,12 @@ const HOST_NAME: u8 = 0;
 /// Why these bytes are not a ClientHello that can be routed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum HelloFault {
-    /// The first bytes are no TLS handshake record: HTTP, SSLv2, a PROXY header, noise.
+    /// The first bytes are no TLS handshake record: SSLv2, a PROXY header, noise.
     #[error("not a TLS handshake")]
     NotTls,
+    /// The first bytes are a request in plain HTTP.
+    #[error("plain HTTP where TLS belongs")]
+    PlainHttp,
     /// A record claims more than 2^14 bytes, or none.
     #[error("a record of {0} bytes, which TLS does not allow")]
     RecordLength(usize),
@@ -70,6 +74,7 @@ impl HelloFault {
     pub(crate) fn reason(self) -> &'static str {
         match self {
             Self::NotTls => "NotTls",
+            Self::PlainHttp => "PlainHttp",
             Self::RecordLength(_) => "RecordLength",
             Self::TooLong(_) => "HelloTooLong",
             Self::TooManyBytes => "HelloTooManyBytes",
@@ -83,7 +88,7 @@ impl HelloFault {
     /// The alert that tells a TLS client, `None` for a peer that does not speak TLS.
     pub(crate) fn alert(self) -> Option<Alert> {
         match self {
-            Self::NotTls => None,
+            Self::NotTls | Self::PlainHttp => None,
             Self::RecordLength(_) => Some(Alert::RecordOverflow),
             Self::NotAHello => Some(Alert::UnexpectedMessage),
             Self::TooLong(_) | Self::TooManyBytes | Self::Malformed => Some(Alert::DecodeError),
@@ -143,6 +148,13 @@ impl HelloReader {
 
     /// How many bytes of the current record can be taken; reads the next record header when due.
     fn next_fragment(&mut self) -> Result<Option<usize>, HelloFault> {
+        if self.parsed == 0 {
+            match FirstBytes::of(&self.raw) {
+                FirstBytes::Request => return Err(HelloFault::PlainHttp),
+                FirstBytes::PerhapsRequest => return Ok(None),
+                FirstBytes::Other => {}
+            }
+        }
         if self.record_left == 0 {
             let unread = self.raw.get(self.parsed..).unwrap_or_default();
             let Some(length) = record_length(unread, self.parsed == 0)? else {
@@ -183,7 +195,7 @@ fn available_of(raw: &[u8], from: usize, count: usize) -> Result<&[u8], HelloFau
 }
 
 /// The length a record header claims, once all five bytes are there. What can be told from the first
-/// byte alone is told at once, so that an HTTP client does not wait for the deadline.
+/// byte alone is told at once, so that a stranger does not wait for the deadline.
 fn record_length(unread: &[u8], first: bool) -> Result<Option<usize>, HelloFault> {
     let stranger = if first {
         HelloFault::NotTls

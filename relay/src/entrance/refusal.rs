@@ -3,6 +3,7 @@
 use gangplank_pki::EntranceFault;
 
 use crate::entrance::alert::Alert;
+use crate::entrance::hello::HelloFault;
 use crate::entrance::peek::PeekError;
 
 /// Why a caller was refused.
@@ -39,6 +40,8 @@ pub(crate) enum Refusal {
 pub(crate) enum Farewell {
     /// With an alert that a TLS client can print.
     Alert(Alert),
+    /// With an answer in plain HTTP, to a caller that speaks that.
+    PlainHttp,
     /// Without a word: it does not speak TLS, or is gone.
     Close,
     /// With a reset, which costs the relay nothing more: overload.
@@ -64,6 +67,7 @@ impl Refusal {
     /// was.
     pub(crate) fn farewell(&self, hide_names: bool) -> Farewell {
         match self {
+            Self::Peek(PeekError::Hello(HelloFault::PlainHttp)) => Farewell::PlainHttp,
             Self::Peek(PeekError::Hello(fault)) => {
                 fault.alert().map_or(Farewell::Close, Farewell::Alert)
             }

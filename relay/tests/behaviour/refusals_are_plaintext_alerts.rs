@@ -63,12 +63,16 @@ async fn callers_without_a_name_or_without_tls_are_refused_at_once() {
         alert(UNEXPECTED_MESSAGE)
     );
     for stranger in [
-        &b"GET / HTTP/1.1\r\nHost: c.acme.tunnels.example.com\r\n\r\n"[..],
-        b"\x80\x2e\x01\x00\x02",
+        &b"\x80\x2e\x01\x00\x02"[..],
         b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n",
     ] {
         assert_eq!(said(stranger).await, b"", "{stranger:?}");
     }
+    let told = said(b"GET / HTTP/1.1\r\nHost: c.acme.tunnels.example.com\r\n\r\n").await;
+    assert!(
+        told.starts_with(b"HTTP/1.1 400 "),
+        "plain HTTP is told in HTTP"
+    );
 }
 
 #[tokio::test]

@@ -129,8 +129,7 @@ fn hello_in_records_of_any_size_is_read() {
 #[test]
 fn strangers_are_known_by_their_first_bytes() {
     for stranger in [
-        &b"GET / HTTP/1.1\r\n"[..],
-        b"P",                      // PROXY
+        &b"PROXY TCP4 192.0.2.1 "[..],
         b"\r\n\r\n\0\r\nQUIT\n",   // PROXY v2
         &[0x80, 0x2e, 1, 0, 2],    // SSLv2
         &[HANDSHAKE_RECORD, 2, 0], // no version of TLS
@@ -142,6 +141,15 @@ fn strangers_are_known_by_their_first_bytes() {
             Err(HelloFault::NotTls),
             "{stranger:?}"
         );
+    }
+}
+
+#[test]
+fn plain_http_is_known_however_it_is_cut() {
+    let request = b"GET / HTTP/1.1\r\n";
+    for size in 1..request.len() {
+        let read = feed(request.chunks(size));
+        assert_eq!(read, Err(HelloFault::PlainHttp), "pieces of {size}");
     }
 }
 
