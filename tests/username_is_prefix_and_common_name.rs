@@ -1,0 +1,75 @@
+//! A caller is, to the API server, the prefix of its organisation and the common name of its certificate.
+
+use serde_json::Value;
+
+use crate::support::certificates::Organisation;
+use crate::support::connection::{Connection, PROTOCOLS};
+use crate::support::fake_api_server::{FakeApiServer, TOKEN};
+use crate::support::path::{Site, WAYS};
+use crate::support::{audit, cluster};
+
+/// Case A1, as people see it: kubectl asks who it is, and the API server's audit log agrees.
+#[test]
+fn kubectl_is_who_its_certificate_says() {
+    let cluster = cluster::shared();
+    let source = Organisation::new("source-cluster");
+    let user = "spiffe://source-cluster.example/ns/namespace-a/id/default";
+    for way in WAYS {
+        let site = Site::before(cluster, way, &[&source]);
+        let kubectl = site.kubectl(&source.caller("ns/namespace-a/id/default"));
+        let said = kubectl.ok(&["auth", "whoami", "-o", "json"]);
+        let review: Value = serde_json::from_str(&said).expect("JSON");
+        assert_eq!(review["status"]["userInfo"]["username"], user, "{way:?}");
+        let groups = &review["status"]["userInfo"]["groups"];
+        assert_eq!(
+            groups,
+            &serde_json::json!(["system:authenticated"]),
+            "{way:?}: no group came from us"
+        );
+        let path = format!("/api/v1/namespaces/whoami-{way:?}/pods").to_lowercase();
+        let refused = kubectl.run(&["get", "--raw", &path]);
+        assert!(
+            refused
+                .err
+                .contains(&format!("User \"{user}\" cannot list")),
+            "{}",
+            refused.err
+        );
+        audit::assert_only_user(cluster, &path, user);
+    }
+}
+
+/// Case A1, byte for byte: one `Impersonate-User`, the exit's own credential and no other, on each request.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_request_says_it_exactly_once() {
+    let source = Organisation::new("source-cluster");
+    let caller = source.caller("ns/namespace-a/id/default");
+    for upstream in [&["h2", "http/1.1"][..], &["http/1.1"]] {
+        let fake = FakeApiServer::echo_over(upstream).await;
+        for way in WAYS {
+            let site = Site::start(way, &fake.kubeconfig(), &[&source]);
+            for protocol in PROTOCOLS {
+                let mut connection = Connection::open(&site, Some(&caller), protocol).await;
+                for _ in 0..3 {
+                    assert_eq!(
+                        connection.fetch("/api/v1/pods").await.expect("an answer").0,
+                        200
+                    );
+                }
+            }
+        }
+        let arrived = fake.arrived_at("/api/v1/pods");
+        assert_eq!(arrived.len(), 12, "each request arrives once");
+        for request in arrived {
+            let user = "spiffe://source-cluster.example/ns/namespace-a/id/default";
+            assert_eq!(request.values("impersonate-user"), [user]);
+            assert_eq!(request.values("authorization"), [format!("Bearer {TOKEN}")]);
+            let version = if upstream[0] == "h2" {
+                "HTTP/2.0"
+            } else {
+                "HTTP/1.1"
+            };
+            assert_eq!(request.version, version);
+        }
+    }
+}
