@@ -41,8 +41,7 @@ async fn exchange(local: SocketAddr, number: u8) {
     let mut back = vec![0; LENGTH];
     let both = async { tokio::join!(write.write_all(&sent), read.read_exact(&mut back)) };
     let (written, read) = wait::within("the echo through the port-forward", both).await;
-    written
-        .and(read.map(|_| ()))
-        .expect("the port-forward is there");
+    written.expect("the port-forward takes it all");
+    read.expect("the port-forward gives it all back");
     assert!(back == sent, "it came back as it was");
 }

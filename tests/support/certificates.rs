@@ -86,14 +86,14 @@ impl Authority {
         let mut params = leaf_params(common_name, ExtendedKeyUsagePurpose::ClientAuth);
         params.not_before = rcgen::date_time_ymd(from.0, from.1, from.2);
         params.not_after = rcgen::date_time_ymd(until.0, until.1, until.2);
-        self.sign(params)
+        self.sign(&params)
     }
 
     /// An agent's certificate: one DNS name, which is the tunnel's.
     pub(crate) fn agent(&self, tunnel: &str) -> Papers {
         let mut params = leaf_params(tunnel, ExtendedKeyUsagePurpose::ClientAuth);
         params.subject_alt_names = vec![dns(tunnel)];
-        self.sign(params)
+        self.sign(&params)
     }
 
     /// An exit's certificate for a cluster's two entrance names.
@@ -103,7 +103,7 @@ impl Authority {
             dns(&format!("{cluster}.{domain}")),
             dns(&format!("kube-mtls-proxy.{cluster}.{domain}")),
         ];
-        self.sign(params)
+        self.sign(&params)
     }
 
     /// A server's certificate for a host name or address.
@@ -113,11 +113,11 @@ impl Authority {
             Ok(address) => SanType::IpAddress(address),
             Err(_) => dns(host),
         }];
-        self.sign(params)
+        self.sign(&params)
     }
 
     /// Signs whatever the test needs.
-    pub(crate) fn sign(&self, params: CertificateParams) -> Papers {
+    pub(crate) fn sign(&self, params: &CertificateParams) -> Papers {
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         Papers {
