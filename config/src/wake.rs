@@ -204,4 +204,28 @@ mod tests {
         let event = notify::Event::new(EventKind::Other).set_flag(Flag::Rescan);
         assert!(!tells_of_reading(event.kind));
     }
+
+    /// A watch stays with the directory it was put on, wherever that is moved to.
+    #[tokio::test]
+    async fn a_directory_in_place_of_another_is_watched_in_its_turn() {
+        let bound = Duration::from_secs(20);
+        let folder = tempfile::tempdir().unwrap();
+        let (watched, elsewhere) = (
+            folder.path().join("watched"),
+            folder.path().join("elsewhere"),
+        );
+        fs::create_dir(&watched).unwrap();
+        let mut wake = Wake::new([watched.clone()]);
+        fs::rename(&watched, &elsewhere).unwrap();
+        fs::create_dir(&watched).unwrap();
+        // The poll finds that it is another one.
+        wake.poll = Duration::from_millis(1);
+        wake.due().await;
+        // From here on only events can tell.
+        wake.poll = Duration::from_secs(24 * 60 * 60);
+        fs::write(watched.join("a.yaml"), "").unwrap();
+        tokio::time::timeout(bound, wake.due())
+            .await
+            .expect("the new directory is not watched");
+    }
 }

@@ -84,7 +84,7 @@ fn faults_of_what_an_object_is() {
         ),
         ("not YAML", changed("spec:", "spec")),
     ];
-    insta::assert_snapshot!(paragraphs(planted, &["MII"]));
+    insta::assert_snapshot!(paragraphs(planted, &["MII", "MIG", "TUlJ", "TUlH"]));
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn faults_of_prefixes_and_names() {
             changed("spec:", "spec:\n  usernameFrom: URI").replace(prefix, "partner:")
         }),
     ];
-    insta::assert_snapshot!(paragraphs(planted, &["MII"]));
+    insta::assert_snapshot!(paragraphs(planted, &["MII", "MIG", "TUlJ", "TUlH"]));
 }
 
 #[test]
@@ -140,17 +140,20 @@ fn faults_of_authorities() {
         ("base64 that is cut off", with_data(half_data)),
         ("PEM that is cut off", with_data(&base64(half_pem))),
         ("no PEM", with_data(&base64("nothing"))),
-        ("a leaf", with_data(&base64(pem.clone() + &leaf.cert_pem))),
+        (
+            "a leaf",
+            with_data(&base64(format!("# ours\n{}{pem}", leaf.cert_pem))),
+        ),
         (
             "a private key",
-            with_data(&base64(format!("\n{pem}{}", leaf.key_pem))),
+            with_data(&base64(format!("# ours\n{}{pem}", leaf.key_pem))),
         ),
         (
             "a reference",
             changed("certificateAuthorityData", reference),
         ),
     ];
-    insta::assert_snapshot!(paragraphs(planted, &["MII"]));
+    insta::assert_snapshot!(paragraphs(planted, &["MII", "MIG", "TUlJ", "TUlH"]));
 }
 
 #[test]
@@ -188,7 +191,10 @@ fn faults_of_secrets() {
             tls(&leaf.key_pem, &leaf.cert_pem),
         ),
     ];
-    insta::assert_snapshot!(paragraphs(planted, &["MI", "hunter2", "12345"]));
+    insta::assert_snapshot!(paragraphs(
+        planted,
+        &["MI", "TUlJ", "TUlH", "hunter2", "12345"]
+    ));
 }
 
 #[test]

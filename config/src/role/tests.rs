@@ -133,7 +133,7 @@ const CHANGES_OF_RELAY: &[Planted] = &[
     ("a private key in the authorities' bundle", |at| {
         let bundle = fs::read_to_string(at.path("agent-ca.crt")).unwrap();
         let key = fs::read_to_string(at.path("agent.key")).unwrap();
-        at.write("agent-ca.crt", bundle + &key);
+        at.write("agent-ca.crt", format!("# our agents\n{key}{bundle}"));
     }),
     ("a bundle that is cut off", |at| {
         let bundle = fs::read_to_string(at.path("agent-ca.crt")).unwrap();

@@ -129,7 +129,7 @@ const CHANGES: &[Planted] = &[
     }),
     ("a key among the authorities", |at| {
         let leaf = issued(&authority("a"), exit());
-        let bundle = base64(leaf.ca_pem + &leaf.key_pem);
+        let bundle = base64(format!("# ours\n{}{}", leaf.key_pem, leaf.ca_pem));
         at.edit(
             FILE,
             "authority-data: ",
@@ -144,7 +144,7 @@ fn faults_of_a_kubeconfig() {
         let place = place();
         plant(&place);
         let said = place.told(&read(&place.path(FILE), None).expect_err(what));
-        let told = ["hunter2", "8675309", "MII"]
+        let told = ["hunter2", "8675309", "MII", "TUlJ", "TUlH"]
             .into_iter()
             .find(|secret| said.contains(secret));
         assert_eq!(told, None, "{said}");
