@@ -107,13 +107,16 @@ async fn a_removed_provider_ends_requests_that_wait_and_connections_that_idle() 
         );
     }
     let began = Instant::now();
-    let (first, second, ()) =
-        tokio::join!(one.send(get("/never")), two.send(get("/never")), async {
-            while stage.api.seen().len() < 4 {
-                tokio::task::yield_now().await;
-            }
-            stage.trust(vec![stage.provider_friends()]);
-        });
+    let changed = async {
+        while stage.api.seen().len() < 4 {
+            tokio::task::yield_now().await;
+        }
+        stage.trust(vec![stage.provider_friends()]);
+    };
+    let answers = async { tokio::join!(one.send(get("/never")), two.send(get("/never")), changed) };
+    let (first, second, ()) = timeout(BOUND, answers)
+        .await
+        .expect("both are answered or cut");
     for response in [first, second].into_iter().flatten() {
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     }
