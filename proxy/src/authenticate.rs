@@ -1,6 +1,6 @@
 //! Who a connection's caller is, decided once and doubted whenever trust or the clock moved.
 //!
-//! [`Papers`] hold the certificates that a caller proved to have the key of. [`Papers::verdict`] says
+//! `Papers` hold the certificates that a caller proved to have the key of. `Papers::verdict` says
 //! whether they are good *now*: a look at two numbers as long as neither the trust bundle's generation
 //! nor the clock passed what the last decision was made for, and a new decision otherwise. A
 //! connection keeps one identity for its whole life; papers that mean another username by now end it.
