@@ -122,3 +122,15 @@ fn nothing_that_is_shown_tells_a_key() {
     let shown = format!("{pair:?} {reloader:?} {:?}", pair.current());
     assert!(shown.len() < 1_000 && !shown.contains("MI"), "{shown}");
 }
+
+#[test]
+fn what_did_not_change_is_not_read_again() {
+    let place = Workplace::empty();
+    place.write("token", "first");
+    let token = Token::material(place.path("token"));
+    let known = Digest::of(token.files());
+    place.replace("token", "first");
+    assert!(read_if_changed(&token, &known).is_none());
+    place.replace("token", "other");
+    assert!(read_if_changed(&token, &known).is_some());
+}
