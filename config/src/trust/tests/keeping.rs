@@ -213,7 +213,7 @@ fn an_object_written_twice_keeps_the_version_that_was_good() {
     let mut looked = Looked::with(|at| at.write("trust/a.yaml", provider("a")));
     looked
         .place
-        .write("trust/b.yaml", with_prefix("a", "spiffe://b/"));
+        .write("trust/0.yaml", with_prefix("a", "spiffe://b/"));
     assert_eq!(looked.look(), ["DuplicateObject", "DuplicateObject"]);
     assert_eq!(
         (looked.prefixes(), looked.generation()),
