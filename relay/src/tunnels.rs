@@ -3,6 +3,7 @@
 //! The transport has done the handshake, so the certificate is proven; what the agent says in its
 //! hello is believed only as far as it goes for the agent's own name: instance, slot and epoch.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -138,30 +139,64 @@ impl Host {
     ) {
         let tunnel = Arc::clone(registration.tunnel());
         let session = tunnel.session();
+        let mut heard = pin!(next_turn(&mut reader));
         let turn = tokio::select! {
             closed = session.closed() => Turn::Ended(closed),
-            turn = next_turn(&mut reader) => turn,
+            turn = heard.as_mut() => turn,
             () = registration.superseded().cancelled() => Turn::Superseded,
             () = self.drain.cancelled() => Turn::RelayDrains,
         };
         let reason = turn.reason();
         tracing::info!(cluster = %tunnel.name(), session = tunnel.id(), reason, "tunnel withdrawn");
         self.counters.tunnel_ended(reason);
-        let (code, limit) = match turn {
-            Turn::Ended(_) => return,
-            Turn::AgentDone => (CloseCode::Done, Duration::ZERO),
-            Turn::Unintelligible(_) => (CloseCode::ProtocolViolation, Duration::ZERO),
-            Turn::AgentDrains(limit) => (CloseCode::GoingAway, limit.min(LONGEST_FAREWELL)),
-            Turn::Superseded => (CloseCode::Superseded, LONGEST_FAREWELL),
+        let turn = match turn {
             Turn::RelayDrains => {
                 self.say_drain(&mut writer).await;
-                // Still registered: whoever is being accepted may yet board. It goes with the relay.
-                session.closed().await;
-                return;
+                // Still registered: whoever is being accepted may yet board. It goes with the relay,
+                // or before it when the agent goes too.
+                tokio::select! {
+                    closed = session.closed() => Turn::Ended(closed),
+                    turn = heard => turn,
+                }
             }
+            turn => turn,
+        };
+        let Some((code, limit)) = turn.farewell() else {
+            return;
         };
         drop(registration);
-        finish_running_streams(&tunnel, code, limit).await;
+        self.finish_running_streams(&tunnel, &mut writer, (code, limit))
+            .await;
+    }
+
+    /// Lets the streams of a tunnel that gets no new ones come to their end, then closes the session.
+    /// A drain of the relay concerns them too: the agent is told on the session that they run on.
+    async fn finish_running_streams(
+        &self,
+        tunnel: &Tunnel<Arc<dyn Session>>,
+        writer: &mut ControlWriter,
+        (code, limit): (CloseCode, Duration),
+    ) {
+        let session = tunnel.session();
+        let mut over = pin!(timeout(limit, async {
+            tokio::select! {
+                () = tunnel.deserted() => {}
+                _closed = session.closed() => {}
+            }
+        }));
+        let finished = tokio::select! {
+            biased;
+            finished = over.as_mut() => finished,
+            () = self.drain.cancelled() => {
+                self.say_drain(writer).await;
+                over.await
+            }
+        };
+        if finished.is_err() {
+            let aborted = tunnel.open_streams();
+            tracing::info!(cluster = %tunnel.name(), session = tunnel.id(), aborted, "streams aborted");
+        }
+        session.close(code, "no stream is left on this tunnel");
     }
 
     async fn say_drain(&self, writer: &mut ControlWriter) {
@@ -185,6 +220,20 @@ impl Turn {
             Self::RelayDrains => "RelayDrains",
         }
     }
+
+    /// How the session is closed and how long its running streams have until then; `None` when there
+    /// is nothing to wait for.
+    fn farewell(&self) -> Option<(CloseCode, Duration)> {
+        match self {
+            Self::Ended(_) | Self::RelayDrains => None,
+            Self::AgentDone => Some((CloseCode::Done, Duration::ZERO)),
+            Self::Unintelligible(_) => Some((CloseCode::ProtocolViolation, Duration::ZERO)),
+            Self::AgentDrains(limit) => {
+                Some((CloseCode::GoingAway, (*limit).min(LONGEST_FAREWELL)))
+            }
+            Self::Superseded => Some((CloseCode::Superseded, LONGEST_FAREWELL)),
+        }
+    }
 }
 
 /// What the agent's control stream comes to. Notices of later versions change nothing here.
@@ -197,26 +246,6 @@ async fn next_turn(reader: &mut ControlReader) -> Turn {
             Err(error) => return Turn::Unintelligible(error),
         }
     }
-}
-
-/// Lets the streams of a tunnel that gets no new ones come to their end, then closes the session.
-async fn finish_running_streams(
-    tunnel: &Tunnel<Arc<dyn Session>>,
-    code: CloseCode,
-    limit: Duration,
-) {
-    let session = tunnel.session();
-    let over = async {
-        tokio::select! {
-            () = tunnel.deserted() => {}
-            _closed = session.closed() => {}
-        }
-    };
-    if timeout(limit, over).await.is_err() {
-        let aborted = tunnel.open_streams();
-        tracing::info!(cluster = %tunnel.name(), session = tunnel.id(), aborted, "streams aborted");
-    }
-    session.close(code, "no stream is left on this tunnel");
 }
 
 fn close_code_of(error: RegisterError) -> CloseCode {

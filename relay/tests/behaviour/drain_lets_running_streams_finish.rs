@@ -85,3 +85,38 @@ async fn during_the_settle_time_callers_are_still_taken() {
     let _late = relay.call(NAME).await;
     let _taken = agent.take().await;
 }
+
+#[tokio::test]
+async fn streams_of_a_superseded_tunnel_hear_of_the_drain_too() {
+    let relay = Harness::start("drain: { settle: 0s, limit: 60s }\n");
+    let mut older = relay.agent("c.acme", 1, 1).await;
+    let running = relay.call(NAME).await;
+    let (_, its_stream) = older.take().await;
+    until("the caller is on board", || {
+        relay.view.waiting_callers() == 0
+    })
+    .await;
+    let _newer = relay.agent("c.acme", 1, 2).await;
+    relay.shutdown.cancel();
+    let notice = soon("the drain notice", older.reader.next()).await.unwrap();
+    let limit = Duration::from_secs(60);
+    assert_eq!(notice, Some(Notice::Drain { limit }));
+    drop((running, its_stream));
+    soon("the relay ends", relay.running).await.unwrap();
+}
+
+#[tokio::test]
+async fn agent_that_drains_while_the_relay_does_is_let_go_when_nobody_is_on_board() {
+    let relay = Harness::start("drain: { settle: 0s, limit: 60s }\n");
+    let mut leaving = relay.agent("c.acme", 1, 1).await;
+    let staying = relay.agent("d.acme", 2, 1).await;
+    let _running = relay.call("d.acme.tunnels.example.com").await;
+    let _its_stream = staying.take().await;
+    relay.shutdown.cancel();
+    soon("the drain notice", leaving.reader.next())
+        .await
+        .unwrap();
+    leaving.writer.drain(Duration::from_secs(60)).await.unwrap();
+    soon("the session ends", leaving.session.closed()).await;
+    assert!(!relay.running.is_finished());
+}
