@@ -23,7 +23,7 @@ use crate::tunnels::Host;
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How often certificates of standing tunnels are looked at again. A minute beyond its end is little in
-/// the life of a certificate, and four thousand signature checks a minute are half a second of one core.
+/// the life of a certificate, and ten thousand signature checks a minute are some two seconds of one core.
 const RECHECK: Duration = Duration::from_secs(60);
 
 /// How long the end waits for agents to acknowledge that their sessions are closed. Three probe

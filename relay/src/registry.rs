@@ -22,16 +22,17 @@ mod tunnel;
 
 pub(crate) use tunnel::{Berth, Slot, Tunnel};
 
-/// Most tunnels in all. Ten thousand agents with two connections would be more than one relay carries;
-/// at about 100 KiB of QUIC state each this is 400 MiB.
-const MOST_TUNNELS: usize = 4096;
+/// Most tunnels in all: ten thousand agents, and room for those that renew or have replicas. An idle one
+/// costs at most 40 KiB, nearly all of it QUIC state, so that all of them fit in 640 MiB.
+const MOST_TUNNELS: usize = 16 * 1024;
 
 /// Most tunnels of one name: sixteen replicas with two connections each, twice over while they renew.
 const MOST_OF_ONE_NAME: usize = 64;
 
 /// Most names remembered, with tunnels or without. Only names that an agent proved by certificate
-/// get in. When it is full the names that are offline are forgotten, and then look unknown.
-const MOST_NAMES: usize = 16 * 1024;
+/// get in. When it is full the names that are offline are forgotten, and then look unknown: with four
+/// times as many as tunnels that takes an account that makes names up. 150 bytes each, 10 MiB in all.
+const MOST_NAMES: usize = 4 * MOST_TUNNELS;
 
 /// Why a tunnel was not registered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

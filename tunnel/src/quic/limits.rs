@@ -71,10 +71,10 @@ pub(super) const HANDSHAKES_IN_FLIGHT: usize = 2048;
 /// How long the answer to a Retry may take: three times QUIC's initial round-trip guess is a second.
 pub(super) const RETRY_LIFETIME: Duration = Duration::from_secs(15);
 
-/// Least time between two stateless resets. After a restart a thousand agents ask within one
-/// keepalive interval, 333 a second; 2,000 a second leave room and are still no amplifier, since a
+/// Least time between two stateless resets. After a restart ten thousand agents ask within one
+/// keepalive interval, 3,334 a second; 5,000 a second leave room and are still no amplifier, since a
 /// reset is smaller than what provoked it.
-pub(super) const RESET_INTERVAL: Duration = Duration::from_micros(500);
+pub(super) const RESET_INTERVAL: Duration = Duration::from_micros(200);
 
 /// Largest UDP payload accepted: Ethernet's 1500 bytes less the headers of IPv4 and UDP.
 pub(super) const MAX_UDP_PAYLOAD: u16 = 1472;
