@@ -69,7 +69,7 @@ fn watch_reachability(upstream: Client, stage: &Stage) -> watch::Receiver<Reacha
             let changed = *writer.borrow() != now;
             match &now {
                 Reachability::Failed(why) if changed => {
-                    tracing::warn!(cause = %why, "the API server cannot be reached")
+                    tracing::warn!(cause = %why, "the API server cannot be reached");
                 }
                 Reachability::Reached if changed => tracing::info!("the API server can be reached"),
                 _ => {}
@@ -94,7 +94,7 @@ impl RunningExit {
     ///
     /// When the trust directory or a certificate cannot be used.
     pub(crate) fn compose(
-        config: role::exit::Exit,
+        config: &role::exit::Exit,
         stage: &Stage,
         metrics: &mut Registry,
     ) -> Result<Self, Failure> {
@@ -144,7 +144,7 @@ impl RunningExit {
         match &*self.reachability.borrow() {
             Reachability::Reached => {}
             Reachability::NotTried => {
-                reasons.push(format!("the API server {} was not tried yet", self.server))
+                reasons.push(format!("the API server {} was not tried yet", self.server));
             }
             Reachability::Failed(why) => {
                 reasons.push(format!(

@@ -41,7 +41,7 @@ pub(crate) async fn serve(config: role::agent::Agent, stage: Stage, shutdown: Sh
     let admin = bind_admin(config.admin).await?;
     let mut metrics = Registry::with_prefix("gangplank");
     let settings = Settings::from(&config);
-    let exit = RunningExit::compose(config.exit, &stage, &mut metrics)?;
+    let exit = RunningExit::compose(&config.exit, &stage, &mut metrics)?;
     let tunnel = tunnel_name(&config.tunnel);
     let handoff = Arc::new(ToExit {
         exit: exit.exit.clone(),

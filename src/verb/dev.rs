@@ -213,10 +213,10 @@ impl Folder {
     }
 
     fn write_agent(&self, relay: SocketAddr, upstream: &Path, context: Option<&str>) -> Outcome {
-        let mut cluster = json!({ "kubeconfig": upstream });
-        if let Some(context) = context {
-            cluster["context"] = json!(context);
-        }
+        let cluster = match context {
+            Some(context) => json!({ "kubeconfig": upstream, "context": context }),
+            None => json!({ "kubeconfig": upstream }),
+        };
         let agent = json!({
             "relays": [{ "address": relay.to_string(), "serverName": RELAY, "caFile": "relay-ca.crt" }],
             "tunnel": { "certificateFile": "agent.crt", "keyFile": "agent.key" },

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use gangplank_pki::{EntranceDomain, TunnelName, pem};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::cli::KubeconfigArguments;
 use crate::failure::{Failure, Outcome};
@@ -109,28 +109,44 @@ fn kubeconfig(
     entrance: &str,
     papers: &Papers,
 ) -> Result<Value, Failure> {
-    let mut cluster = json!({});
-    match &arguments.connect {
-        Some(address) => {
-            cluster["server"] = json!(format!("https://{address}"));
-            cluster["tls-server-name"] = json!(entrance);
+    let (mut cluster, mut user, mut context) = (Map::new(), Map::new(), Map::new());
+    let (server, asked_for) = match &arguments.connect {
+        Some(address) => (format!("https://{address}"), Some(entrance)),
+        None if arguments.port == 443 => (format!("https://{entrance}"), None),
+        None => (format!("https://{entrance}:{}", arguments.port), None),
+    };
+    cluster.insert("server".to_owned(), json!(server));
+    if let Some(asked_for) = asked_for {
+        cluster.insert("tls-server-name".to_owned(), json!(asked_for));
+    }
+    let add = |section: &mut Map<String, Value>, key: &str, file: &Path, content: &[u8]| {
+        if arguments.reference_files {
+            section.insert(key.to_owned(), json!(absolute(file)?));
+        } else {
+            section.insert(
+                format!("{key}-data"),
+                json!(BASE64_STANDARD.encode(content)),
+            );
         }
-        None if arguments.port == 443 => cluster["server"] = json!(format!("https://{entrance}")),
-        None => cluster["server"] = json!(format!("https://{entrance}:{}", arguments.port)),
-    }
-    let mut user = json!({});
-    if arguments.reference_files {
-        cluster["certificate-authority"] = json!(absolute(&arguments.certificate_authority)?);
-        user["client-certificate"] = json!(absolute(&arguments.client_certificate)?);
-        user["client-key"] = json!(absolute(&arguments.client_key)?);
-    } else {
-        cluster["certificate-authority-data"] = json!(BASE64_STANDARD.encode(&papers.authority));
-        user["client-certificate-data"] = json!(BASE64_STANDARD.encode(&papers.certificate));
-        user["client-key-data"] = json!(BASE64_STANDARD.encode(&papers.key));
-    }
-    let mut context = json!({ "cluster": name, "user": name });
+        Ok::<_, Failure>(())
+    };
+    add(
+        &mut cluster,
+        "certificate-authority",
+        &arguments.certificate_authority,
+        &papers.authority,
+    )?;
+    add(
+        &mut user,
+        "client-certificate",
+        &arguments.client_certificate,
+        &papers.certificate,
+    )?;
+    add(&mut user, "client-key", &arguments.client_key, &papers.key)?;
+    context.insert("cluster".to_owned(), json!(name));
+    context.insert("user".to_owned(), json!(name));
     if let Some(namespace) = &arguments.namespace {
-        context["namespace"] = json!(namespace);
+        context.insert("namespace".to_owned(), json!(namespace));
     }
     Ok(json!({
         "apiVersion": "v1",

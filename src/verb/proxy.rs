@@ -32,7 +32,7 @@ async fn serve(config: role::proxy::Proxy, stage: Stage) -> Outcome {
     let shutdown = signals::listen(&stage)?;
     let admin = bind_admin(config.admin).await?;
     let mut metrics = Registry::with_prefix("gangplank");
-    let exit = RunningExit::compose(config.exit, &stage, &mut metrics)?;
+    let exit = RunningExit::compose(&config.exit, &stage, &mut metrics)?;
     let listener = TcpListener::bind(config.listen).await.with_context(|| {
         format!(
             "callers cannot be listened for on {}: choose another `listen`",
