@@ -198,3 +198,23 @@ fn whoami_is_the_prefix_and_the_common_name() {
         });
     }
 }
+
+/// The exit's own credential may be a service account's token file as well as a client certificate.
+#[test]
+fn with_a_service_accounts_token_too() {
+    let cluster = cluster::shared();
+    let organisation = Organisation::new("token-users");
+    let site = Site::start(
+        Way::Direct,
+        &cluster.facts.proxy_token_kubeconfig,
+        &[&organisation],
+    )
+    .with_kubectl(cluster);
+    let said = site.kubectl(&organisation.caller("ns/a/id/b")).ok(&[
+        "auth",
+        "whoami",
+        "-o",
+        "jsonpath={.status.userInfo.username}",
+    ]);
+    assert_eq!(said, organisation.username("ns/a/id/b"));
+}

@@ -145,12 +145,13 @@ async fn no_byte_is_changed() {
         let (mut read, mut write) = tokio::io::split(stream);
         let mut echoed = vec![0; sent.len()];
         let (written, read) = tokio::join!(write.write_all(&sent), read.read_exact(&mut echoed));
-        written.and(read.map(drop)).expect("both ways");
+        written.expect("sent");
+        read.expect("echoed");
         write.shutdown().await.expect("finished");
         assert!(echoed == sent, "the exit's TLS works end to end");
     };
     let all = async { tokio::join!(calling, echo(&exit, &papers, at_exit.clone())) };
-    wait::within("a mebibyte there and back", all).await;
+    wait::within("a mebibyte there and back", Box::pin(all)).await;
     let bytes = |tap: &Arc<Mutex<Vec<u8>>>| tap.lock().expect("not poisoned").clone();
     wait::until("the last byte at the caller", || {
         (bytes(&at_caller.back).len() >= bytes(&at_exit.back).len()).then_some(())

@@ -9,9 +9,6 @@ use super::wait;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Event {
-    /// Both audit logs join on it.
-    #[serde(rename = "auditID")]
-    pub(crate) audit_id: String,
     /// Path and query as the API server saw them.
     #[serde(rename = "requestURI")]
     pub(crate) request_uri: String,
@@ -21,11 +18,6 @@ pub(crate) struct Event {
     pub(crate) user: User,
     /// Whom it acts for.
     pub(crate) impersonated_user: Option<User>,
-    /// When the API server got the request.
-    #[serde(default)]
-    pub(crate) request_received_timestamp: String,
-    /// The answer.
-    pub(crate) response_status: Option<ResponseStatus>,
 }
 
 /// A user in an event.
@@ -34,16 +26,6 @@ pub(crate) struct User {
     /// Its name.
     #[serde(default)]
     pub(crate) username: String,
-    /// Its groups.
-    #[serde(default)]
-    pub(crate) groups: Vec<String>,
-}
-
-/// The answer in an event.
-#[derive(Debug, Clone, Deserialize)]
-pub(crate) struct ResponseStatus {
-    /// The HTTP status.
-    pub(crate) code: Option<u16>,
 }
 
 /// All events so far.

@@ -11,10 +11,6 @@ use serde::Deserialize;
 /// What the launcher prints when its cluster is up.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Facts {
-    /// `https://127.0.0.1:PORT`.
-    pub(crate) server: String,
-    /// The API server's authority (PEM file).
-    pub(crate) ca: PathBuf,
     /// A kubeconfig of `system:masters`.
     pub(crate) admin_kubeconfig: PathBuf,
     /// The exit's own account with a client certificate; may impersonate users and nothing else.

@@ -4,17 +4,17 @@ use super::cluster::Cluster;
 use super::wait;
 
 /// Runs a pod named `name` that sleeps, and waits until it is running.
-pub fn run(cluster: &Cluster, namespace: &str, name: &str) {
+pub(crate) fn run(cluster: &Cluster, namespace: &str, name: &str) {
     run_command(cluster, namespace, name, &["sleep", "3600"]);
 }
 
 /// Runs a pod with a command of the test's, and waits until it is running.
-pub fn run_command(cluster: &Cluster, namespace: &str, name: &str, command: &[&str]) {
+pub(crate) fn run_command(cluster: &Cluster, namespace: &str, name: &str, command: &[&str]) {
     start(cluster, namespace, name, command, false);
 }
 
 /// As [`run_command`], with a standard input to attach to.
-pub fn run_attachable(cluster: &Cluster, namespace: &str, name: &str, command: &[&str]) {
+pub(crate) fn run_attachable(cluster: &Cluster, namespace: &str, name: &str, command: &[&str]) {
     start(cluster, namespace, name, command, true);
 }
 

@@ -48,7 +48,7 @@ impl Running {
     }
 
     /// Closes its standard input.
-    pub fn close_input(&mut self) {
+    pub(crate) fn close_input(&mut self) {
         drop(self.stdin.take());
     }
 
