@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::support::caller;
 use crate::support::certificates::Organisation;
-use crate::support::path::{Site, WAYS};
+use crate::support::path::{Site, WAYS, Way};
 use crate::support::raw_api_server::{Asked, RawApiServer};
 use crate::support::wire::{self, Wire};
 
@@ -13,6 +13,9 @@ const MOMENT: Duration = Duration::from_millis(300);
 
 const UPGRADE: &str =
     "POST /exec HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n";
+
+/// Bytes of the other protocol may look like a request of this one.
+const EARLY: &str = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
 
 const SWITCH: &str =
     "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n";
@@ -27,58 +30,59 @@ async fn until_it_comes() {
         asked.wire.say(SWITCH).await;
         assert_eq!(wire::status(&wire.head().await), 101, "{way:?}");
         wire.say("later").await;
-        assert_eq!(asked.wire.take(10).await, b"earlylater");
+        let expected = format!("{EARLY}later");
+        assert_eq!(asked.wire.take(expected.len()).await, expected.as_bytes());
         wire.finish().await;
         assert_eq!(asked.wire.rest().await, b"", "nothing twice");
     }
 }
 
-/// Case D6, it does not come: whatever the caller sent, none of it reaches the API server raw.
+/// Case D6, it does not come: nothing that the caller sent ahead reaches the API server, in whatever form.
 #[tokio::test(flavor = "multi_thread")]
 async fn or_for_ever() {
     let (organisation, raw) = (Organisation::new("acme"), RawApiServer::start().await);
     for way in WAYS {
         let site = Site::start(way, &raw.kubeconfig(), &[&organisation]);
         let (mut wire, mut asked) = early(&site, &organisation, &raw).await;
-        asked
-            .wire
-            .say("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
-            .await;
+        let refusal = "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno";
+        asked.wire.say(refusal).await;
         let (head, body) = wire.answer().await;
         assert_eq!((wire::status(&head), body.as_str()), (403, "no"), "{way:?}");
-        assert!(
-            asked.wire.is_silent(MOMENT).await || asked.wire.rest().await.is_empty(),
-            "{way:?}"
-        );
-        wire.finish().await;
-        drop(wire);
-        asked.wire.say("").await;
+        assert_eq!(wire.rest().await, b"", "nothing else is answered");
         asked.wire.finish().await;
-        assert_eq!(
-            asked.wire.rest().await,
-            b"",
-            "the early bytes were not sent on"
-        );
+        assert_eq!(asked.wire.rest().await, b"", "nothing was sent on");
     }
-    assert!(raw.was_not_asked().await, "nor as a request of their own");
+    assert!(raw.was_not_asked().await, "nor as a request of its own");
 }
 
-/// A caller that sends `early` right behind its request; the API server has got the request and no more.
+/// Case D6: an upgrade that the exit itself refuses ends the connection too.
+#[tokio::test(flavor = "multi_thread")]
+async fn also_when_the_exit_refuses() {
+    let (organisation, raw) = (Organisation::new("acme"), RawApiServer::start().await);
+    let site = Site::start(Way::Direct, &raw.kubeconfig(), &[&organisation]);
+    let stream = caller::board(&site, Some(&organisation.caller("a")), &["http/1.1"]).await;
+    let mut wire = Wire::new(stream.expect("the handshake"));
+    let upgrade = UPGRADE.replace("Host: a", "Host: a\r\nImpersonate-User: root");
+    wire.say(format!("{upgrade}{EARLY}")).await;
+    let (head, _) = wire.answer().await;
+    assert_eq!(wire::status(&head), 403, "{head}");
+    assert_eq!(wire.rest().await, b"", "nothing else is answered");
+    assert!(raw.was_not_asked().await, "nothing arrived");
+}
+
+/// A caller that sends [`EARLY`] right behind its request; the API server has got the request and no more.
 async fn early(
     site: &Site,
     organisation: &Organisation,
     raw: &RawApiServer,
-) -> (
-    Wire<impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>,
-    Asked,
-) {
+) -> (CallersEnd, Asked) {
     let stream = caller::board(site, Some(&organisation.caller("a")), &["http/1.1"]).await;
     let mut wire = Wire::new(stream.expect("the handshake"));
-    wire.say(format!("{UPGRADE}early")).await;
+    wire.say(format!("{UPGRADE}{EARLY}")).await;
     let mut asked = raw.asked().await;
-    assert!(
-        asked.wire.is_silent(MOMENT).await,
-        "the early bytes came before the switch"
-    );
+    let silent = asked.wire.is_silent(MOMENT).await;
+    assert!(silent, "the early bytes came before the switch");
     (wire, asked)
 }
+
+type CallersEnd = Wire<tokio_rustls::client::TlsStream<tokio::net::TcpStream>>;
