@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use gangplank_config::role;
 use gangplank_config::{KeyPair, Reloaded, TrustDirectory, TrustSource};
+use gangplank_pki::WithCauses;
 use gangplank_pki::clock::{Clock, SystemClock, rfc3339};
 use gangplank_proxy::authenticate::Trust;
 use gangplank_proxy::upstream::Client;
@@ -16,7 +17,7 @@ use rustls::sign::CertifiedKey;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use crate::failure::{Failure, chain};
+use crate::failure::Failure;
 use crate::role::Stage;
 use crate::status::{self, BundleStatus, CertificateStatus, ExitStatus, ProviderStatus};
 
@@ -64,12 +65,12 @@ fn watch_reachability(upstream: Client, stage: &Stage) -> watch::Receiver<Reacha
             };
             let now = match looked {
                 Ok(()) => Reachability::Reached,
-                Err(error) => Reachability::Failed(chain(&error)),
+                Err(error) => Reachability::Failed(WithCauses(&error).to_string()),
             };
             let changed = *writer.borrow() != now;
             match &now {
                 Reachability::Failed(why) if changed => {
-                    tracing::warn!(cause = %why, "the API server cannot be reached");
+                    tracing::warn!(error = %why, "the API server cannot be reached");
                 }
                 Reachability::Reached if changed => tracing::info!("the API server can be reached"),
                 _ => {}
@@ -112,9 +113,8 @@ impl RunningExit {
             counters,
         );
         let reachability = watch_reachability(upstream.clone(), stage);
-        let bundle = trust.clone();
         let parts = Parts {
-            trust: Trust::new(move || bundle.current(), trust.changed()),
+            trust: Trust::from(&trust),
             serving: Arc::new(ServingCertificate(serving.clone())),
             client_auth: config.client_auth,
             upstream,

@@ -38,10 +38,7 @@ impl Failure {
                 lines.join("\n")
             }
             Self::Usage(message) => format!("gangplank: {message}"),
-            Self::Running(error) => {
-                let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
-                format!("gangplank: {}", causes.join(": "))
-            }
+            Self::Running(error) => format!("gangplank: {error:#}"),
         }
     }
 }
@@ -62,15 +59,4 @@ impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         Self::Running(error)
     }
-}
-
-/// An error and its causes in one line, as a person reads them.
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(found) = cause {
-        text = format!("{text}: {found}");
-        cause = found.source();
-    }
-    text
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gangplank_pki::WithCauses;
 use gangplank_tunnel::wire::{
     AbortCode, RefusalCode, StreamHeader, StreamStatus, TRACEPARENT_LENGTH,
 };
@@ -12,7 +13,6 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::chain::Chain;
 use crate::metrics::Metrics;
 
 /// From the stream's first byte to its whole header. The relay sends it in one piece: a second would
@@ -78,7 +78,7 @@ impl Exit {
             Ok(header) => header,
             Err(error) => {
                 self.metrics.stream(error.reason());
-                tracing::debug!(relay = %self.relay, error = %Chain(&error), "no header came");
+                tracing::debug!(relay = %self.relay, error = %WithCauses(&error), "no header came");
                 return refuse_header(stream, &error).await;
             }
         };
@@ -88,7 +88,7 @@ impl Exit {
         }
         if let Err(error) = answer(&mut stream, &StreamStatus::Accepted).await {
             self.metrics.stream(error.reason());
-            tracing::debug!(relay = %self.relay, error = %Chain(&error), "the stream is gone");
+            tracing::debug!(relay = %self.relay, error = %WithCauses(&error), "the stream is gone");
             return;
         }
         self.metrics.stream("Accepted");
@@ -154,7 +154,7 @@ async fn refuse(mut stream: Stream, status: &StreamStatus) {
     };
     match timeout_at(deadline, saying).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(error = %Chain(&error), "a refusal was not taken"),
+        Ok(Err(error)) => tracing::debug!(error = %WithCauses(&error), "a refusal was not taken"),
         Err(_elapsed) => stream.abort(AbortCode::TimedOut),
     }
 }

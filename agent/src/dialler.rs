@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use gangplank_config::reload::Report;
 use gangplank_config::{Anchors, KeyPair, Reloaded};
+use gangplank_pki::WithCauses;
 use gangplank_pki::clock::Clock;
 use gangplank_tunnel::quic::AgentEndpoint;
 use gangplank_tunnel::wire::{Hello, SoftwareName};
@@ -16,7 +17,6 @@ use tokio_util::task::TaskTracker;
 
 use crate::backoff::{self, GOOD_SESSION};
 use crate::boarding::{Exit, Handoff};
-use crate::chain::Chain;
 use crate::dial::{DialError, Papers, Welcomed, dial};
 use crate::metrics::Metrics;
 use crate::settings::Relay;
@@ -217,7 +217,7 @@ impl Dialler {
 
     /// The same failure is told once and then counted.
     fn report(&self, error: &DialError) {
-        let (relay, reason, told) = (&self.name, error.reason(), Chain(error).to_string());
+        let (relay, reason, told) = (&self.name, error.reason(), WithCauses(error).to_string());
         if !self.berth.note_fault(&told) {
             tracing::debug!(%relay, reason, error = %told, "still no tunnel");
         } else if error.needs_a_person() {

@@ -8,7 +8,6 @@
 mod agent;
 mod backoff;
 mod boarding;
-mod chain;
 mod dial;
 mod dialler;
 mod metrics;

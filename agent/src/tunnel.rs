@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gangplank_pki::WithCauses;
 use gangplank_tunnel::wire::CloseCode;
 use gangplank_tunnel::{Closed, ControlReader, ControlWriter, Notice, Session};
 use tokio::time::timeout;
@@ -10,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::boarding::Exit;
-use crate::chain::Chain;
 
 /// One welcomed session.
 pub(crate) struct Tunnel {
@@ -58,7 +58,7 @@ impl Tunnel {
                 // The relay has nothing more to say; it closes the session when it wants to.
                 Ok(None) => return self.session.closed().await,
                 Err(error) => {
-                    tracing::debug!(relay = %self.exit.relay, error = %Chain(&error), "control");
+                    tracing::debug!(relay = %self.exit.relay, error = %WithCauses(&error), "control");
                     self.session
                         .close(CloseCode::ProtocolViolation, &error.to_string());
                     return self.session.closed().await;
@@ -73,7 +73,7 @@ impl Tunnel {
         self.shutdown.cancelled().await;
         self.exit.drain.cancel();
         if let Err(error) = writer.drain(self.limit).await {
-            tracing::debug!(relay = %self.exit.relay, error = %Chain(&error), "no word of the drain");
+            tracing::debug!(relay = %self.exit.relay, error = %WithCauses(&error), "no word of the drain");
         }
         match timeout(self.limit, self.session.closed()).await {
             Ok(closed) => closed,

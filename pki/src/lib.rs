@@ -2,7 +2,8 @@
 //!
 //! Nothing here does input or output and nothing here asks the system for the time, except
 //! [`clock::SystemClock`], which is handed to whatever needs one. Everything else in the program
-//! that verifies, issues or names a certificate does it through this crate.
+//! that verifies, issues or names a certificate does it through this crate. As it lies below all others,
+//! the one way to show an error lies here too: [`WithCauses`].
 
 pub mod bundle;
 pub mod caller;
@@ -16,6 +17,7 @@ pub mod peer;
 pub mod pem;
 
 mod anchor;
+mod causes;
 mod certificate;
 mod distinguished_name;
 mod fingerprint;
@@ -28,6 +30,7 @@ mod tunnel_name;
 
 pub use anchor::{AnchorFault, TrustAnchor};
 pub use bundle::TrustBundle;
+pub use causes::WithCauses;
 pub use entrance::{EntranceDomain, EntranceFault};
 pub use fingerprint::{Fingerprint, FingerprintFault};
 pub use identify::{Identity, NameFault, identify};

@@ -11,6 +11,7 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use gangplank_pki::WithCauses;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -191,7 +192,7 @@ impl Connection {
                 tracing::debug!(
                     client.addr = %self.who.caller.address,
                     conn.id = %self.who.caller.connection_text(),
-                    cause = %error,
+                    error = %WithCauses(&error),
                     "connection broke off",
                 );
                 // What was malformed was answered, and the answer should be read.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use gangplank_config::role::exit::ClientAuth;
+use gangplank_pki::WithCauses;
 use gangplank_pki::caller::CallerVerifier;
 use gangplank_pki::clock::Clock;
 use prometheus_client::registry::Registry;
@@ -164,7 +165,7 @@ impl Shared {
             client.addr = %caller.address,
             conn.id = %caller.connection_text(),
             reason = fault.reason(),
-            cause = std::error::Error::source(fault).map(tracing::field::display),
+            error = %WithCauses(fault),
             "no TLS with a caller",
         );
         self.note_handshake(match fault {

@@ -117,7 +117,7 @@ async fn accept_until(
                     pause = FIRST_PAUSE;
                 }
                 if let Err(error) = prepare(&stream) {
-                    tracing::debug!(client.addr = %address, cause = %error, "caller left at once");
+                    tracing::debug!(client.addr = %address, %error, "caller left at once");
                     continue;
                 }
                 begin(stream, address);
@@ -126,7 +126,7 @@ async fn accept_until(
             Err(error) => {
                 failed();
                 if pause == FIRST_PAUSE {
-                    tracing::warn!(cause = %error, "cannot accept connections; waiting");
+                    tracing::warn!(%error, "cannot accept connections; waiting");
                 }
                 tokio::select! {
                     () = shutdown.cancelled() => return,

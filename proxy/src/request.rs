@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use gangplank_pki::WithCauses;
 use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, Uri};
@@ -225,8 +226,8 @@ async fn unless_revoked<T>(
             tracing::debug!(
                 conn.id = %connection.who.caller.connection_text(),
                 reason = error.reason(),
-                cause = std::error::Error::source(&error).map(tracing::field::display),
-                "no answer from the API server: {error}",
+                error = %WithCauses(&error),
+                "no answer from the API server",
             );
             Problem::of_upstream(&error)
         }),

@@ -116,7 +116,7 @@ impl Splice {
                 entry.end(Outcome::Whole);
             }
             Err(error) => {
-                tracing::debug!(cause = %error, "an upgraded connection broke off");
+                tracing::debug!(%error, "an upgraded connection broke off");
                 entry.end(Outcome::CutShort("BrokeOff"));
             }
         }

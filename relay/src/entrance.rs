@@ -11,7 +11,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use gangplank_pki::{EntranceDomain, TunnelName};
+use gangplank_pki::{EntranceDomain, TunnelName, WithCauses};
 use gangplank_tunnel::wire::{ServerName, StreamHeader};
 use gangplank_tunnel::{Session, splice};
 use tokio::net::{TcpListener, TcpStream};
@@ -250,10 +250,9 @@ fn passenger(
 }
 
 fn tell_of_refusal(refusal: &Refusal) {
-    let cause: &dyn std::error::Error = refusal;
     tracing::debug!(
         reason = refusal.reason(),
-        error = cause,
+        error = %WithCauses(refusal),
         "a caller was refused"
     );
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gangplank_pki::WithCauses;
 use gangplank_pki::clock::Clock;
 use gangplank_pki::peer::{self, AgentVerifier, VerifierFault};
 use gangplank_tunnel::Session;
@@ -56,10 +57,9 @@ impl TunnelListener {
             Ok(session) => session,
             Err(error) => {
                 self.host.counters.tunnel_handshake(error.reason());
-                let cause: &dyn std::error::Error = &error;
                 tracing::debug!(
                     reason = error.reason(),
-                    error = cause,
+                    error = %WithCauses(&error),
                     "an agent's handshake failed"
                 );
                 return;
@@ -112,7 +112,11 @@ impl TunnelListener {
             match identity.verifier() {
                 Ok(verifier) => self.recheck_agents(&verifier, &**identity.clock()).await,
                 Err(fault) => {
-                    tracing::error!(reason = fault.reason(), "agents cannot be judged: {fault}");
+                    tracing::error!(
+                        reason = fault.reason(),
+                        error = %WithCauses(&fault),
+                        "agents cannot be judged"
+                    );
                 }
             }
         }
@@ -142,10 +146,9 @@ impl TunnelListener {
 
     fn take_over_or_keep(&self, identity: &TunnelIdentity) {
         if let Err(error) = self.take_over(identity) {
-            let cause: &dyn std::error::Error = &error;
             tracing::error!(
                 reason = error.reason(),
-                error = cause,
+                error = %WithCauses(&error),
                 "the reloaded identity cannot be used, the last good one stays"
             );
         }

@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gangplank_pki::{EntranceDomain, TunnelName};
+use gangplank_pki::{EntranceDomain, TunnelName, WithCauses};
 use gangplank_tunnel::wire::{CloseCode, Welcome};
 use gangplank_tunnel::{
     Closed, ControlError, ControlReader, ControlWriter, GreetError, Greeting, Notice, Session,
@@ -117,11 +117,10 @@ impl Host {
             Ok(greeting) => Some(greeting),
             Err(error) => {
                 self.counters.tunnel_handshake(error.reason());
-                let cause: &dyn std::error::Error = &error;
                 tracing::debug!(
                     agent.addr = %session.remote_address(),
                     reason = error.reason(),
-                    error = cause,
+                    error = %WithCauses(&error),
                     "an agent did not greet"
                 );
                 session.close(close_code_of_greeting(&error), &error.to_string());

@@ -16,13 +16,13 @@ use gangplank_config::role;
 use gangplank_config::upstream::InCluster;
 use gangplank_pki::clock::{Clock as _, SystemClock};
 use gangplank_pki::issue::{CertificateAuthority, Kind, Request};
-use gangplank_pki::{EntranceDomain, TunnelName};
+use gangplank_pki::{EntranceDomain, TunnelName, WithCauses};
 use gangplank_relay::Relay;
 use prometheus_client::registry::Registry;
 use serde_json::json;
 
 use crate::cli::{DevArguments, KubeconfigArguments};
-use crate::failure::{Failure, Outcome, chain};
+use crate::failure::{Failure, Outcome};
 use crate::logging::{self, Format};
 use crate::output::print;
 use crate::role::{Stage, run_on_runtime};
@@ -172,7 +172,7 @@ impl Folder {
     /// One authority, one certificate of it, three files. Answers the authority's certificate.
     fn papers(&self, name: &str, kind: Kind) -> Result<String, Failure> {
         let now = SystemClock.now();
-        let refused = |fault| Failure::Usage(chain(&fault));
+        let refused = |fault| Failure::Usage(WithCauses(&fault).to_string());
         let authority = CertificateAuthority::create(&format!("gangplank dev {name} CA"), 1, now)
             .map_err(refused)?;
         let issued = authority

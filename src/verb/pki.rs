@@ -9,10 +9,10 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use gangplank_pki::clock::{Clock as _, SystemClock};
 use gangplank_pki::issue::{CertificateAuthority, Kind, Request};
-use gangplank_pki::{EntranceDomain, TunnelName};
+use gangplank_pki::{EntranceDomain, TunnelName, WithCauses};
 
 use crate::cli::{PkiInitArguments, PkiIssueArguments, Purpose};
-use crate::failure::{Failure, Outcome, chain};
+use crate::failure::{Failure, Outcome};
 use crate::output::print;
 use crate::secret_file;
 
@@ -21,7 +21,7 @@ pub(crate) fn init(arguments: &PkiInitArguments) -> Outcome {
     let directory = &arguments.directory;
     let authority =
         CertificateAuthority::create(&arguments.common_name, arguments.days, SystemClock.now())
-            .map_err(|fault| Failure::Usage(chain(&fault)))?;
+            .map_err(|fault| Failure::Usage(WithCauses(&fault).to_string()))?;
     fs::create_dir_all(directory)
         .with_context(|| format!("{} cannot be created", directory.display()))?;
     let (certificate, key) = authority_files(directory);
@@ -46,7 +46,7 @@ pub(crate) fn issue(arguments: &PkiIssueArguments) -> Outcome {
             lifetime,
             now: SystemClock.now(),
         })
-        .map_err(|fault| Failure::Usage(chain(&fault)))?;
+        .map_err(|fault| Failure::Usage(WithCauses(&fault).to_string()))?;
     let (certificate, key) = (
         with_ending(&arguments.out, "crt"),
         with_ending(&arguments.out, "key"),
@@ -106,7 +106,7 @@ fn load_authority(directory: &Path) -> Result<CertificateAuthority, Failure> {
         })
     };
     CertificateAuthority::load(&read(&certificate)?, &read(&key)?)
-        .map_err(|fault| Failure::Usage(format!("{}: {}", directory.display(), chain(&fault))))
+        .map_err(|fault| Failure::Usage(format!("{}: {}", directory.display(), WithCauses(&fault))))
 }
 
 fn authority_files(directory: &Path) -> (PathBuf, PathBuf) {

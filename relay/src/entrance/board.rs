@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gangplank_pki::TunnelName;
+use gangplank_pki::{TunnelName, WithCauses};
 use gangplank_tunnel::wire::{AbortCode, RefusalCode, StreamHeader, StreamStatus};
 use gangplank_tunnel::{BoardingError, Session, SessionError, Stream, announce, await_status};
 use tokio::time::{Instant, timeout_at};
@@ -175,12 +175,11 @@ impl Boarding {
             Err(error) => {
                 berth.doubt(Instant::now());
                 self.counters.boarding_failed(error.reason());
-                let cause: &dyn std::error::Error = &error;
                 tracing::debug!(
                     cluster = %passenger.tunnel,
                     session = berth.tunnel().id(),
                     reason = error.reason(),
-                    error = cause,
+                    error = %WithCauses(&error),
                     "a tunnel did not take the caller"
                 );
                 None
