@@ -27,7 +27,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     /// Writes all of it at once.
-    pub(crate) async fn say(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) async fn say(&mut self, bytes: impl AsRef<[u8]> + Send + Sync) {
         let said = async {
             self.stream.write_all(bytes.as_ref()).await?;
             self.stream.flush().await
