@@ -1,7 +1,10 @@
 //! Signals: the first SIGTERM or SIGINT asks for a drain, the second ends what still runs.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::role::Stage;
@@ -13,6 +16,28 @@ pub(crate) struct Shutdown {
     pub(crate) drain: CancellationToken,
     /// End now.
     pub(crate) abort: CancellationToken,
+}
+
+impl Shutdown {
+    /// Cancelled `settle` after the drain was asked for, or with the abort. Meanwhile readiness is gone
+    /// and everything else goes on, so that load balancers look elsewhere first.
+    pub(crate) fn settled(&self, settle: Duration, stage: &Stage) -> CancellationToken {
+        let settled = CancellationToken::new();
+        let (asked, done, over) = (self.clone(), settled.clone(), stage.over.clone());
+        stage.tasks.spawn(async move {
+            let settling = async {
+                asked.drain.cancelled().await;
+                sleep(settle).await;
+            };
+            tokio::select! {
+                () = settling => {}
+                () = asked.abort.cancelled() => {}
+                () = over.cancelled() => {}
+            }
+            done.cancel();
+        });
+        settled
+    }
 }
 
 /// Listens for both signals until the second has come.

@@ -125,8 +125,9 @@ impl Agent {
     }
 
     /// Holds a session to every relay until `shutdown`, then takes no new callers, lets the running
-    /// ones finish within the drain's limit, and returns when every session is closed.
-    pub async fn run(self, shutdown: CancellationToken) {
+    /// ones finish within the drain's limit, and returns when every session is closed. `abort` cuts
+    /// that short: the end comes at once, and relays are still told of it.
+    pub async fn run(self, shutdown: CancellationToken, abort: impl Future<Output = ()>) {
         let tasks = TaskTracker::new();
         let (identity, reloader) = self.identity;
         tasks.spawn(reloader.run(shutdown.clone()));
@@ -157,14 +158,15 @@ impl Agent {
         drop(crew);
         shutdown.cancelled().await;
         tasks.close();
-        if timeout(self.drain_limit.saturating_add(AFTERMATH), tasks.wait())
-            .await
-            .is_err()
-        {
-            tracing::warn!(
-                left = tasks.len(),
-                "callers are left behind after the drain's limit"
-            );
+        let limit = self.drain_limit.saturating_add(AFTERMATH);
+        tokio::select! {
+            drained = timeout(limit, tasks.wait()) => if drained.is_err() {
+                tracing::warn!(
+                    left = tasks.len(),
+                    "callers are left behind after the drain's limit"
+                );
+            },
+            () = abort => {}
         }
         self.endpoint
             .close(CloseCode::GoingAway, "the agent is going away");

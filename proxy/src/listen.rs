@@ -52,8 +52,8 @@ impl TcpProxy {
     }
 
     /// Accepts callers until `shutdown` is cancelled, then closes the listener, lets what runs
-    /// finish, and aborts the rest at the limit.
-    pub async fn run(self, shutdown: CancellationToken) {
+    /// finish, and aborts the rest at the limit, or as soon as `aborted` resolves.
+    pub async fn run(self, shutdown: CancellationToken, aborted: impl Future<Output = ()>) {
         let Self {
             listener,
             exit,
@@ -84,14 +84,17 @@ impl TcpProxy {
         .await;
         drop(listener);
         connections.close();
-        if timeout(limit, connections.wait()).await.is_err() {
-            tracing::warn!(
-                connections = connections.len(),
-                "drain limit reached: aborting"
-            );
-            abort.cancel();
-            connections.wait().await;
+        tokio::select! {
+            drained = timeout(limit, connections.wait()) => if drained.is_err() {
+                tracing::warn!(
+                    connections = connections.len(),
+                    "drain limit reached: aborting"
+                );
+            },
+            () = aborted => {}
         }
+        abort.cancel();
+        connections.wait().await;
     }
 }
 

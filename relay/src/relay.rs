@@ -150,8 +150,9 @@ impl Relay {
     }
 
     /// Serves until `shutdown`, then drains: readiness is gone, then after the settle time agents are
-    /// told and the TCP port closes, running streams go on until the limit, then all ends.
-    pub async fn run(self, shutdown: CancellationToken) {
+    /// told and the TCP port closes, running streams go on until the limit, then all ends. `abort`
+    /// cuts that short: the end comes at once, and agents are still told of it.
+    pub async fn run(self, shutdown: CancellationToken, abort: impl Future<Output = ()>) {
         let (tasks, connections, sessions) =
             (TaskTracker::new(), TaskTracker::new(), TaskTracker::new());
         let closing = CancellationToken::new();
@@ -173,19 +174,25 @@ impl Relay {
         shutdown.cancelled().await;
         self.draining.cancel();
         tracing::info!(settle = ?self.drain.settle, limit = ?self.drain.limit, "relay draining");
-        sleep(self.drain.settle).await;
-        self.tunnels.refuse_arrivals();
-        self.agents_leave.cancel();
-        closing.cancel();
-        if accepting.await.is_err() {
-            tracing::error!("accepting callers ended by a panic; report this");
-        }
-        connections.close();
-        if timeout(self.drain.limit, connections.wait()).await.is_err() {
-            tracing::warn!(
-                connections = connections.len(),
-                "connections aborted at the drain limit"
-            );
+        let drained = async {
+            sleep(self.drain.settle).await;
+            self.tunnels.refuse_arrivals();
+            self.agents_leave.cancel();
+            closing.cancel();
+            if accepting.await.is_err() {
+                tracing::error!("accepting callers ended by a panic; report this");
+            }
+            connections.close();
+            if timeout(self.drain.limit, connections.wait()).await.is_err() {
+                tracing::warn!(
+                    connections = connections.len(),
+                    "connections aborted at the drain limit"
+                );
+            }
+        };
+        tokio::select! {
+            () = drained => {}
+            () = abort => closing.cancel(),
         }
         self.tunnels.close().await;
         following.cancel();

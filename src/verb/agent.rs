@@ -58,10 +58,8 @@ pub(crate) async fn serve(config: role::agent::Agent, stage: Stage, shutdown: Sh
         since: Instant::now(),
     };
     announce(&stage, None, admin, Arc::new(observed), metrics);
-    tokio::select! {
-        () = agent.run(shutdown.drain) => {}
-        () = shutdown.abort.cancelled() => {}
-    }
+    let leaving = shutdown.settled(config.drain.settle, &stage);
+    agent.run(leaving, shutdown.abort.cancelled()).await;
     Ok(())
 }
 

@@ -67,7 +67,8 @@ async fn serve(
         &folder.path.join("agent.yaml"),
         &InCluster::from_environment(),
     )?;
-    stage.tasks.spawn(relay.run(stage.over.clone()));
+    let abort = shutdown.abort.clone().cancelled_owned();
+    stage.tasks.spawn(relay.run(stage.over.clone(), abort));
     folder.write_kubeconfig(entrance)?;
     let kubeconfig = folder.path.join("kubeconfig");
     print(&format!(

@@ -49,19 +49,8 @@ async fn serve(config: role::proxy::Proxy, stage: Stage) -> Outcome {
         since: Instant::now(),
     };
     announce(&stage, Some(address), admin, Arc::new(observed), metrics);
-    let closing = CancellationToken::new();
-    let settled = async {
-        // Readiness is false meanwhile, so that load balancers look elsewhere before the listener closes.
-        shutdown.drain.cancelled().await;
-        tokio::time::sleep(config.drain.settle).await;
-        closing.cancel();
-        std::future::pending::<()>().await;
-    };
-    tokio::select! {
-        () = proxy.run(closing.clone()) => {}
-        () = settled => {}
-        () = shutdown.abort.cancelled() => {}
-    }
+    let closing = shutdown.settled(config.drain.settle, &stage);
+    proxy.run(closing, shutdown.abort.cancelled()).await;
     Ok(())
 }
 

@@ -47,10 +47,7 @@ async fn serve(config: role::relay::Relay, stage: Stage) -> Outcome {
         Arc::new(observed),
         metrics,
     );
-    tokio::select! {
-        () = relay.run(shutdown.drain) => {}
-        () = shutdown.abort.cancelled() => {}
-    }
+    relay.run(shutdown.drain, shutdown.abort.cancelled()).await;
     Ok(())
 }
 

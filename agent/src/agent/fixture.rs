@@ -230,6 +230,7 @@ impl Handoff for Gate {
 pub(super) struct Running {
     pub(super) view: AgentView,
     pub(super) shutdown: CancellationToken,
+    pub(super) abort: CancellationToken,
     pub(super) boarded: mpsc::Receiver<Boarding>,
     pub(super) task: JoinHandle<()>,
     metrics: Registry,
@@ -250,10 +251,13 @@ impl Running {
         let agent = Agent::new(settings, gate, Arc::new(SystemClock), &mut metrics);
         let agent = agent.expect("an agent");
         let (view, shutdown) = (agent.view(), CancellationToken::new());
-        let task = TaskTracker::new().spawn(agent.run(shutdown.clone()));
+        let abort = CancellationToken::new();
+        let running = agent.run(shutdown.clone(), abort.clone().cancelled_owned());
+        let task = TaskTracker::new().spawn(running);
         Self {
             view,
             shutdown,
+            abort,
             boarded,
             task,
             metrics,

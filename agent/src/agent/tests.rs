@@ -326,6 +326,22 @@ async fn a_shutdown_ends_at_its_limit_whoever_is_left() {
 }
 
 #[tokio::test]
+async fn an_abort_cuts_the_drain_short_and_relays_are_told() {
+    let harbour = Harbour::open(true);
+    let mut agent = Running::start(&harbour.settings("60s"));
+    let guest = harbour.guest().await;
+    let mut at_relay = guest.caller(1).await;
+    let _boarding = soon(agent.boarded.recv()).await.expect("a caller");
+    soon(await_status(&mut at_relay, deadline()))
+        .await
+        .expect("a status");
+    agent.shutdown.cancel();
+    agent.abort.cancel();
+    soon(agent.task).await.expect("it ended");
+    assert_eq!(soon(guest.session.closed()).await.reason(), "GoingAway");
+}
+
+#[tokio::test]
 async fn a_shutdown_ends_an_agent_that_reaches_nobody() {
     let harbour = Harbour::open(true);
     let settings = harbour.settings("60s");

@@ -77,6 +77,30 @@ async fn what_still_runs_at_the_limit_is_reset() {
 }
 
 #[tokio::test]
+async fn abort_cuts_the_drain_short_and_agents_are_told() {
+    let relay = Harness::start("drain: { settle: 60s, limit: 60s }\n");
+    let agent = relay.agent("c.acme", 1, 1).await;
+    let mut running = relay.call(NAME).await;
+    let (_, _its_stream) = agent.take().await;
+    until("the caller is on board", || {
+        relay.view.waiting_callers() == 0
+    })
+    .await;
+    relay.shutdown.cancel();
+    until("the relay drains", || relay.view.draining()).await;
+    relay.abort.cancel();
+    let mut rest = Vec::new();
+    let ended = soon("the end", running.read_to_end(&mut rest)).await;
+    assert_eq!(
+        ended.unwrap_err().kind(),
+        std::io::ErrorKind::ConnectionReset
+    );
+    let closed = soon("the session ends", agent.session.closed()).await;
+    assert_eq!(closed.reason(), "GoingAway");
+    soon("the relay ends", relay.running).await.unwrap();
+}
+
+#[tokio::test]
 async fn during_the_settle_time_callers_are_still_taken() {
     let relay = Harness::start("drain: { settle: 2s, limit: 1s }\n");
     let agent = relay.agent("c.acme", 1, 1).await;

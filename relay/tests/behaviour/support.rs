@@ -97,6 +97,7 @@ pub(crate) struct Harness {
     pub(crate) view: RelayView,
     pub(crate) metrics: Registry,
     pub(crate) shutdown: CancellationToken,
+    pub(crate) abort: CancellationToken,
     pub(crate) running: JoinHandle<()>,
     pub(crate) agents_authority: CertificateAuthority,
     relays_authority: CertificateAuthority,
@@ -130,13 +131,14 @@ impl Harness {
         let config = role::relay::load(&file).unwrap();
         let mut metrics = Registry::default();
         let relay = Relay::bind(config, Arc::new(SystemClock), &mut metrics).unwrap();
-        let shutdown = CancellationToken::new();
+        let (shutdown, abort) = (CancellationToken::new(), CancellationToken::new());
         Self {
             address: relay.local_address(),
             view: relay.view(),
             metrics,
             shutdown: shutdown.clone(),
-            running: tokio::spawn(relay.run(shutdown)),
+            running: tokio::spawn(relay.run(shutdown, abort.clone().cancelled_owned())),
+            abort,
             agents_authority,
             relays_authority,
             files,

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
@@ -9,6 +10,7 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -480,7 +482,9 @@ async fn an_early_answer_reaches_a_caller_who_is_still_sending() {
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
     let proxy = TcpProxy::new(listener, stage.exit.clone(), BOUND);
-    let served = stage.tasks.spawn(proxy.run(shutdown.clone()));
+    let served = stage
+        .tasks
+        .spawn(proxy.run(shutdown.clone(), std::future::pending()));
 
     let config = stage.client_config(Some(&papers), &[b"http/1.1"]);
     let mut tls = secure(config, TcpStream::connect(address).await.unwrap())
@@ -506,6 +510,41 @@ async fn an_early_answer_reaches_a_caller_who_is_still_sending() {
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
     assert!(answer.ends_with("too large"), "{answer}");
     shutdown.cancel();
+    timeout(BOUND, served)
+        .await
+        .expect("the proxy ends")
+        .unwrap();
+}
+
+#[tokio::test]
+async fn an_abort_ends_what_a_drain_would_wait_for() {
+    let reached = Arc::new(Notify::new());
+    let arrived = Arc::clone(&reached);
+    let stage = Stage::new(move |_| {
+        arrived.notify_one();
+        std::future::pending::<Response<_>>()
+    })
+    .await;
+    let papers = stage.partner("x");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (shutdown, abort) = (CancellationToken::new(), CancellationToken::new());
+    let proxy = TcpProxy::new(listener, stage.exit.clone(), Duration::from_secs(3600));
+    let running = proxy.run(shutdown.clone(), abort.clone().cancelled_owned());
+    let served = stage.tasks.spawn(running);
+
+    let config = stage.client_config(Some(&papers), &[b"http/1.1"]);
+    let mut tls = secure(config, TcpStream::connect(address).await.unwrap())
+        .await
+        .unwrap();
+    tls.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await
+        .unwrap();
+    timeout(BOUND, reached.notified())
+        .await
+        .expect("the request is under way");
+    shutdown.cancel();
+    abort.cancel();
     timeout(BOUND, served)
         .await
         .expect("the proxy ends")
