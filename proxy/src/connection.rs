@@ -4,7 +4,7 @@
 //! caller's right. The first three let what runs finish; the last cuts everything off.
 
 mod limits;
-mod linger;
+pub(crate) mod linger;
 
 use std::convert::Infallible;
 use std::future::Future;

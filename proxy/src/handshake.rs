@@ -16,6 +16,8 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::connection::linger::linger;
+
 /// From the first byte to the last of a handshake, whatever arrives in between. A caller at the far
 /// end of a bad mobile line needs two or three seconds.
 pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
@@ -87,15 +89,22 @@ impl Handshake {
         IO: AsyncRead + AsyncWrite + Unpin,
     {
         let deadline = Instant::now() + HANDSHAKE_DEADLINE;
-        let Ok(Ok(_place)) = timeout_at(deadline, self.places.acquire()).await else {
+        let Ok(Ok(place)) = timeout_at(deadline, self.places.acquire()).await else {
             return Err(HandshakeFault::Crowded);
         };
         let handshake = self
             .acceptor
-            .accept_with(io, |tls| tls.set_buffer_limit(Some(UNSENT_LIMIT)));
+            .accept_with(io, |tls| tls.set_buffer_limit(Some(UNSENT_LIMIT)))
+            .into_fallible();
         match timeout_at(deadline, handshake).await {
             Ok(Ok(stream)) => Ok(stream),
-            Ok(Err(error)) => Err(HandshakeFault::Failed(error)),
+            Ok(Err((error, io))) => {
+                drop(place);
+                // The alert is all that the caller learns, and with TLS 1.3 its first request is already
+                // under way.
+                linger(Some(io)).await;
+                Err(HandshakeFault::Failed(error))
+            }
             Err(_elapsed) => Err(HandshakeFault::Late),
         }
     }

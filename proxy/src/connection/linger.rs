@@ -1,4 +1,4 @@
-//! Closing so that the last answer is read.
+//! Closing so that the last answer, or the alert of a failed handshake, is read.
 //!
 //! A socket that is closed while bytes of the caller are unread resets the connection, and a reset can
 //! overtake the answer. So after we have said everything and closed our half, what still comes is read
@@ -24,7 +24,7 @@ const SCRAP: usize = 8 * 1024;
 ///
 /// Our half is closed here once more: after a request that asked for an upgrade and did not get it,
 /// hyper gives the connection up without closing it.
-pub(super) async fn linger<IO: AsyncRead + AsyncWrite + Unpin>(io: Option<IO>) {
+pub(crate) async fn linger<IO: AsyncRead + AsyncWrite + Unpin>(io: Option<IO>) {
     let Some(mut io) = io else { return };
     let discard = async {
         if io.shutdown().await.is_err() {
