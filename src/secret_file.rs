@@ -28,6 +28,22 @@ pub(crate) fn create_public(file: &Path, content: &[u8]) -> Outcome {
     create_with_mode(file, content, 0o644)
 }
 
+/// Creates a certificate, for everyone to read, and its key, for its owner alone: both or neither.
+///
+/// # Errors
+///
+/// As [`create`]; what was there before stays as it was.
+pub(crate) fn create_pair(certificate: (&Path, &str), key: (&Path, &str)) -> Outcome {
+    create(key.0, key.1.as_bytes())?;
+    let created = create_public(certificate.0, certificate.1.as_bytes());
+    if created.is_err() {
+        // Beside a certificate that is not its own a key only misleads; if it cannot be removed, the
+        // first error says enough.
+        drop(std::fs::remove_file(key.0));
+    }
+    created
+}
+
 fn create_with_mode(file: &Path, content: &[u8], mode: u32) -> Outcome {
     let mut opened = match File::options()
         .write(true)

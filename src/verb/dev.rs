@@ -183,13 +183,9 @@ impl Folder {
                 now,
             })
             .map_err(refused)?;
-        secret_file::create(
-            &self.path.join(format!("{name}.key")),
-            issued.key_pem.as_bytes(),
-        )?;
-        secret_file::create_public(
-            &self.path.join(format!("{name}.crt")),
-            issued.cert_pem.as_bytes(),
+        secret_file::create_pair(
+            (&self.path.join(format!("{name}.crt")), &issued.cert_pem),
+            (&self.path.join(format!("{name}.key")), &issued.key_pem),
         )?;
         secret_file::create_public(
             &self.path.join(format!("{name}-ca.crt")),

@@ -25,8 +25,10 @@ pub(crate) fn init(arguments: &PkiInitArguments) -> Outcome {
     fs::create_dir_all(directory)
         .with_context(|| format!("{} cannot be created", directory.display()))?;
     let (certificate, key) = authority_files(directory);
-    secret_file::create(&key, authority.key_pem().as_bytes())?;
-    secret_file::create_public(&certificate, authority.certificate_pem().as_bytes())?;
+    secret_file::create_pair(
+        (&certificate, authority.certificate_pem()),
+        (&key, &authority.key_pem()),
+    )?;
     print(&format!(
         "created {} ({}), keep {} secret",
         certificate.display(),
@@ -51,8 +53,7 @@ pub(crate) fn issue(arguments: &PkiIssueArguments) -> Outcome {
         with_ending(&arguments.out, "crt"),
         with_ending(&arguments.out, "key"),
     );
-    secret_file::create(&key, issued.key_pem.as_bytes())?;
-    secret_file::create_public(&certificate, issued.cert_pem.as_bytes())?;
+    secret_file::create_pair((&certificate, &issued.cert_pem), (&key, &issued.key_pem))?;
     print(&format!(
         "issued {}, keep {} secret",
         certificate.display(),
