@@ -7,17 +7,23 @@
     reason = "a test that meets the unexpected has failed, and says where"
 )]
 
+mod agents_open_nothing_towards_the_relay;
 mod api_server_errors_pass_unchanged;
 mod bodies_and_their_headers_pass_unchanged;
 mod broken_configuration_never_listens;
 mod bytes_before_the_switch_wait;
+mod callers_address_is_the_sockets;
 mod callers_credentials_never_pass;
 mod callers_host_chooses_nothing;
+mod client_hello_arrives_in_any_cut;
 mod cp_carries_fifty_megabytes;
+mod dev_opens_a_way;
 mod early_answer_reaches_a_caller_that_still_sends;
+mod ends_and_breaks_pass_the_tunnel;
 mod exec_and_attach_work_as_at_the_api_server;
 mod expiry_is_exact;
 mod half_written_trust_keeps_the_last_good;
+mod handshakes_of_tomorrow_pass_the_relay;
 mod impersonation_by_callers_is_refused;
 mod impostor_api_server_receives_nothing;
 mod intermediates_lead_to_the_anchor;
@@ -25,19 +31,24 @@ mod killed_parts_come_back;
 mod kubectl_works_as_at_the_api_server;
 mod large_bodies_pass_in_bounded_memory;
 mod layers_point_down;
+mod names_lead_to_one_cluster_or_nowhere;
 mod no_certificate_is_refused;
+mod offline_and_unknown_clusters_are_told;
 mod own_errors_are_a_status_and_a_warning;
 mod payload_beside_the_switch_arrives_once;
+mod pki_verbs_make_what_they_say;
 mod port_forward_carries_connections;
 mod prefix_changed_is_never_used_again;
 mod provider_added_takes_effect_live;
 mod provider_removed_ends_connections;
 mod proxy_headers_of_callers_never_pass;
 mod redirects_are_relayed_not_followed;
+mod refusals_are_as_documented;
 mod relay_is_blind;
 mod repeated_headers_keep_count_and_order;
 mod request_trailers_never_pass;
 mod requests_are_each_their_own_user;
+mod strangers_at_the_entrance_are_sent_away;
 mod support;
 mod target_passes_byte_for_byte;
 mod token_file_missing_is_an_error_and_nothing_upstream;

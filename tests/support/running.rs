@@ -82,6 +82,11 @@ impl Running {
         });
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// How it ended, if it did.
     pub(crate) fn ended(&mut self) -> Option<i32> {
         let status = self.child.try_wait().expect("our own child")?;

@@ -1,0 +1,454 @@
+//! What kubectl (with an empty discovery cache) and curl print for each refusal is what `docs/refusals.md` says.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use gangplank_tunnel::wire::CloseCode;
+use rcgen::ExtendedKeyUsagePurpose;
+
+use crate::support::agent_by_hand::AgentByHand;
+use crate::support::certificates::{Moment, Organisation, Papers, leaf_params};
+use crate::support::cluster::{self, Cluster};
+use crate::support::fake_api_server::FakeApiServer;
+use crate::support::kubectl::Kubectl;
+use crate::support::path::{DOMAIN, Site, Way};
+use crate::support::{curl, wait};
+
+/// A cell that says that this tool cannot come into this situation.
+const NOT_APPLICABLE: &str = "–";
+
+/// A cell that says that nothing is printed.
+const NOTHING: &str = "*nothing*";
+
+/// The common name of the documentation's caller.
+const DEPLOYER: &str = "ns/shop/id/deployer";
+
+/// Someone in one of the situations of the documentation.
+struct Situation {
+    /// First cell of its row.
+    what: &'static str,
+    server: String,
+    server_name: Option<String>,
+    papers: Option<Papers>,
+    /// The authority that the client trusts the exit for.
+    authority: String,
+    /// What kubectl is asked for; nothing where kubectl cannot come into this situation.
+    kubectl: &'static [&'static str],
+    curl: Curl,
+}
+
+/// What curl is asked for.
+enum Curl {
+    /// The same as kubectl, with further arguments.
+    Usual(&'static [&'static str]),
+    /// Another address.
+    Address(String),
+    /// Nothing: curl cannot come into this situation.
+    Never,
+}
+
+/// The documented texts of one row.
+#[derive(Debug)]
+struct Row {
+    kubectl: Option<Vec<String>>,
+    curl: Option<Vec<String>>,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn word_for_word() {
+    let stage = Stage::set().await;
+    let documented = documented();
+    let situations = stage.situations();
+    let told: Vec<&str> = situations.iter().map(|situation| situation.what).collect();
+    for row in documented.keys() {
+        assert!(
+            told.contains(&row.as_str()),
+            "no test brings about the row `{row}`"
+        );
+    }
+    let differences: Vec<String> = thread::scope(|scope| {
+        let running: Vec<_> = situations
+            .iter()
+            .map(|situation| {
+                scope.spawn(|| stage.differences(situation, documented.get(situation.what)))
+            })
+            .collect();
+        running
+            .into_iter()
+            .flat_map(|thread| thread.join().expect("no panic"))
+            .collect()
+    });
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+/// Everything that the situations need.
+struct Stage {
+    cluster: &'static Cluster,
+    folder: tempfile::TempDir,
+    known: Organisation,
+    unknown: Organisation,
+    site: Site,
+    strict: Site,
+    away: Site,
+    _fake: FakeApiServer,
+}
+
+impl Stage {
+    async fn set() -> Self {
+        let cluster = cluster::shared();
+        let (known, unknown) = (Organisation::new("team-a"), Organisation::new("team-b"));
+        let site = Site::before(cluster, Way::Tunnel, &[&known]);
+        let mut strict = Site::before(cluster, Way::Direct, &[&known]);
+        demand_certificates(&mut strict);
+        let relay = site.relay.as_ref().expect("a relay");
+        let agent = AgentByHand::at(relay, "offline.acme").await;
+        agent.session.close(CloseCode::Done, "");
+        wait::until("the tunnel to be gone", || {
+            (!relay.has_tunnel("offline.acme")).then_some(())
+        });
+        let fake = FakeApiServer::echo().await;
+        fake.stop_listening();
+        let away = Site::tunnel(relay, "adrift.acme", &fake.kubeconfig(), &[&known]);
+        let folder = tempfile::tempdir().expect("a folder");
+        Self {
+            cluster,
+            folder,
+            known,
+            unknown,
+            site,
+            strict,
+            away,
+            _fake: fake,
+        }
+    }
+
+    fn situations(&self) -> Vec<Situation> {
+        let [good, stranger] =
+            [&self.known, &self.unknown].map(|organisation| organisation.caller(DEPLOYER));
+        let valid =
+            |from: Moment, until: Moment| self.known.authority.caller_valid(DEPLOYER, from, until);
+        let expired = valid((2020, 1, 1), (2021, 1, 1));
+        let early = valid((2080, 1, 1), (2081, 1, 1));
+        let server = self
+            .known
+            .authority
+            .sign(&leaf_params(DEPLOYER, ExtendedKeyUsagePurpose::ServerAuth));
+        let at = |site: &Site, what, papers: Option<&Papers>| Situation {
+            what,
+            server: format!("https://{}", site.address),
+            server_name: Some(site.entrance.clone()),
+            papers: papers.cloned(),
+            authority: site.authority().pem(),
+            kubectl: &["get", "pods"],
+            curl: Curl::Usual(&[]),
+        };
+        let named = |what, cluster: &str| Situation {
+            server_name: Some(format!("{cluster}.{DOMAIN}")),
+            ..at(&self.site, what, Some(&good))
+        };
+        let (site, strict, address) = (&self.site, &self.strict, self.site.address);
+        vec![
+            Situation {
+                curl: Curl::Never,
+                ..at(site, "no credential at all", None)
+            },
+            Situation {
+                kubectl: &["get", "pods", "--token=any"],
+                ..at(site, "no certificate", None)
+            },
+            at(site, "unknown authority", Some(&stranger)),
+            at(site, "expired", Some(&expired)),
+            at(site, "not yet valid", Some(&early)),
+            at(site, "a server's certificate", Some(&server)),
+            Situation {
+                kubectl: &["get", "pods", "--as=admin"],
+                curl: Curl::Usual(&["--header", "Impersonate-User: admin"]),
+                ..at(site, "impersonation", Some(&good))
+            },
+            at(&self.away, "API server away", Some(&good)),
+            at(site, "no right at the cluster", Some(&good)),
+            Situation {
+                authority: self.unknown.authority.pem(),
+                ..at(site, "another exit", Some(&good))
+            },
+            Situation {
+                server_name: None,
+                curl: Curl::Address(format!("https://{address}/api")),
+                ..at(site, "no server name", Some(&good))
+            },
+            named("unknown cluster", "nobody.acme"),
+            named("offline cluster", "offline.acme"),
+            Situation {
+                server: format!("http://{address}"),
+                server_name: None,
+                curl: Curl::Address(format!("http://{address}/api")),
+                ..at(site, "plain HTTP", Some(&good))
+            },
+            Situation {
+                kubectl: &[],
+                curl: Curl::Address(format!("gopher://{address}/1garbage")),
+                ..at(site, "garbage", None)
+            },
+            Situation {
+                kubectl: &["get", "pods", "--token=any"],
+                ..at(strict, "no certificate (`Require`)", None)
+            },
+            at(strict, "unknown authority (`Require`)", Some(&stranger)),
+            at(strict, "expired (`Require`)", Some(&expired)),
+            at(strict, "not yet valid (`Require`)", Some(&early)),
+        ]
+    }
+
+    /// Where what is printed is not what is documented; in the form of a table row, to be looked at and taken over.
+    fn differences(&self, situation: &Situation, documented: Option<&Row>) -> Vec<String> {
+        let kubectl = (!situation.kubectl.is_empty()).then(|| self.kubectl(situation));
+        let curl = (!matches!(situation.curl, Curl::Never)).then(|| self.curl(situation));
+        let found = [
+            (
+                "kubectl",
+                kubectl,
+                documented.and_then(|row| row.kubectl.as_ref()),
+            ),
+            ("curl", curl, documented.and_then(|row| row.curl.as_ref())),
+        ];
+        let differs = |printed: &Option<Vec<String>>, documented: Option<&Vec<String>>| match (
+            printed, documented,
+        ) {
+            (Some(printed), Some(documented)) => !same(documented, printed),
+            (printed, documented) => printed.is_some() != documented.is_some(),
+        };
+        found
+            .into_iter()
+            .filter(|(_, printed, documented)| differs(printed, *documented))
+            .map(|(tool, printed, _)| {
+                let spans: Vec<String> = printed
+                    .iter()
+                    .flatten()
+                    .map(|line| format!("`` {line} ``"))
+                    .collect();
+                format!("| {} | {tool} | {} |", situation.what, spans.join("<br>"))
+            })
+            .collect()
+    }
+
+    fn kubectl(&self, situation: &Situation) -> Vec<String> {
+        let said = Kubectl::new(&self.cluster.facts.kubectl, &self.kubeconfig(situation))
+            .run(situation.kubectl);
+        assert_eq!(
+            said.code,
+            1,
+            "{}: {} {}",
+            situation.what,
+            said.text(),
+            said.err
+        );
+        let attempts = |line: &&str| line.contains("memcache.go:");
+        assert!(
+            said.err.lines().filter(attempts).count() <= 5,
+            "{}",
+            said.err
+        );
+        said.text()
+            .lines()
+            .chain(said.err.lines())
+            .filter(|line| !attempts(line))
+            .map(|line| masked(line, situation))
+            .collect()
+    }
+
+    fn curl(&self, situation: &Situation) -> Vec<String> {
+        let host = situation.server_name.clone().unwrap_or_default();
+        let address = situation.server.split("//").last().expect("an address");
+        let path = |name: &str| self.file(situation, name).display().to_string();
+        fs::write(path("ca.crt"), &situation.authority).expect("written");
+        let (ca, to) = (path("ca.crt"), format!("{host}:443:{address}"));
+        let mut arguments = vec!["--include".to_owned(), "--cacert".to_owned(), ca];
+        if let Some(papers) = &situation.papers {
+            fs::write(path("crt"), &papers.certificates).expect("written");
+            fs::write(path("key"), &papers.key).expect("written");
+            arguments.extend([
+                "--cert".to_owned(),
+                path("crt"),
+                "--key".to_owned(),
+                path("key"),
+            ]);
+        }
+        match &situation.curl {
+            Curl::Usual(further) => {
+                arguments.extend(further.iter().map(|argument| (*argument).to_owned()));
+                arguments.extend([
+                    "--connect-to".to_owned(),
+                    to,
+                    format!("https://{host}/api/v1/namespaces/default/pods"),
+                ]);
+            }
+            Curl::Address(whole) => arguments.push(whole.clone()),
+            Curl::Never => {}
+        }
+        let said = curl::run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        let out = said.text();
+        let (head, body) = out.split_once("\r\n\r\n").unwrap_or((&out, ""));
+        let mut lines: Vec<String> = head
+            .lines()
+            .filter(|line| line.starts_with("HTTP/") || line.to_lowercase().starts_with("warning:"))
+            .map(|line| masked(line, situation))
+            .collect();
+        if let Some(warning) = lines.get(1) {
+            assert_repeats(body, warning);
+        } else if !body.is_empty() {
+            let status: serde_json::Value = serde_json::from_str(body).expect("a status");
+            lines.push(masked(
+                status["message"].as_str().expect("a message"),
+                situation,
+            ));
+        }
+        // Of some errors curl prints a page of advice behind the line that counts.
+        let errors = said.err.lines().filter(|line| line.starts_with("curl: "));
+        lines.extend(errors.map(|line| masked(line, situation)));
+        lines
+    }
+
+    fn kubeconfig(&self, situation: &Situation) -> PathBuf {
+        let mut cluster = serde_json::json!({ "server": situation.server });
+        if situation.server.starts_with("https:") {
+            cluster["certificate-authority-data"] =
+                BASE64_STANDARD.encode(&situation.authority).into();
+        }
+        if let Some(name) = &situation.server_name {
+            cluster["tls-server-name"] = name.as_str().into();
+        }
+        let user = situation
+            .papers
+            .as_ref()
+            .map_or(serde_json::json!({}), |papers| {
+                serde_json::json!({
+                    "client-certificate-data": BASE64_STANDARD.encode(&papers.certificates),
+                    "client-key-data": BASE64_STANDARD.encode(&papers.key),
+                })
+            });
+        let kubeconfig = serde_json::json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "here",
+            "clusters": [{ "name": "here", "cluster": cluster }],
+            "users": [{ "name": "here", "user": user }],
+            "contexts": [{ "name": "here", "context": { "cluster": "here", "user": "here" } }],
+        });
+        let file = self.file(situation, "kubeconfig");
+        fs::write(&file, kubeconfig.to_string()).expect("written");
+        file
+    }
+
+    fn file(&self, situation: &Situation, ending: &str) -> PathBuf {
+        let name: String = situation
+            .what
+            .chars()
+            .filter(char::is_ascii_alphanumeric)
+            .collect();
+        self.folder.path().join(format!("{name}.{ending}"))
+    }
+}
+
+fn demand_certificates(site: &mut Site) {
+    site.exit.terminate();
+    let file = site.folder().join("proxy.yaml");
+    let text = fs::read_to_string(&file).expect("its file");
+    fs::write(
+        &file,
+        text.replace("exit:\n", "exit:\n  clientAuth: Require\n"),
+    )
+    .expect("written");
+    site.restart_exit();
+}
+
+/// The rows of the documentation's tables by their first cell.
+fn documented() -> BTreeMap<String, Row> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/refusals.md");
+    let text = fs::read_to_string(file).expect("the page");
+    let cells = |line: &str| -> Vec<String> {
+        line.trim_matches('|')
+            .split(" | ")
+            .map(|cell| cell.trim().to_owned())
+            .collect()
+    };
+    text.lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| refused because"))
+        .map(|line| {
+            let cells = cells(line);
+            assert_eq!(cells.len(), 5, "five cells: {line}");
+            assert!(
+                cells.iter().all(|cell| !cell.is_empty()),
+                "each says something: {line}"
+            );
+            (
+                cells[0].clone(),
+                Row {
+                    kubectl: texts(&cells[1]),
+                    curl: texts(&cells[2]),
+                },
+            )
+        })
+        .collect()
+}
+
+/// The lines that a cell documents.
+fn texts(cell: &str) -> Option<Vec<String>> {
+    match cell {
+        NOT_APPLICABLE => None,
+        NOTHING => Some(Vec::new()),
+        _ => Some(
+            cell.split("<br>")
+                .map(|span| span.trim_matches('`').trim().to_owned())
+                .collect(),
+        ),
+    }
+}
+
+/// The body's message is what the warning says behind its class.
+fn assert_repeats(body: &str, warning: &str) {
+    let status: serde_json::Value =
+        serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}"));
+    let message = status["message"].as_str().expect("a message");
+    assert!(warning.contains(message), "{warning} and {message}");
+}
+
+fn masked(line: &str, situation: &Situation) -> String {
+    let address = situation.server.split("//").last().expect("an address");
+    line.trim().replace(address, "<address>")
+}
+
+fn same(documented: &[String], printed: &[String]) -> bool {
+    documented.len() == printed.len()
+        && documented
+            .iter()
+            .zip(printed)
+            .all(|(documented, printed)| fits(documented, printed))
+}
+
+/// Whether a line is as documented, `…` standing for anything.
+fn fits(documented: &str, printed: &str) -> bool {
+    let Some((before, behind)) = documented.split_once('…') else {
+        return documented == printed;
+    };
+    let Some(rest) = printed.strip_prefix(before) else {
+        return false;
+    };
+    (0..=rest.len())
+        .filter(|at| rest.is_char_boundary(*at))
+        .any(|at| fits(behind, &rest[at..]))
+}
+
+#[test]
+fn an_ellipsis_stands_for_anything_and_the_rest_for_itself() {
+    assert!(
+        fits("a…c", "abc")
+            && fits("a…", "abc")
+            && fits("abc", "abc")
+            && fits("…error: …x", "curl: error: 1x")
+    );
+    assert!(!fits("a…d", "abc") && !fits("ab", "abc") && !fits("b…", "abc"));
+}
