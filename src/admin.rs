@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use gangplank_tcp::Listener;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
@@ -16,7 +17,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::registry::Registry;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -28,9 +29,6 @@ const CONNECTIONS: usize = 32;
 
 /// A probe that has not sent its request line by then is not one.
 const HEADER_DEADLINE: Duration = Duration::from_secs(5);
-
-/// After a failed accept (no file descriptors left): long enough not to spin, short enough not to miss a probe.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// OpenMetrics' media type, which prometheus asks for.
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -60,7 +58,7 @@ impl std::fmt::Debug for Admin {
 /// Serves the endpoint until `shutdown`.
 pub(crate) async fn serve(
     admin: Arc<Admin>,
-    listener: TcpListener,
+    mut listener: Listener,
     tasks: TaskTracker,
     shutdown: CancellationToken,
 ) {
@@ -69,26 +67,17 @@ pub(crate) async fn serve(
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
             return;
         };
-        let accepted = tokio::select! {
-            () = shutdown.cancelled() => return,
-            accepted = listener.accept() => accepted,
+        let Some((socket, _)) = shutdown.run_until_cancelled(listener.accept(|| ())).await else {
+            return;
         };
-        match accepted {
-            Ok((socket, _)) => {
-                let (admin, shutdown) = (Arc::clone(&admin), shutdown.clone());
-                tasks.spawn(async move {
-                    tokio::select! {
-                        () = shutdown.cancelled() => {}
-                        () = answer_connection(admin, socket) => {}
-                    }
-                    drop(place);
-                });
+        let (admin, shutdown) = (Arc::clone(&admin), shutdown.clone());
+        tasks.spawn(async move {
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = answer_connection(admin, socket) => {}
             }
-            Err(error) => {
-                tracing::warn!(%error, "the admin endpoint cannot accept connections; trying again");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
+            drop(place);
+        });
     }
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use gangplank_config::role::{Log, LogFormat};
+use gangplank_tcp::Listener;
 use prometheus_client::registry::Registry;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -85,11 +85,11 @@ pub(crate) fn run_on_runtime<F: Future<Output = Outcome>>(
 /// # Errors
 ///
 /// When the port cannot be had.
-pub(crate) async fn bind_admin(wanted: Option<SocketAddr>) -> Result<Option<TcpListener>, Failure> {
+pub(crate) fn bind_admin(wanted: Option<SocketAddr>) -> Result<Option<Listener>, Failure> {
     let Some(address) = wanted else {
         return Ok(None);
     };
-    let listener = TcpListener::bind(address).await.with_context(|| {
+    let listener = Listener::bind(address).with_context(|| {
         format!(
             "the admin endpoint cannot listen on {address}: choose another port with `admin.listen`"
         )
@@ -101,14 +101,14 @@ pub(crate) async fn bind_admin(wanted: Option<SocketAddr>) -> Result<Option<TcpL
 pub(crate) fn announce(
     stage: &Stage,
     listen: Option<SocketAddr>,
-    admin: Option<TcpListener>,
+    admin: Option<Listener>,
     role: Arc<dyn Observed>,
     metrics: Registry,
 ) {
     let text = |address: Option<SocketAddr>| address.map(|address| address.to_string());
     let admin_address = admin
         .as_ref()
-        .and_then(|listener| listener.local_addr().ok());
+        .and_then(|listener| listener.local_address().ok());
     tracing::info!(
         listen.addr = text(listen),
         admin.addr = text(admin_address),

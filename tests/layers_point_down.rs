@@ -6,23 +6,33 @@ use std::process::Command;
 use serde_json::Value;
 
 /// What each crate may import, in the order of the layers.
-const MAY_IMPORT: [(&str, &[&str]); 7] = [
+const MAY_IMPORT: [(&str, &[&str]); 8] = [
     ("gangplank-pki", &[]),
+    ("gangplank-tcp", &[]),
     ("gangplank-tunnel", &["gangplank-pki"]),
     ("gangplank-config", &["gangplank-pki"]),
     (
         "gangplank-relay",
-        &["gangplank-pki", "gangplank-config", "gangplank-tunnel"],
+        &[
+            "gangplank-pki",
+            "gangplank-tcp",
+            "gangplank-config",
+            "gangplank-tunnel",
+        ],
     ),
     (
         "gangplank-agent",
         &["gangplank-pki", "gangplank-config", "gangplank-tunnel"],
     ),
-    ("gangplank-proxy", &["gangplank-pki", "gangplank-config"]),
+    (
+        "gangplank-proxy",
+        &["gangplank-pki", "gangplank-tcp", "gangplank-config"],
+    ),
     (
         "gangplank",
         &[
             "gangplank-pki",
+            "gangplank-tcp",
             "gangplank-tunnel",
             "gangplank-config",
             "gangplank-relay",

@@ -12,9 +12,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use gangplank_pki::{EntranceDomain, TunnelName, WithCauses};
+use gangplank_tcp::Listener;
 use gangplank_tunnel::wire::{ServerName, StreamHeader};
 use gangplank_tunnel::{Session, splice};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -24,7 +25,6 @@ use uuid::Uuid;
 use crate::metrics::Counters;
 use crate::registry::Registry;
 
-mod accept;
 mod alert;
 mod board;
 mod hello;
@@ -97,20 +97,15 @@ impl Entrance {
     /// next address. Connections run on in `connections`.
     pub(crate) async fn accept_callers(
         self: Arc<Self>,
-        mut listener: TcpListener,
+        mut listener: Listener,
         connections: TaskTracker,
         closing: CancellationToken,
     ) {
-        let mut short_of = Shortage::default();
         loop {
-            let next = accept::next_caller(&mut listener, |error| {
-                self.counters.accept_paused();
-                short_of.noticed(error);
-            });
+            let next = listener.accept(|| self.counters.accept_paused());
             let Some((socket, address)) = closing.run_until_cancelled(next).await else {
                 return;
             };
-            short_of.over();
             let caller = Caller {
                 socket,
                 address,
@@ -151,9 +146,6 @@ impl Entrance {
         &self,
         caller: &mut Caller,
     ) -> Result<(OnBoard, tracing::Span), Refusal> {
-        if let Err(error) = accept::tune(&caller.socket) {
-            tracing::debug!(%error, "a caller's socket could not be tuned");
-        }
         let Peeked { server_name, raw } = peek(&mut caller.socket).await?;
         let tunnel = self.route_by_sni(&server_name)?;
         let passenger = passenger(caller.address, tunnel, &server_name, raw);
@@ -257,33 +249,10 @@ fn tell_of_refusal(refusal: &Refusal) {
     );
 }
 
-/// Says once that descriptors or memory ran out, and once that it is over.
-#[derive(Debug, Default)]
-struct Shortage {
-    pauses: u64,
-}
-
-impl Shortage {
-    fn noticed(&mut self, error: &std::io::Error) {
-        if self.pauses == 0 {
-            tracing::warn!(
-                %error,
-                "cannot accept callers for now; raise the limit of open files or add memory"
-            );
-        }
-        self.pauses = self.pauses.saturating_add(1);
-    }
-
-    fn over(&mut self) {
-        if self.pauses > 0 {
-            tracing::info!(pauses = self.pauses, "accepting callers again");
-            self.pauses = 0;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpListener;
+
     use super::*;
 
     /// A connection's task lives as long as the connection, and an idle one must cost little: 10 KiB with

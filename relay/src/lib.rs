@@ -13,7 +13,6 @@ mod listener;
 mod metrics;
 mod registry;
 mod relay;
-mod socket;
 mod tunnels;
 mod view;
 

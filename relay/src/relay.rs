@@ -9,9 +9,9 @@ use gangplank_config::Fault;
 use gangplank_config::role::{self, Drain};
 use gangplank_pki::clock::Clock;
 use gangplank_pki::peer::VerifierFault;
+use gangplank_tcp::Listener;
 use gangplank_tunnel::quic::{BindError, RelayEndpoint};
 use prometheus_client::registry::Registry as Metrics;
-use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -22,7 +22,6 @@ use crate::identity::{Generations, IdentityReloaders, TunnelIdentity};
 use crate::listener::TunnelListener;
 use crate::metrics::Counters;
 use crate::registry::Registry;
-use crate::socket;
 use crate::tunnels::Host;
 use crate::view::RelayView;
 
@@ -76,7 +75,7 @@ impl RelayError {
 #[derive(Debug)]
 pub struct Relay {
     address: SocketAddr,
-    callers: TcpListener,
+    callers: Listener,
     entrance: Arc<Entrance>,
     tunnels: Arc<TunnelListener>,
     identity: TunnelIdentity,
@@ -211,15 +210,15 @@ impl Relay {
 fn bind_both(
     wanted: SocketAddr,
     identity: &TunnelIdentity,
-) -> Result<(TcpListener, RelayEndpoint, SocketAddr), RelayError> {
+) -> Result<(Listener, RelayEndpoint, SocketAddr), RelayError> {
     let tcp = |cause| RelayError::Tcp {
         address: wanted,
         cause,
     };
     let mut attempts_left = if wanted.port() == 0 { PORT_ATTEMPTS } else { 1 };
     loop {
-        let callers = socket::listen(wanted).map_err(tcp)?;
-        let address = callers.local_addr().map_err(tcp)?;
+        let callers = Listener::bind(wanted).map_err(tcp)?;
+        let address = callers.local_address().map_err(tcp)?;
         attempts_left = attempts_left.saturating_sub(1);
         let tls = identity.tls().map_err(RelayError::Authorities)?;
         match RelayEndpoint::bind(address, tls, identity.transport_secret()) {

@@ -38,7 +38,7 @@ pub(crate) fn run(arguments: &RoleArguments) -> Outcome {
 ///
 /// When a port or a file cannot be had.
 pub(crate) async fn serve(config: role::agent::Agent, stage: Stage, shutdown: Shutdown) -> Outcome {
-    let admin = bind_admin(config.admin).await?;
+    let admin = bind_admin(config.admin)?;
     let mut metrics = Registry::with_prefix("gangplank");
     let settings = Settings::from(&config);
     let exit = RunningExit::compose(&config.exit, &stage, &mut metrics)?;

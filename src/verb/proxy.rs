@@ -6,8 +6,8 @@ use anyhow::Context as _;
 use gangplank_config::role;
 use gangplank_config::upstream::InCluster;
 use gangplank_proxy::TcpProxy;
+use gangplank_tcp::Listener;
 use prometheus_client::registry::Registry;
-use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -30,10 +30,10 @@ pub(crate) fn run(arguments: &RoleArguments) -> Outcome {
 
 async fn serve(config: role::proxy::Proxy, stage: Stage) -> Outcome {
     let shutdown = signals::listen(&stage)?;
-    let admin = bind_admin(config.admin).await?;
+    let admin = bind_admin(config.admin)?;
     let mut metrics = Registry::with_prefix("gangplank");
     let exit = RunningExit::compose(&config.exit, &stage, &mut metrics)?;
-    let listener = TcpListener::bind(config.listen).await.with_context(|| {
+    let listener = Listener::bind(config.listen).with_context(|| {
         format!(
             "callers cannot be listened for on {}: choose another `listen`",
             config.listen

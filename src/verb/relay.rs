@@ -27,7 +27,7 @@ pub(crate) fn run(arguments: &RoleArguments) -> Outcome {
 
 async fn serve(config: role::relay::Relay, stage: Stage) -> Outcome {
     let shutdown = signals::listen(&stage)?;
-    let admin = bind_admin(config.admin).await?;
+    let admin = bind_admin(config.admin)?;
     let mut metrics = Registry::with_prefix("gangplank");
     let domain = config.domain.to_string();
     let key_pair = config.tunnel.key_pair.clone();

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gangplank_config::upstream::{Credential, Server, Upstream};
-use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -19,7 +18,7 @@ use tokio_rustls::client::TlsStream;
 
 use self::tls::TlsFiles;
 use super::error::DialError;
-use super::limits::{ADDRESSES_TRIED, Pace, TCP_KEEPALIVE, TCP_KEEPALIVE_PROBES};
+use super::limits::{ADDRESSES_TRIED, Pace};
 
 /// A connection whose far end has proven to be the API server.
 pub(super) type Secured = TlsStream<TcpStream>;
@@ -171,11 +170,7 @@ pub(super) fn chose_http2(io: &Secured) -> bool {
 
 async fn connect_tcp(address: SocketAddr, deadline: Duration) -> io::Result<TcpStream> {
     let tcp = timeout(deadline, TcpStream::connect(address)).await??;
-    tcp.set_nodelay(true)?;
-    let keepalive = TcpKeepalive::new()
-        .with_time(TCP_KEEPALIVE)
-        .with_interval(TCP_KEEPALIVE)
-        .with_retries(TCP_KEEPALIVE_PROBES);
-    SockRef::from(&tcp).set_tcp_keepalive(&keepalive)?;
+    // Nobody sends pings on an upgraded connection: there the kernel's probes alone notice a lost host.
+    gangplank_tcp::tune(&tcp)?;
     Ok(tcp)
 }

@@ -17,13 +17,6 @@ pub(super) const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(4);
 /// deadline too short for a handshake across an ocean.
 pub(super) const ADDRESSES_TRIED: usize = 8;
 
-/// Idle time before the kernel probes an upstream socket, and between probes.
-pub(super) const TCP_KEEPALIVE: Duration = Duration::from_secs(15);
-
-/// Unanswered probes after which the kernel gives a socket up: a vanished host is noticed in 75 s even
-/// on an upgraded connection, where nobody sends pings.
-pub(super) const TCP_KEEPALIVE_PROBES: u32 = 4;
-
 /// Streams used of one HTTP/2 connection at a time, whatever more the server would allow.
 ///
 /// What kube-apiserver allows by default. A server that allows less is obeyed; one that allows more

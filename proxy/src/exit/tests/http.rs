@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use gangplank_tcp::Listener;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -478,8 +479,8 @@ async fn an_early_answer_reaches_a_caller_who_is_still_sending() {
     })
     .await;
     let papers = stage.partner("x");
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let listener = Listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = listener.local_address().unwrap();
     let shutdown = CancellationToken::new();
     let proxy = TcpProxy::new(listener, stage.exit.clone(), BOUND);
     let served = stage
@@ -526,8 +527,8 @@ async fn an_abort_ends_what_a_drain_would_wait_for() {
     })
     .await;
     let papers = stage.partner("x");
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let listener = Listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = listener.local_address().unwrap();
     let (shutdown, abort) = (CancellationToken::new(), CancellationToken::new());
     let proxy = TcpProxy::new(listener, stage.exit.clone(), Duration::from_secs(3600));
     let running = proxy.run(shutdown.clone(), abort.clone().cancelled_owned());

@@ -1,10 +1,9 @@
-//! Accepting callers' connections, and living through the times when the kernel has none to give.
+//! Accepting connections, and living through the times when the kernel has none to give.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
@@ -12,24 +11,17 @@ use tokio::time::sleep;
 /// second cost nothing, and a freed descriptor is used within a tenth of a second.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Silence after which a caller's socket is probed, and the time between probes. Short of the five
-/// minutes after which common NATs and load balancers forget a connection.
-const KEEPALIVE: Duration = Duration::from_secs(15);
-
-/// Unanswered probes after which the caller has vanished: 75 s of silence in all.
-const KEEPALIVE_PROBES: u32 = 4;
-
 /// Where connections come from. [`TcpListener`] in earnest; the tests script one that fails.
 pub(crate) trait Arrivals {
     /// What arrives.
-    type Caller;
+    type Connection;
 
     /// The next one.
-    async fn arrival(&mut self) -> io::Result<(Self::Caller, SocketAddr)>;
+    async fn arrival(&mut self) -> io::Result<(Self::Connection, SocketAddr)>;
 }
 
 impl Arrivals for TcpListener {
-    type Caller = TcpStream;
+    type Connection = TcpStream;
 
     async fn arrival(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
         self.accept().await
@@ -64,43 +56,55 @@ impl Failure {
     }
 }
 
-/// Takes the next connection, however long that lasts. `on_pause` is told of each pause that a
-/// shortage forces.
-///
-/// Cancel safe: a connection is either returned or still in the kernel's queue.
-pub(crate) async fn next_caller<A: Arrivals>(
+/// Says once that descriptors or memory ran out, and once that it is over.
+#[derive(Debug, Default)]
+pub(crate) struct Shortage {
+    pauses: u64,
+}
+
+impl Shortage {
+    fn noticed(&mut self, error: &io::Error) {
+        if self.pauses == 0 {
+            tracing::warn!(
+                %error,
+                "cannot accept connections for now; raise the limit of open files or add memory"
+            );
+        }
+        self.pauses = self.pauses.saturating_add(1);
+    }
+
+    fn over(&mut self) {
+        if self.pauses > 0 {
+            tracing::info!(pauses = self.pauses, "accepting connections again");
+            self.pauses = 0;
+        }
+    }
+}
+
+/// Takes the next connection, however long that lasts.
+pub(crate) async fn next<A: Arrivals>(
     arrivals: &mut A,
-    mut on_pause: impl FnMut(&io::Error),
-) -> (A::Caller, SocketAddr) {
+    shortage: &mut Shortage,
+    mut on_pause: impl FnMut(),
+) -> (A::Connection, SocketAddr) {
     loop {
         match arrivals.arrival().await {
-            Ok(caller) => return caller,
+            Ok(connection) => {
+                shortage.over();
+                return connection;
+            }
             Err(error) => match Failure::of(&error) {
                 Failure::OfOneConnection => {
                     tracing::debug!(%error, "a connection was gone before it was accepted");
                 }
                 Failure::OfTheHost => {
-                    on_pause(&error);
+                    shortage.noticed(&error);
+                    on_pause();
                     sleep(PAUSE).await;
                 }
             },
         }
     }
-}
-
-/// Small writes leave at once, and a caller that has vanished is noticed in 75 s although the stream
-/// path has no timeouts.
-///
-/// # Errors
-///
-/// When the socket is already dead, mostly.
-pub(crate) fn tune(caller: &TcpStream) -> io::Result<()> {
-    caller.set_nodelay(true)?;
-    let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE)
-        .with_interval(KEEPALIVE)
-        .with_retries(KEEPALIVE_PROBES);
-    SockRef::from(caller).set_tcp_keepalive(&keepalive)
 }
 
 #[cfg(test)]
@@ -114,7 +118,7 @@ mod tests {
     struct Script(VecDeque<io::Result<&'static str>>);
 
     impl Arrivals for Script {
-        type Caller = &'static str;
+        type Connection = &'static str;
 
         async fn arrival(&mut self) -> io::Result<(&'static str, SocketAddr)> {
             let address = SocketAddr::from(([192, 0, 2, 1], 4711));
@@ -138,35 +142,20 @@ mod tests {
                 .collect(),
         );
         let started = Instant::now();
-        let mut pauses = 0;
-        let (caller, _) = next_caller(&mut script, |_| pauses += 1).await;
+        let (mut shortage, mut pauses) = (Shortage::default(), 0);
+        let (caller, _) = next(&mut script, &mut shortage, || pauses += 1).await;
         assert_eq!((caller, pauses), ("a", 3));
         assert_eq!(started.elapsed(), PAUSE * 3);
+        assert_eq!(shortage.pauses, 0, "the next shortage is told of again");
     }
 
     #[tokio::test(start_paused = true)]
     async fn connection_that_died_in_the_queue_delays_nobody() {
         let mut script = Script([failed(ECONNABORTED), Ok("a")].into_iter().collect());
         let started = Instant::now();
-        let (caller, _) = next_caller(&mut script, |_| panic!("no pause")).await;
+        let mut shortage = Shortage::default();
+        let (caller, _) = next(&mut script, &mut shortage, || panic!("no pause")).await;
         assert_eq!(caller, "a");
         assert_eq!(started.elapsed(), Duration::ZERO);
-    }
-
-    #[tokio::test]
-    async fn caller_sockets_probe_and_do_not_delay() {
-        let mut listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (_client, (caller, _)) = tokio::join!(
-            async { TcpStream::connect(address).await.unwrap() },
-            next_caller(&mut listener, |_| ())
-        );
-        tune(&caller).unwrap();
-        assert!(caller.nodelay().unwrap());
-        let socket = SockRef::from(&caller);
-        assert!(socket.keepalive().unwrap());
-        assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE);
-        assert_eq!(socket.tcp_keepalive_interval().unwrap(), KEEPALIVE);
-        assert_eq!(socket.tcp_keepalive_retries().unwrap(), KEEPALIVE_PROBES);
     }
 }
