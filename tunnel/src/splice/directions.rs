@@ -11,6 +11,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio::task::coop::consume_budget;
 use tokio::time::sleep;
 
 use super::Break;
@@ -143,6 +144,9 @@ pub(super) async fn tunnel_to_caller(
 ) -> Result<(), Break> {
     let mut buffer = Buffer::empty();
     loop {
+        // Neither the tunnel's stream nor a write that succeeds counts against the task's share of the
+        // thread; without this one download could keep everyone else off it.
+        consume_budget().await;
         let count = read_tunnel(reader, &mut buffer)
             .await
             .map_err(|error| stream_broken(&error))?;
