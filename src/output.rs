@@ -27,7 +27,7 @@ pub(crate) fn print(text: &str) -> Outcome {
 ///
 /// # Errors
 ///
-/// As [`print`], and when the value cannot be serialised.
+/// As [`print()`], and when the value cannot be serialised.
 pub(crate) fn show<T: Serialize>(
     value: &T,
     format: OutputFormat,

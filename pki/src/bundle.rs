@@ -14,7 +14,7 @@ use crate::provider::{Provider, ProviderId};
 use index::AnchorIndex;
 
 /// The providers that count, unchangeable, and found by what a certificate says of its issuer. A
-/// clone is cheap. Only [`assemble`] makes one that holds anything.
+/// clone is cheap. Only [`assemble()`] makes one that holds anything.
 #[derive(Debug, Clone)]
 pub struct TrustBundle {
     generation: u64,

@@ -8,7 +8,7 @@
 //! bounds are ours to choose, far below the 64 KiB that rustls has to allow. The tests hold this
 //! reader against an `Acceptor` as the referee.
 //!
-//! Pure: no I/O, no clock. [`crate::entrance::peek`] feeds it.
+//! Pure: no I/O, no clock. [`peek`](mod@crate::entrance::peek) feeds it.
 
 use bytes::{BufMut, buf::Limit};
 
