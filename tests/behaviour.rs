@@ -59,4 +59,5 @@ mod upgrade_requests_carry_no_foreign_identity;
 mod upgraded_streams_are_whole;
 mod upstream_http2_pool_goes_past_the_stream_limit;
 mod username_is_prefix_and_common_name;
+mod vanished_callers_leave_nothing_behind;
 mod watch_without_events_answers_at_once;

@@ -1,13 +1,15 @@
 //! One caller's connection: HTTP/1.1 or HTTP/2 as agreed in the handshake, until it ends.
 //!
 //! Four things end it: the caller, an answer that closes (a 401), a drain, and the end of the
-//! caller's right. The first three let what runs finish; the last cuts everything off.
+//! caller's right. The first three let what runs finish, as far as there is someone to read it; the
+//! last cuts everything off.
 
+mod attentive;
 mod limits;
 pub(crate) mod linger;
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, pending};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -22,7 +24,8 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::limits::{REFUSED_LIFE, REVOKED_LIFE};
+use self::attentive::Attentive;
+use self::limits::{LEFT_LIFE, REFUSED_LIFE, REVOKED_LIFE};
 use self::linger::{Returning, linger};
 use crate::audit::{Accepted, Who};
 use crate::authenticate::Papers;
@@ -94,9 +97,13 @@ impl Connection {
         IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let _revoked_with_us = self.revoked.clone().drop_guard();
+        let (io, listener) = Attentive::new(io);
         let (io, returned) = Returning::new(io);
         let http = limits::http1().serve_connection(TokioIo::new(io), self.service());
-        let end = self.drive(http.with_upgrades()).await;
+        let end = self
+            .drive(http.with_upgrades(), listener.caller_left())
+            .await;
+        drop(listener);
         if let Some(splice) = self.take_splice() {
             self.run_splice(splice).await;
         } else if end == End::Finished {
@@ -113,7 +120,8 @@ impl Connection {
         let (io, returned) = Returning::new(io);
         let streams = Streams(self.exit.tasks.clone());
         let http = limits::http2(streams).serve_connection(TokioIo::new(io), self.service());
-        if self.drive(http).await == End::Finished {
+        // HTTP/2 is read whatever its streams do, so it hears of the caller's end by itself.
+        if self.drive(http, pending()).await == End::Finished {
             linger(returned.take()).await;
         }
     }
@@ -133,13 +141,13 @@ impl Connection {
     }
 
     /// Lets HTTP run until it has ended, and tells it when it should.
-    async fn drive(&self, http: impl Gentle) -> End {
-        let mut http = pin!(http);
+    async fn drive(&self, http: impl Gentle, caller_left: impl Future<Output = ()>) -> End {
+        let (mut http, mut caller_left) = (pin!(http), pin!(caller_left));
         let admitted = self.papers.began_as().is_some();
         let mut right_ends = pin!(until_right_ends(&self.papers));
         // A caller who was refused has this long to hear why.
         let mut cut = (!admitted).then(|| Instant::now() + REFUSED_LIFE);
-        let (mut right, mut told) = (admitted, false);
+        let (mut right, mut told, mut left) = (admitted, false, false);
         loop {
             tokio::select! {
                 result = http.as_mut() => return self.ended(result),
@@ -153,6 +161,11 @@ impl Connection {
                 () = self.until_told_to_close(), if !told => {
                     told = true;
                     http.as_mut().finish();
+                }
+                () = &mut caller_left, if !left => {
+                    left = true;
+                    let end = Instant::now() + LEFT_LIFE;
+                    cut = Some(cut.map_or(end, |cut| cut.min(end)));
                 }
                 () = until(cut), if cut.is_some() => return End::Cut,
             }
@@ -218,7 +231,7 @@ enum End {
 async fn until(moment: Option<Instant>) {
     match moment {
         Some(moment) => sleep_until(moment).await,
-        None => std::future::pending().await,
+        None => pending().await,
     }
 }
 

@@ -67,6 +67,10 @@ pub(super) const REFUSED_LIFE: Duration = Duration::from_secs(10);
 /// After the end of a caller's right: for resets and the GOAWAY to go out, then it is cut.
 pub(super) const REVOKED_LIFE: Duration = Duration::from_millis(250);
 
+/// After a caller has left while hyper was not listening: for the answers to short requests that it
+/// had sent ahead, should it read them after all; what runs longer is cut then.
+pub(super) const LEFT_LIFE: Duration = Duration::from_secs(1);
+
 pub(super) fn http1() -> http1::Builder {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
