@@ -11,8 +11,8 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
 use rustls::version::{TLS12, TLS13};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -26,6 +26,11 @@ pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// certificates in parts), so all of them 40 MiB; one takes 0.4 ms of CPU, so a core that does
 /// nothing else works this off in half a second.
 pub const HANDSHAKES_AT_ONCE: usize = 1024;
+
+/// What a handshake may take once others wait for its place: strangers who say half a hello and no more
+/// would otherwise keep everybody out with a hundred connections a second. So it takes a thousand, which
+/// is what one core can refuse. Two round trips to the other side of the world are half of it.
+pub const HANDSHAKE_DEADLINE_WHEN_CROWDED: Duration = Duration::from_secs(1);
 
 /// Plain text that rustls takes in advance of the socket. Four records: enough to keep the socket
 /// busy, and little for a caller who stopped reading.
@@ -42,7 +47,11 @@ pub enum HandshakeFault {
     #[error("too many handshakes at once")]
     Crowded,
     /// It was not done before the deadline.
-    #[error("the handshake was not done within {} s", HANDSHAKE_DEADLINE.as_secs())]
+    #[error(
+        "the handshake was not done within {} s, or {} s while others waited",
+        HANDSHAKE_DEADLINE.as_secs(),
+        HANDSHAKE_DEADLINE_WHEN_CROWDED.as_secs()
+    )]
     Late,
     /// TLS failed, or the caller left.
     #[error("the handshake failed")]
@@ -65,6 +74,8 @@ impl HandshakeFault {
 pub(crate) struct Handshake {
     acceptor: TlsAcceptor,
     places: Arc<Semaphore>,
+    /// How many wait for a place.
+    waiting: watch::Sender<usize>,
 }
 
 impl Handshake {
@@ -80,6 +91,7 @@ impl Handshake {
         Ok(Self {
             acceptor: TlsAcceptor::from(config),
             places: Arc::new(Semaphore::new(HANDSHAKES_AT_ONCE)),
+            waiting: watch::Sender::new(0),
         })
     }
 
@@ -89,24 +101,61 @@ impl Handshake {
         IO: AsyncRead + AsyncWrite + Unpin,
     {
         let deadline = Instant::now() + HANDSHAKE_DEADLINE;
-        let Ok(Ok(place)) = timeout_at(deadline, self.places.acquire()).await else {
+        let Ok(Some(place)) = timeout_at(deadline, self.place()).await else {
             return Err(HandshakeFault::Crowded);
         };
         let handshake = self
             .acceptor
             .accept_with(io, |tls| tls.set_buffer_limit(Some(UNSENT_LIMIT)))
             .into_fallible();
-        match timeout_at(deadline, handshake).await {
-            Ok(Ok(stream)) => Ok(stream),
-            Ok(Err((error, io))) => {
+        let done = tokio::select! {
+            biased;
+            done = timeout_at(deadline, handshake) => done.ok(),
+            () = self.crowded_out() => None,
+        };
+        match done {
+            Some(Ok(stream)) => Ok(stream),
+            Some(Err((error, io))) => {
                 drop(place);
                 // The alert is all that the caller learns, and with TLS 1.3 its first request is already
                 // under way.
                 linger(Some(io)).await;
                 Err(HandshakeFault::Failed(error))
             }
-            Err(_elapsed) => Err(HandshakeFault::Late),
+            None => Err(HandshakeFault::Late),
         }
+    }
+
+    async fn place(&self) -> Option<SemaphorePermit<'_>> {
+        if let Ok(place) = self.places.try_acquire() {
+            return Some(place);
+        }
+        let _waiting = Waiting::among(&self.waiting);
+        self.places.acquire().await.ok()
+    }
+
+    /// Resolves when a handshake that began now has had its time, and somebody waits for its place.
+    async fn crowded_out(&self) {
+        sleep(HANDSHAKE_DEADLINE_WHEN_CROWDED).await;
+        let mut waiting = self.waiting.subscribe();
+        // Its sender is ours.
+        drop(waiting.wait_for(|waiting| *waiting > 0).await);
+    }
+}
+
+/// One who waits for a place.
+struct Waiting<'h>(&'h watch::Sender<usize>);
+
+impl<'h> Waiting<'h> {
+    fn among(waiting: &'h watch::Sender<usize>) -> Self {
+        waiting.send_modify(|count| *count += 1);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count = count.saturating_sub(1));
     }
 }
 
@@ -166,7 +215,7 @@ mod tests {
                 .chain(std::iter::repeat(1));
             loop {
                 caller.write_all(&[bytes.next().unwrap()]).await.unwrap();
-                tokio::time::sleep(Duration::from_secs(1)).await;
+                sleep(Duration::from_secs(1)).await;
             }
         };
         let handshake = handshake();
@@ -188,6 +237,38 @@ mod tests {
             handshake.accept(ours).await,
             Err(HandshakeFault::Crowded)
         ));
+    }
+
+    /// Strangers hold every place; whoever comes then waits a second for theirs, not ten.
+    #[tokio::test(start_paused = true)]
+    async fn who_dawdles_makes_room_once_somebody_waits() {
+        let handshake = handshake();
+        let mut strangers = Vec::new();
+        let mut dawdling = tokio::task::JoinSet::new();
+        for _ in 0..HANDSHAKES_AT_ONCE {
+            let (mut stranger, ours) = duplex(64);
+            stranger.write_all(&[0x16, 0x03, 0x01]).await.unwrap();
+            strangers.push(stranger);
+            let handshake = handshake.clone();
+            dawdling.spawn(async move { handshake.accept(ours).await.map(drop) });
+        }
+        sleep(HANDSHAKE_DEADLINE_WHEN_CROWDED * 2).await;
+        assert!(
+            dawdling.try_join_next().is_none(),
+            "nobody waits, nobody leaves"
+        );
+        let (mut caller, ours) = duplex(1024);
+        caller.write_all(b"not TLS either").await.unwrap();
+        caller.shutdown().await.unwrap();
+        let began = Instant::now();
+        let result = handshake.accept(ours).await;
+        assert!(
+            matches!(result, Err(HandshakeFault::Failed(_))),
+            "it had its turn"
+        );
+        assert!(began.elapsed() < HANDSHAKE_DEADLINE_WHEN_CROWDED);
+        let gone = dawdling.join_next().await.unwrap().unwrap();
+        assert!(matches!(gone, Err(HandshakeFault::Late)));
     }
 
     #[tokio::test]
