@@ -1,7 +1,7 @@
 //! `gangplank dev` before a real cluster: the kubeconfig it prints works, SIGTERM ends it cleanly, and its throwaway
 //! folder is gone with it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::kubectl::Kubectl;
@@ -20,11 +20,11 @@ fn start(further: &[&str]) -> (Running, PathBuf) {
         .lines()
         .find(|line| line.contains("kubectl --kubeconfig "))
         .expect("a command to try");
-    let file = line.trim().split_whitespace().nth(2).expect("a file");
+    let file = line.split_whitespace().nth(2).expect("a file");
     (dev, PathBuf::from(file))
 }
 
-fn await_whoami(kubeconfig: &PathBuf, name: &str) {
+fn await_whoami(kubeconfig: &Path, name: &str) {
     let kubectl = Kubectl::new(&cluster::shared().facts.kubectl, kubeconfig);
     // The agent is dialling when the kubeconfig is told.
     let told = wait::until("the way to be open", || {
