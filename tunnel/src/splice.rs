@@ -62,8 +62,8 @@ enum Break {
     TunnelLost,
 }
 
-/// Moves bytes both ways until both directions have ended or one broke off. Cancelling aborts both
-/// sides.
+/// Moves bytes both ways until both directions have ended or one broke off. When it returns, nothing of
+/// the caller is under way any more, and the session may be closed. Cancelling aborts both sides.
 pub async fn splice(caller: TcpStream, stream: Stream) -> Spliced {
     let (mut reader, mut writer) = stream.into_split();
     let (mut to_tunnel_bytes, mut to_caller_bytes) = (0, 0);
@@ -89,6 +89,7 @@ pub async fn splice(caller: TcpStream, stream: Stream) -> Spliced {
     let ended = match moved {
         Ok(()) => {
             caller.disarm();
+            writer.delivered().await;
             Ended::Finished
         }
         Err(broken) => {

@@ -1,5 +1,6 @@
 //! One caller's connection inside a session: bytes both ways, each way with its own end.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -55,6 +56,9 @@ pub trait WriteHalf: AsyncWrite + Send + Sync + Unpin {
     /// Ready when the peer has said that it reads no more. Pending for ever once this direction
     /// has ended in good order.
     fn poll_stopped(&mut self, cx: &mut Context<'_>) -> Poll<AbortCode>;
+
+    /// Of a direction that was shut down: ready when the peer has all of it, or never will.
+    fn poll_delivered(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 }
 
 /// How many streams of a session are open.
@@ -276,6 +280,12 @@ impl StreamWriter {
     /// Ready when the peer has said that it reads no more.
     pub fn poll_stopped(&mut self, cx: &mut Context<'_>) -> Poll<AbortCode> {
         self.half.poll_stopped(cx)
+    }
+
+    /// After a shutdown: waits until the peer has all of this direction, or never will. Closing the
+    /// session any earlier takes back what is still under way.
+    pub async fn delivered(&mut self) {
+        poll_fn(|cx| self.half.poll_delivered(cx)).await;
     }
 }
 

@@ -92,6 +92,15 @@ impl WriteHalf for QuicWriter {
             Interest::Unasked | Interest::Watched(_) | Interest::Settled => Poll::Pending,
         }
     }
+
+    fn poll_delivered(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let stopped = self.poll_stopped(cx);
+        if stopped.is_ready() || matches!(self.interest, Interest::Settled) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
 }
 
 impl AsyncWrite for QuicWriter {
