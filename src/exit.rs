@@ -20,6 +20,7 @@ use tokio::time::sleep;
 use crate::failure::Failure;
 use crate::role::Stage;
 use crate::status::{self, BundleStatus, CertificateStatus, ExitStatus, ProviderStatus};
+use crate::trust_metrics;
 
 /// A running exit and what can be seen of it.
 #[derive(Debug, Clone)]
@@ -104,6 +105,7 @@ impl RunningExit {
         stage.tasks.spawn(watcher.run(stage.over.clone()));
         let (serving, reloader) = config.serving.watch()?;
         stage.tasks.spawn(reloader.run(stage.over.clone()));
+        trust_metrics::register(metrics, trust.clone(), serving.clone());
         let server = config.upstream.server.authority.clone();
         let counters = gangplank_proxy::upstream::Metrics::register(metrics);
         let upstream = Client::new(

@@ -12,6 +12,7 @@ mod role;
 mod secret_file;
 mod signals;
 mod status;
+mod trust_metrics;
 mod verb;
 
 use std::io::Write as _;
