@@ -9,6 +9,7 @@
 
 mod agents_open_nothing_towards_the_relay;
 mod api_server_errors_pass_unchanged;
+mod bad_configuration_is_told_with_its_place;
 mod bodies_and_their_headers_pass_unchanged;
 mod broken_configuration_never_listens;
 mod bytes_before_the_switch_wait;
@@ -20,6 +21,7 @@ mod cp_carries_fifty_megabytes;
 mod dev_opens_a_way;
 mod early_answer_reaches_a_caller_that_still_sends;
 mod ends_and_breaks_pass_the_tunnel;
+mod example_files_start;
 mod exec_and_attach_work_as_at_the_api_server;
 mod expiry_is_exact;
 mod half_written_trust_keeps_the_last_good;
@@ -48,6 +50,7 @@ mod relay_is_blind;
 mod repeated_headers_keep_count_and_order;
 mod request_trailers_never_pass;
 mod requests_are_each_their_own_user;
+mod roles_end_cleanly;
 mod strangers_at_the_entrance_are_sent_away;
 mod support;
 mod target_passes_byte_for_byte;

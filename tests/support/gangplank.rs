@@ -51,6 +51,11 @@ pub(crate) fn run(arguments: &[&str]) -> super::kubectl::Said {
 impl Gangplank {
     /// Starts a role with its file and waits until it says that it listens.
     pub(crate) fn start(role: &str, config: &Path) -> Self {
+        Self::start_with(role, config, &[])
+    }
+
+    /// The same with further arguments.
+    pub(crate) fn start_with(role: &str, config: &Path, further: &[&str]) -> Self {
         let log = config.with_extension("log");
         let output = File::options()
             .create(true)
@@ -67,6 +72,7 @@ impl Gangplank {
         ])
         .arg("--config")
         .arg(config)
+        .args(further)
         .stdout(Stdio::null())
         .stderr(output)
         .spawn()
@@ -113,19 +119,29 @@ impl Gangplank {
 
     /// SIGTERM; answers how it ended.
     pub(crate) fn terminate(&self) -> ExitStatus {
+        self.ask_to_end();
+        self.await_end()
+    }
+
+    /// SIGTERM.
+    pub(crate) fn ask_to_end(&self) {
         let pid = self.pid().to_string();
         let sent = Command::new("kill")
             .args(["-TERM", &pid])
             .status()
             .expect("kill runs");
         assert!(sent.success(), "the signal was delivered");
-        wait::until("the role to end after SIGTERM", || {
-            self.child
-                .lock()
-                .expect("not poisoned")
-                .try_wait()
-                .expect("our own child")
-        })
+    }
+
+    /// Waits until it ends; answers how.
+    pub(crate) fn await_end(&self) -> ExitStatus {
+        wait::until("the role to end", || self.ended())
+    }
+
+    /// How it ended, if it did.
+    pub(crate) fn ended(&self) -> Option<ExitStatus> {
+        let mut child = self.child.lock().expect("not poisoned");
+        child.try_wait().expect("our own child")
     }
 
     /// Whether it is ready, and what it says about it.
