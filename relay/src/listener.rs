@@ -123,9 +123,9 @@ impl TunnelListener {
     }
 
     /// Ends the tunnels whose certificates are not accepted any more: the authority was removed, or the
-    /// time ran out.
+    /// time ran out. A tunnel that only finishes what runs has no longer a right than the others.
     async fn recheck_agents(&self, verifier: &AgentVerifier, clock: &dyn Clock) {
-        for tunnel in self.host.registry.tunnels() {
+        for tunnel in self.host.registry.tunnels_and_departing() {
             let session = tunnel.session();
             let chain = session.peer_certificates().split_first();
             let verdict =

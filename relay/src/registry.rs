@@ -10,7 +10,7 @@
 //! nothing of the transport: the session is a type parameter, and the tests put a word there.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use gangplank_pki::TunnelName;
 use parking_lot::Mutex;
@@ -28,6 +28,12 @@ const MOST_TUNNELS: usize = 16 * 1024;
 
 /// Most tunnels of one name: sixteen replicas with two connections each, twice over while they renew.
 const MOST_OF_ONE_NAME: usize = 64;
+
+/// Most tunnels of one name that were superseded or withdrawn and still carry callers: sixteen replicas
+/// with two connections each, renewed four times while the first callers are still on board. An agent
+/// that redials for ever would otherwise hold as many sessions as it likes. Past it the one that left
+/// first ends.
+const MOST_DEPARTING_OF_ONE_NAME: usize = 128;
 
 /// Most names remembered, with tunnels or without. Only names that an agent proved by certificate
 /// get in. When it is full the names that are offline are forgotten, and then look unknown: with four
@@ -115,6 +121,8 @@ impl<S> Default for Registry<S> {
 #[derive(Debug)]
 struct Names<S> {
     by_name: HashMap<TunnelName, Vec<Arc<Tunnel<S>>>>,
+    /// Those that get no new callers and may still carry some, in the order in which they left.
+    departing: Vec<Weak<Tunnel<S>>>,
     tunnels: usize,
     next_session: u64,
     boardings: u64,
@@ -124,6 +132,7 @@ impl<S> Default for Names<S> {
     fn default() -> Self {
         Self {
             by_name: HashMap::new(),
+            departing: Vec::new(),
             tunnels: 0,
             next_session: 0,
             boardings: 0,
@@ -224,6 +233,16 @@ impl<S> Registry<S> {
             .map(Arc::clone)
             .collect()
     }
+
+    /// The same, and those that get no new callers and are not at their end yet.
+    pub(crate) fn tunnels_and_departing(&self) -> Vec<Arc<Tunnel<S>>> {
+        let mut tunnels = self.tunnels();
+        // A tunnel that leaves in between is seen twice; one that is in neither place does not exist.
+        let names = self.names.lock();
+        tunnels.extend(names.departing.iter().filter_map(Weak::upgrade));
+        drop(names);
+        tunnels
+    }
 }
 
 impl<S> Names<S> {
@@ -262,9 +281,28 @@ impl<S> Names<S> {
             return;
         };
         if let Some(place) = tunnels.iter().position(|tunnel| tunnel.id() == id) {
-            tunnels.swap_remove(place).withdrawn().cancel();
+            let leaving = tunnels.swap_remove(place);
             self.tunnels -= 1;
+            leaving.withdrawn().cancel();
+            self.see_off(&leaving);
         }
+    }
+
+    /// Remembers a tunnel until it is gone, and ends the oldest of its name when they are too many.
+    fn see_off(&mut self, leaving: &Arc<Tunnel<S>>) {
+        self.departing.retain(|tunnel| tunnel.strong_count() > 0);
+        let same_name: Vec<_> = self
+            .departing
+            .iter()
+            .filter_map(Weak::upgrade)
+            .filter(|tunnel| tunnel.name() == leaving.name() && !tunnel.cut_short().is_cancelled())
+            .collect();
+        if let Some(oldest) = same_name.first()
+            && same_name.len() >= MOST_DEPARTING_OF_ONE_NAME
+        {
+            oldest.cut_short().cancel();
+        }
+        self.departing.push(Arc::downgrade(leaving));
     }
 
     fn forget_offline_names_when_full(&mut self) {

@@ -179,8 +179,9 @@ impl Host {
         let session = tunnel.session();
         let mut over = pin!(timeout(limit, async {
             tokio::select! {
-                () = tunnel.deserted() => {}
-                _closed = session.closed() => {}
+                () = tunnel.deserted() => true,
+                _closed = session.closed() => true,
+                () = tunnel.cut_short().cancelled() => false,
             }
         }));
         let finished = tokio::select! {
@@ -191,7 +192,7 @@ impl Host {
                 over.await
             }
         };
-        if finished.is_err() {
+        if finished != Ok(true) {
             let aborted = tunnel.open_streams();
             tracing::info!(cluster = %tunnel.name(), session = tunnel.id(), aborted, "streams aborted");
         }

@@ -211,6 +211,31 @@ async fn bounds_hold_but_a_renewal_always_finds_its_place() {
 }
 
 #[tokio::test]
+async fn withdrawn_tunnels_are_looked_after_until_they_are_gone_and_bounded() {
+    let registry = Registry::default();
+    let c = || name("c.acme");
+    let other = registry
+        .register(name("d.acme"), slot(1, 0, 1), "other")
+        .unwrap();
+    // Each is superseded by the next and kept, as one that carries callers is.
+    let epochs = u64::try_from(MOST_DEPARTING_OF_ONE_NAME).unwrap() + 2;
+    let mut held: Vec<_> = (1..=epochs)
+        .map(|epoch| registry.register(c(), slot(1, 0, epoch), "x").unwrap())
+        .collect();
+    assert_eq!(registry.tunnels().len(), 2);
+    assert_eq!(registry.tunnels_and_departing().len(), held.len() + 1);
+    let cut: Vec<_> = held
+        .iter()
+        .filter(|held| held.tunnel().cut_short().is_cancelled())
+        .map(|held| held.tunnel().slot().epoch)
+        .collect();
+    assert_eq!(cut, [1], "the one that left first, and no other");
+    assert!(!other.tunnel().cut_short().is_cancelled());
+    held.clear();
+    assert_eq!(registry.tunnels_and_departing().len(), 1);
+}
+
+#[tokio::test]
 async fn who_waits_for_a_tunnel_hears_of_it() {
     let registry = Registry::default();
     let mut arrivals = registry.arrivals();

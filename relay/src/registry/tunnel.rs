@@ -54,6 +54,7 @@ pub(crate) struct Tunnel<S> {
     gangway: Arc<Semaphore>,
     last_left: Notify,
     withdrawn: CancellationToken,
+    cut_short: CancellationToken,
 }
 
 impl<S> Tunnel<S> {
@@ -71,6 +72,7 @@ impl<S> Tunnel<S> {
             gangway: Arc::new(Semaphore::new(MOST_BOARDING)),
             last_left: Notify::new(),
             withdrawn: CancellationToken::new(),
+            cut_short: CancellationToken::new(),
         }
     }
 
@@ -112,6 +114,12 @@ impl<S> Tunnel<S> {
     /// Cancelled when it gets no new streams any more.
     pub(crate) fn withdrawn(&self) -> &CancellationToken {
         &self.withdrawn
+    }
+
+    /// Cancelled when those on board must leave too, because too many withdrawn tunnels of this name are
+    /// still there.
+    pub(crate) fn cut_short(&self) -> &CancellationToken {
+        &self.cut_short
     }
 
     /// What the choice goes by; the least is chosen. Without the doubt a dead tunnel would be the best

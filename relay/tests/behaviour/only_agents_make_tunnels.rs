@@ -112,3 +112,27 @@ async fn removing_an_authority_ends_the_tunnels_of_its_agents_and_no_others() {
     assert!(relay.tunnel(2).is_some());
     drop(staying);
 }
+
+/// A tunnel that only carries who is on board has no longer a right than one that takes new callers.
+#[tokio::test]
+async fn removing_an_authority_ends_superseded_tunnels_too() {
+    let relay = Harness::start("");
+    let older = relay.agent("c.acme", 1, 1).await;
+    let _on_board = relay.call("c.acme.tunnels.example.com").await;
+    let _its_stream = older.take().await;
+    let newer = relay.agent("c.acme", 1, 2).await;
+    relay.rewrite("agents-ca.crt", authority("other agents").certificate_pem());
+    for agent in [&newer, &older] {
+        let closed = soon("the session ends", agent.session.closed()).await;
+        assert!(
+            matches!(
+                closed,
+                Closed::ByPeer {
+                    code: CloseCode::CertificateEnded,
+                    ..
+                }
+            ),
+            "{closed:?}"
+        );
+    }
+}
