@@ -51,6 +51,10 @@ impl ResolvesServerCert for ServingCertificate {
     }
 }
 
+/// How long the last good bundle counts as good enough for new callers when the trust directory itself is
+/// gone: a volume that is mounted anew is back in seconds, and revocations cannot be heard meanwhile.
+const VANISHED_LIMIT: Duration = Duration::from_secs(30);
+
 /// Between two looks at the API server: an operator's probe period is ten seconds by default, and a look
 /// costs nothing while a connection is there.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
@@ -138,10 +142,13 @@ impl RunningExit {
         let mut reasons = Vec::new();
         let report = self.trust.report();
         if let Some(since) = report.vanished_since {
-            reasons.push(format!(
-                "the trust directory cannot be read since {}",
-                rfc3339(since)
-            ));
+            let gone = SystemClock.now().as_secs().saturating_sub(since.as_secs());
+            if gone >= VANISHED_LIMIT.as_secs() {
+                let since = rfc3339(since);
+                reasons.push(format!(
+                    "the trust directory cannot be read since {since}: mount or restore it"
+                ));
+            }
         }
         match &*self.reachability.borrow() {
             Reachability::Reached => {}
