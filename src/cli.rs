@@ -2,7 +2,8 @@
 //!
 //! Flags override `GANGPLANK_…` variables, which override the configuration file.
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -28,11 +29,11 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Run the tunnel's entrance: callers over TCP, agents over QUIC, one port
-    Relay(RoleArguments),
+    Relay(ListenerArguments),
     /// Run the tunnel's exit in a private cluster: dial out, authenticate callers, impersonate
     Agent(RoleArguments),
     /// Run the exit without a tunnel, on a TCP listener: sidecar, or behind a load balancer
-    Proxy(RoleArguments),
+    Proxy(ListenerArguments),
     /// Run relay and agent on loopback before a cluster you have a kubeconfig for, with throwaway CAs
     Dev(DevArguments),
     /// Make authorities and certificates, and see what is in a file
@@ -54,14 +55,21 @@ pub(crate) struct RoleArguments {
     pub(crate) overrides: Overrides,
 }
 
+/// What the roles take that callers connect to: an agent dials out and has no `listen`.
+#[derive(Debug, Args)]
+pub(crate) struct ListenerArguments {
+    #[command(flatten)]
+    pub(crate) role: RoleArguments,
+    /// Listen for callers here instead of the file's `listen`
+    #[arg(long, env = "GANGPLANK_LISTEN", value_name = "ADDRESS:PORT", value_parser = address)]
+    pub(crate) listen: Option<SocketAddr>,
+}
+
 /// What a flag or a variable may override in a role's file.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Overrides {
-    /// Listen here instead of the file's `listen`
-    #[arg(long, env = "GANGPLANK_LISTEN", value_name = "ADDRESS:PORT")]
-    pub(crate) listen: Option<SocketAddr>,
     /// Serve metrics, health and status here instead of the file's `admin.listen`
-    #[arg(long, env = "GANGPLANK_ADMIN_LISTEN", value_name = "ADDRESS:PORT")]
+    #[arg(long, env = "GANGPLANK_ADMIN_LISTEN", value_name = "ADDRESS:PORT", value_parser = address)]
     pub(crate) admin_listen: Option<SocketAddr>,
     /// Log filter instead of the file's `log.level`, for example `info` or `debug,hyper=warn`
     #[arg(long, env = "GANGPLANK_LOG_LEVEL", value_name = "FILTER")]
@@ -91,7 +99,7 @@ pub(crate) struct DevArguments {
     /// The context in it (default: its current-context)
     #[arg(long)]
     pub(crate) context: Option<String>,
-    /// Keep authorities, certificates, configuration and the kubeconfig here instead of a throwaway folder
+    /// Keep authorities, certificates, configuration and the kubeconfig in this new folder instead of a throwaway one
     #[arg(long, value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,
     /// Who the caller is: the common name of its certificate
@@ -105,7 +113,7 @@ pub(crate) struct DevArguments {
     #[arg(long, default_value = "spiffe://dev.example/")]
     pub(crate) prefix: String,
     /// Where the relay listens; port 0 asks the kernel for a free one
-    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS:PORT")]
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS:PORT", value_parser = address)]
     pub(crate) listen: SocketAddr,
     /// Log filter, for example `info` or `debug,hyper=warn`
     #[arg(
@@ -115,6 +123,32 @@ pub(crate) struct DevArguments {
         value_name = "FILTER"
     )]
     pub(crate) log_level: String,
+}
+
+/// Reads an address and says to whoever wrote something else how one looks.
+fn address(written: &str) -> Result<SocketAddr, String> {
+    written.parse().ok().ok_or_else(|| {
+        "write an IP address and a port, such as `127.0.0.1:9090` or `[::]:8443`".to_owned()
+    })
+}
+
+/// Takes `host:port` as it is and says to whoever wrote something else how one looks.
+fn host_and_port(written: &str) -> Result<String, String> {
+    let parts = written.rsplit_once(':');
+    let good = parts.is_some_and(|(host, port)| {
+        let bare = host
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'));
+        let host_is_whole = match bare {
+            Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+            None => !host.is_empty() && !host.contains([':', '/', '[', ']']),
+        };
+        host_is_whole && port.parse::<NonZeroU16>().is_ok()
+    });
+    good.then(|| written.to_owned()).ok_or_else(|| {
+        "write a host and a port without a scheme, such as `relay.example.com:8443` or `[::1]:8443`"
+            .to_owned()
+    })
 }
 
 /// The verbs under `pki`.
@@ -164,7 +198,7 @@ pub(crate) struct PkiIssueArguments {
     /// The folder of the authority, as `pki init` made it
     #[arg(long, value_name = "DIR")]
     pub(crate) ca: PathBuf,
-    /// Write OUT.crt and OUT.key; existing files are never overwritten
+    /// Write OUT.crt and OUT.key (so leave the ending out); existing files are never overwritten
     #[arg(long, value_name = "OUT")]
     pub(crate) out: PathBuf,
     /// Caller: the common name, for example `ns/shop/id/deployer`
@@ -220,10 +254,10 @@ pub(crate) struct KubeconfigArguments {
     /// The entrance domain of the relay
     #[arg(long)]
     pub(crate) domain: String,
-    /// Connect here instead of the entrance's own name (host:port); the name is still asked for in TLS
-    #[arg(long, value_name = "HOST:PORT")]
+    /// Connect here instead of the entrance's own name; the name is still asked for in TLS
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "port", value_parser = host_and_port)]
     pub(crate) connect: Option<String>,
-    /// The relay's port, where it is not 443
+    /// The port callers reach the relay at
     #[arg(long, default_value_t = 443)]
     pub(crate) port: u16,
     /// The authority of the cluster's exit (PEM)
@@ -249,12 +283,13 @@ pub(crate) struct KubeconfigArguments {
 /// Arguments of `status`.
 #[derive(Debug, Args)]
 pub(crate) struct StatusArguments {
-    /// The admin address of the running role
+    /// The running role's `admin.listen` (in the examples: relay 9090, agent 9091, proxy 9092)
     #[arg(
         long,
         env = "GANGPLANK_ADMIN",
         default_value = "127.0.0.1:9090",
-        value_name = "ADDRESS:PORT"
+        value_name = "ADDRESS:PORT",
+        value_parser = address
     )]
     pub(crate) admin: SocketAddr,
     /// Table for people, JSON or YAML for programs

@@ -3,6 +3,7 @@
 use std::io::{IsTerminal as _, stderr};
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::time::SystemTime;
 
 use crate::failure::Failure;
@@ -27,12 +28,32 @@ impl Format {
     }
 }
 
+/// A word alone that is no level names a module for tracing-subscriber, and silences all others: a
+/// slip such as `infos` would leave no log at all.
+fn word_that_is_no_level(filter: &str) -> Option<&str> {
+    // Within brackets commas part fields, not directives.
+    if filter.contains('[') {
+        return None;
+    }
+    filter
+        .split(',')
+        .map(str::trim)
+        .filter(|word| !word.is_empty() && !word.contains('='))
+        .find(|word| word.parse::<LevelFilter>().is_err())
+}
+
 /// Installs the process's one subscriber.
 ///
 /// # Errors
 ///
-/// When `filter` is not a filter of tracing-subscriber's syntax.
+/// When `filter` is not a filter of tracing-subscriber's syntax, or has a word that is no level.
 pub(crate) fn start(format: Format, filter: &str) -> Result<(), Failure> {
+    if let Some(word) = word_that_is_no_level(filter) {
+        return Err(Failure::Usage(format!(
+            "log level `{word}` is none of `error`, `warn`, `info`, `debug`, `trace` and `off`; \
+             for one module write `{word}=debug`"
+        )));
+    }
     let parsed = EnvFilter::try_new(filter).map_err(|error| {
         Failure::Usage(format!(
             "log level `{filter}` is not a filter ({error}); write `info`, or `debug,hyper=warn`"

@@ -13,7 +13,7 @@ use crate::failure::{Failure, Outcome};
 ///
 /// # Errors
 ///
-/// [`Failure::Usage`] when the file exists, [`Failure::Running`] when it cannot be written; then nothing is
+/// [`Failure::Usage`] when the file exists or its folder does not, [`Failure::Running`] when it cannot be written; then nothing is
 /// left behind.
 pub(crate) fn create(file: &Path, content: &[u8]) -> Outcome {
     create_with_mode(file, content, 0o600)
@@ -55,6 +55,12 @@ fn create_with_mode(file: &Path, content: &[u8], mode: u32) -> Outcome {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             return Err(Failure::Usage(format!(
                 "{} exists and is never overwritten: move it away, or name another",
+                file.display()
+            )));
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(Failure::Usage(format!(
+                "{} cannot be created: its folder does not exist; create that first",
                 file.display()
             )));
         }

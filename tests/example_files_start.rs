@@ -11,8 +11,15 @@ use crate::support::fake_api_server::FakeApiServer;
 use crate::support::gangplank::{self, Gangplank};
 use crate::support::wait;
 
-/// On ports of the kernel's choice.
-const ANYWHERE: [&str; 4] = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+/// On ports of the kernel's choice; an agent has no `--listen`.
+fn anywhere(role: &str) -> &'static [&'static str] {
+    let arguments = &["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+    if role == "agent" {
+        &arguments[2..]
+    } else {
+        arguments
+    }
+}
 
 const TRUST: &str = "trust/team-a.yaml";
 const PLACEHOLDER: &str = "REPLACE-WITH-BASE64-OF-YOUR-CA";
@@ -85,7 +92,7 @@ impl Examples {
             role_file => role_file.trim_end_matches(".yaml"),
         };
         let config = self.path(&format!("{role}.yaml")).display().to_string();
-        let said = gangplank::run(&[&[role, "--config", &config], &ANYWHERE[..]].concat());
+        let said = gangplank::run(&[&[role, "--config", &config], anywhere(role)].concat());
         assert_eq!(said.code, 2, "{}{}", said.text(), said.err);
         said.err
     }
@@ -102,13 +109,8 @@ async fn each_as_it_is() {
     let server = FakeApiServer::echo().await;
     let examples = Examples::furnished(&server);
     for (role, ready) in [("relay", true), ("agent", false), ("proxy", true)] {
-        let arguments = if role == "agent" {
-            &ANYWHERE[2..]
-        } else {
-            &ANYWHERE[..]
-        };
-        let running =
-            Gangplank::start_with(role, &examples.path(&format!("{role}.yaml")), arguments);
+        let file = examples.path(&format!("{role}.yaml"));
+        let running = Gangplank::start_with(role, &file, anywhere(role));
         if ready {
             running.await_ready();
         } else {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use gangplank_pki::inspect::{KindGuess, inspect_certificates};
 use gangplank_pki::{EntranceDomain, TunnelName, pem};
 use serde_json::{Map, Value, json};
 
@@ -69,6 +70,7 @@ impl Papers {
             chain = pem::certificates(bytes)?;
             Ok(())
         })?;
+        refuse_other_kinds(&arguments.client_certificate, &certificate)?;
         let mut private = None;
         let key = read_pem(&arguments.client_key, |bytes| {
             private = Some(pem::private_key(bytes)?);
@@ -89,6 +91,22 @@ impl Papers {
             key,
         })
     }
+}
+
+/// With a certificate of another kind the exit would refuse every request; said here, it costs nobody a search.
+fn refuse_other_kinds(file: &Path, pem: &[u8]) -> Outcome {
+    let summaries = inspect_certificates(pem)
+        .map_err(|fault| Failure::Usage(format!("{}:{}: {fault}", file.display(), fault.line)))?;
+    let what = match summaries.first().map(|leaf| leaf.kind) {
+        Some(KindGuess::Authority) => "of a CA",
+        Some(KindGuess::Server) => "of a server",
+        _ => return Ok(()),
+    };
+    Err(Failure::Usage(format!(
+        "{}: this is the certificate {what}, not of a caller; have one issued for clientAuth: \
+         `gangplank pki issue --for caller`",
+        file.display()
+    )))
 }
 
 /// Reads a file and lets `check` refuse it with the line that is wrong.

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use gangplank_pki::clock::{Clock as _, SystemClock};
 use gangplank_pki::issue::{CertificateAuthority, Kind, Request};
 use gangplank_pki::{EntranceDomain, TunnelName, WithCauses};
@@ -125,5 +125,5 @@ fn with_ending(out: &Path, ending: &str) -> PathBuf {
 /// Reads a PEM file for inspection.
 fn read(file: &Path) -> Result<Vec<u8>, Failure> {
     fs::read(file)
-        .map_err(|error| Failure::Running(anyhow!("{} cannot be read: {error}", file.display())))
+        .map_err(|error| Failure::Usage(format!("{} cannot be read: {error}", file.display())))
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Observed;
-use crate::cli::RoleArguments;
+use crate::cli::ListenerArguments;
 use crate::exit::RunningExit;
 use crate::failure::Outcome;
 use crate::role::{Stage, announce, bind_admin, run_on_runtime, start_log};
@@ -20,11 +20,11 @@ use crate::signals;
 use crate::status::Status;
 
 /// Loads the file and serves callers until it was told to end.
-pub(crate) fn run(arguments: &RoleArguments) -> Outcome {
-    let mut config = role::proxy::load(&arguments.config, &InCluster::from_environment())?;
-    config.listen = arguments.overrides.listen.unwrap_or(config.listen);
-    config.admin = arguments.overrides.admin_listen.or(config.admin);
-    start_log(config.log, &arguments.overrides)?;
+pub(crate) fn run(arguments: &ListenerArguments) -> Outcome {
+    let mut config = role::proxy::load(&arguments.role.config, &InCluster::from_environment())?;
+    config.listen = arguments.listen.unwrap_or(config.listen);
+    config.admin = arguments.role.overrides.admin_listen.or(config.admin);
+    start_log(config.log, &arguments.role.overrides)?;
     run_on_runtime(|stage| serve(config, stage))
 }
 

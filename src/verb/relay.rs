@@ -10,18 +10,18 @@ use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 
 use crate::admin::Observed;
-use crate::cli::RoleArguments;
+use crate::cli::ListenerArguments;
 use crate::failure::Outcome;
 use crate::role::{Stage, announce, bind_admin, run_on_runtime, start_log};
 use crate::signals;
 use crate::status::{self, RelayStatus, Status, TunnelStatus};
 
 /// Loads the file and runs the relay until it was told to end.
-pub(crate) fn run(arguments: &RoleArguments) -> Outcome {
-    let mut config = role::relay::load(&arguments.config)?;
-    config.listen = arguments.overrides.listen.unwrap_or(config.listen);
-    config.admin = arguments.overrides.admin_listen.or(config.admin);
-    start_log(config.log, &arguments.overrides)?;
+pub(crate) fn run(arguments: &ListenerArguments) -> Outcome {
+    let mut config = role::relay::load(&arguments.role.config)?;
+    config.listen = arguments.listen.unwrap_or(config.listen);
+    config.admin = arguments.role.overrides.admin_listen.or(config.admin);
+    start_log(config.log, &arguments.role.overrides)?;
     run_on_runtime(|stage| serve(config, stage))
 }
 

@@ -58,7 +58,7 @@ fn table(status: &Status) -> String {
     let ready = if status.unready.is_empty() {
         "ready".to_owned()
     } else {
-        status.unready.join("; ")
+        format!("not ready: {}", status.unready.join("; "))
     };
     let mut parts = vec![columns(&[
         vec![
