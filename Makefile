@@ -10,7 +10,7 @@ CACHE := $(CURDIR)/.cache
 DENY := $(CACHE)/tools/bin/cargo-deny
 DENY_VERSION := 0.20.2
 
-.PHONY: help demo test fmt lint unit behaviour doc deny cluster
+.PHONY: help demo test fmt lint unit behaviour doc deny cluster bench
 
 help: ## What can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,10 @@ fmt: ## The form of the code
 
 lint: ## The house's lints, as errors
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+bench: ## Gangplank beside its peers on this machine, which must have nothing else to do (QUICK=1: five minutes; ARGS='--rows k16')
+	@benches/peers.sh
+	@cargo bench --locked --quiet --bench side_by_side -- $(if $(QUICK),--quick) $(ARGS)
 
 unit: ## Tests of the parts
 	cargo test --locked --workspace --lib --bins

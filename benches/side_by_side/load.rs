@@ -1,0 +1,178 @@
+//! The load generator: a job on standard input, `ready` when it is warm, and after `go` the window that counts.
+//!
+//! What it says of itself (CPU time) shows whether it was the limit; each worker asks, waits for the whole
+//! answer, and asks again.
+
+use std::io::{Write as _, stdin, stdout};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use crate::lanes::Lanes;
+use crate::median::quantile;
+use crate::process::cpu_of_this;
+use crate::tls::{Connector, Protocol};
+use crate::way::Way;
+
+mod asking;
+mod http1;
+mod http2;
+mod tally;
+mod watches;
+
+pub(crate) use asking::probe;
+use asking::start;
+use tally::{Phase, Tally, Window};
+
+/// What is to be done.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Job {
+    /// Into which stack.
+    pub(crate) way: Way,
+    /// What.
+    pub(crate) load: Load,
+    /// Milliseconds before the window, with the same load.
+    pub(crate) warm_ms: u64,
+    /// The window's milliseconds.
+    pub(crate) window_ms: u64,
+}
+
+/// The kinds of load.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) enum Load {
+    /// HTTP/1.1 on connections that stay; the small object, or a body of so many bytes.
+    Http1 {
+        connections: u32,
+        bytes: Option<u64>,
+    },
+    /// HTTP/2, so many streams at a time on each connection.
+    Http2 {
+        connections: u32,
+        streams: u32,
+        bytes: Option<u64>,
+    },
+    /// A new connection for each request.
+    Fresh { connections: u32 },
+    /// Round trips of a byte on an upgraded stream.
+    Echo,
+    /// Bodies of so many bytes whose callers stop reading.
+    Stalled { readers: u32, bytes: u64 },
+    /// Watches with an event each period, taking turns.
+    Trickle { watches: u32, period_ms: u32 },
+    /// Watches on which nothing happens, over HTTP/1.1 or HTTP/2.
+    Idle { watches: u32, http2: bool },
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Outcome {
+    /// Answers, or events, within the window.
+    pub(crate) count: u64,
+    /// Bytes of their bodies.
+    pub(crate) bytes: u64,
+    /// The window as it was.
+    pub(crate) seconds: f64,
+    /// Half of the answers took less, in µs.
+    pub(crate) p50_us: Option<f64>,
+    /// 99 of 100 did.
+    pub(crate) p99_us: Option<f64>,
+    /// The generator's own CPU time in the window.
+    pub(crate) cpu_seconds: f64,
+    /// What went wrong, at any time.
+    pub(crate) errors: u64,
+    /// The first of it.
+    pub(crate) first_error: Option<String>,
+}
+
+/// What the suite says after `ready`.
+pub(crate) const GO: &str = "go";
+/// What the generator says when it is warm.
+pub(crate) const READY: &str = "ready";
+
+/// The role.
+pub(crate) fn run() -> anyhow::Result<()> {
+    let job: Job = serde_json::from_str(&hear()?).context("no job")?;
+    let lanes = Arc::new(Lanes::open()?);
+    let window = Arc::new(Window::default());
+    let (tallies, mut reports) = mpsc::channel(workers(job.load));
+    // The lanes' tasks start here; this thread only watches the clock.
+    start(&job, &lanes, &window, &tallies)?;
+    drop(tallies);
+    settle(&job, &window);
+    say(READY)?;
+    anyhow::ensure!(hear()? == GO, "an unknown word");
+    let cpu = cpu_of_this()?;
+    let begun = crate::clock::nanoseconds();
+    window.set(Phase::Measure);
+    if matches!(job.load, Load::Idle { .. } | Load::Stalled { .. }) {
+        // Held until the suite has seen enough.
+        hear()?;
+    } else {
+        std::thread::sleep(Duration::from_millis(job.window_ms));
+    }
+    window.set(Phase::Over);
+    let elapsed = Duration::from_nanos(crate::clock::nanoseconds() - begun);
+    let cpu_seconds = cpu_of_this()? - cpu;
+    let total = Tally::gather(&mut reports);
+    say(&serde_json::to_string(&outcome(
+        total,
+        elapsed,
+        cpu_seconds,
+    ))?)
+}
+
+fn hear() -> anyhow::Result<String> {
+    let mut line = String::new();
+    stdin().read_line(&mut line)?;
+    Ok(line.trim_end().to_owned())
+}
+
+fn say(word: &str) -> anyhow::Result<()> {
+    let mut out = stdout().lock();
+    writeln!(out, "{word}")?;
+    Ok(out.flush()?)
+}
+
+/// How many tasks report.
+fn workers(load: Load) -> usize {
+    let count = match load {
+        Load::Http1 { connections, .. } | Load::Fresh { connections } => connections,
+        Load::Http2 {
+            connections,
+            streams,
+            ..
+        } => connections * streams,
+        Load::Echo => 1,
+        Load::Stalled { readers, .. } => readers,
+        Load::Trickle { watches, .. } | Load::Idle { watches, .. } => watches,
+    };
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
+
+/// Waits until all are connected (or have failed), and for the warm-up.
+fn settle(job: &Job, window: &Window) {
+    let wanted = workers(job.load);
+    let deadline = crate::clock::nanoseconds() + 120_000_000_000;
+    while window.standing() < wanted && crate::clock::nanoseconds() < deadline {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    std::thread::sleep(Duration::from_millis(job.warm_ms));
+}
+
+fn outcome(mut total: Tally, elapsed: Duration, cpu_seconds: f64) -> Outcome {
+    total.nanoseconds.sort_unstable();
+    let micros = |part| quantile(&total.nanoseconds, part).map(|found| f64::from(found) / 1e3);
+    Outcome {
+        count: total.count,
+        bytes: total.bytes,
+        seconds: elapsed.as_secs_f64(),
+        p50_us: micros(0.5),
+        p99_us: micros(0.99),
+        cpu_seconds,
+        errors: total.errors,
+        first_error: total.first_error,
+    }
+}

@@ -1,0 +1,206 @@
+//! The workloads.
+
+use crate::load::Load;
+use crate::stack::{Kind, Stack};
+
+/// A workload, measured on each stack that it is for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row {
+    /// Its name in the table.
+    pub(crate) id: &'static str,
+    /// What it is.
+    pub(crate) what: &'static str,
+    /// What is done, and what is looked at.
+    pub(crate) work: Work,
+    /// Against whom.
+    pub(crate) field: Field,
+}
+
+/// What is done, and what is looked at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Work {
+    /// Answers, or events, in the window.
+    Rate(Load),
+    /// Answers, before and while so many callers have stopped reading so many bytes.
+    BesideStalled {
+        /// What is measured.
+        load: Load,
+        /// Who has stopped.
+        stalled: Load,
+    },
+    /// Memory of the path for each watch that nothing happens on.
+    Idle {
+        /// HTTP/2, or HTTP/1.1.
+        http2: bool,
+    },
+}
+
+/// The stacks that a row compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Field {
+    /// Tunnels.
+    Tunnels,
+    /// Single hops.
+    Hops,
+    /// Gangplank with more and more trust anchors.
+    Anchors,
+}
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+
+const fn row(id: &'static str, what: &'static str, work: Work, field: Field) -> Row {
+    Row {
+        id,
+        what,
+        work,
+        field,
+    }
+}
+
+const fn small(connections: u32) -> Load {
+    Load::Http1 {
+        connections,
+        bytes: None,
+    }
+}
+
+const fn bodies(connections: u32, bytes: u64) -> Load {
+    Load::Http1 {
+        connections,
+        bytes: Some(bytes),
+    }
+}
+
+const FRESH: Load = Load::Fresh { connections: 8 };
+
+/// All of them.
+pub(crate) const ROWS: &[Row] = &[
+    row(
+        "k1",
+        "small GET, 1 keep-alive connection",
+        Work::Rate(small(1)),
+        Field::Tunnels,
+    ),
+    row(
+        "echo",
+        "round trips of a byte on an upgraded stream",
+        Work::Rate(Load::Echo),
+        Field::Tunnels,
+    ),
+    row(
+        "k16",
+        "small GET, 16 connections",
+        Work::Rate(small(16)),
+        Field::Tunnels,
+    ),
+    row(
+        "k64",
+        "small GET, 64 connections",
+        Work::Rate(small(64)),
+        Field::Tunnels,
+    ),
+    row(
+        "h2x64",
+        "small GET, HTTP/2, 4 connections of 16 streams",
+        Work::Rate(Load::Http2 {
+            connections: 4,
+            streams: 16,
+            bytes: None,
+        }),
+        Field::Tunnels,
+    ),
+    row(
+        "new",
+        "a new mTLS connection a request, 8 at a time",
+        Work::Rate(FRESH),
+        Field::Tunnels,
+    ),
+    row(
+        "m1",
+        "bodies of 1 MiB, 4 connections",
+        Work::Rate(bodies(4, MIB)),
+        Field::Tunnels,
+    ),
+    row(
+        "m5h2",
+        "bodies of 5 MiB, HTTP/2, 2 streams",
+        Work::Rate(Load::Http2 {
+            connections: 1,
+            streams: 2,
+            bytes: Some(5 * MIB),
+        }),
+        Field::Tunnels,
+    ),
+    row(
+        "stall",
+        "k16 while 32 others have stopped reading a body of 64 MiB",
+        Work::BesideStalled {
+            load: small(16),
+            stalled: Load::Stalled {
+                readers: 32,
+                bytes: 64 * MIB,
+            },
+        },
+        Field::Tunnels,
+    ),
+    row(
+        "trickle",
+        "1,000 watches with 1,000 events a second in all: their delay",
+        Work::Rate(Load::Trickle {
+            watches: 1_000,
+            period_ms: 1_000,
+        }),
+        Field::Tunnels,
+    ),
+    row(
+        "idle1",
+        "idle watches over HTTP/1.1: memory each",
+        Work::Idle { http2: false },
+        Field::Tunnels,
+    ),
+    row(
+        "idle2",
+        "idle watches over HTTP/2: memory each",
+        Work::Idle { http2: true },
+        Field::Tunnels,
+    ),
+    row(
+        "hop-k16",
+        "k16 through one hop",
+        Work::Rate(small(16)),
+        Field::Hops,
+    ),
+    row(
+        "hop-m1",
+        "m1 through one hop",
+        Work::Rate(bodies(4, MIB)),
+        Field::Hops,
+    ),
+    row(
+        "hop-new",
+        "new through one hop",
+        Work::Rate(FRESH),
+        Field::Hops,
+    ),
+    row(
+        "anchors",
+        "k16 with 1, 10, 100 and 1,000 trust anchors",
+        Work::Rate(small(16)),
+        Field::Anchors,
+    ),
+];
+
+impl Row {
+    /// Whether a stack is compared here.
+    pub(crate) fn is_for(&self, stack: &Stack) -> bool {
+        let idle = matches!(self.work, Work::Idle { .. });
+        match stack.kind {
+            // Without a hop there is no path whose memory could be measured.
+            Kind::Direct => !idle && self.field != Field::Anchors,
+            Kind::Tunnel | Kind::TunnelPeer => self.field == Field::Tunnels,
+            Kind::Hop | Kind::HopPeer => self.field == Field::Hops,
+            Kind::Anchors => self.field == Field::Anchors,
+        }
+    }
+}
