@@ -186,7 +186,7 @@ impl<S: Send + Sync + fmt::Debug + 'static> Collector for Standings<S> {
             standing.1 = standing.1.saturating_add(count(tunnel.open_streams()));
         }
         let waiting = ConstGauge::new(count(self.quay.waiting()));
-        let help = "Callers that have connected and are not yet on board";
+        let help = "Callers that have connected and are not yet on board.";
         waiting.encode(encoder.encode_descriptor(
             "waiting_callers",
             help,
@@ -196,12 +196,12 @@ impl<S: Send + Sync + fmt::Debug + 'static> Collector for Standings<S> {
         let labelled = |name: &gangplank_pki::TunnelName| TunnelLabel {
             tunnel: name.to_string(),
         };
-        let help = "Registered tunnels by name";
+        let help = "Registered tunnels by name.";
         let mut gauge = encoder.encode_descriptor("tunnels", help, None, MetricType::Gauge)?;
         for (name, (tunnels, _)) in &by_name {
             ConstGauge::new(*tunnels).encode(gauge.encode_family(&labelled(name))?)?;
         }
-        let help = "Callers on board by tunnel name";
+        let help = "Callers on board by tunnel name.";
         let mut gauge = encoder.encode_descriptor("open_streams", help, None, MetricType::Gauge)?;
         for (name, (_, streams)) in &by_name {
             ConstGauge::new(*streams).encode(gauge.encode_family(&labelled(name))?)?;

@@ -1,0 +1,90 @@
+//! `/readyz` names what keeps a role from serving, and is 200 again when it is over.
+
+use std::fs;
+
+use crate::support::certificates::Organisation;
+use crate::support::fake_api_server::FakeApiServer;
+use crate::support::gangplank::{Gangplank, http_get};
+use crate::support::path::{Site, Way};
+use crate::support::wait;
+
+fn await_reason(role: &Gangplank, reason: &str) {
+    wait::until(&format!("`{reason}`"), || {
+        let (ready, said) = role.readiness();
+        (!ready && said.starts_with("not ready:\n- ") && said.contains(reason)).then_some(())
+    });
+    assert_eq!(
+        http_get(role.admin, "/livez").expect("an answer").0,
+        200,
+        "it lives"
+    );
+}
+
+/// Case H2.
+#[tokio::test(flavor = "multi_thread")]
+async fn reason_by_reason() {
+    let known = Organisation::new("known");
+    let fake = FakeApiServer::echo().await;
+    let mut site = Site::start(Way::Tunnel, &fake.kubeconfig(), &[&known]);
+    site.exit.await_ready();
+
+    let trust = site.folder().join("trust");
+    fs::rename(&trust, site.folder().join("away")).expect("renamed");
+    await_reason(&site.exit, "the trust directory cannot be read since 20");
+    fs::rename(site.folder().join("away"), &trust).expect("renamed");
+    site.exit.await_ready();
+
+    // A file that is faulty takes nothing away, and so no readiness.
+    fs::write(trust.join("broken.yaml"), "kind: [").expect("written");
+    wait::until("the fault to be seen", || {
+        (site.exit.metric("gangplank_trust_faults ") == Some(1.0)).then_some(())
+    });
+    assert!(site.exit.readiness().0);
+
+    let relay = site.relay.take().expect("a relay");
+    relay.process.kill();
+    await_reason(&site.exit, &format!("no tunnel to {}: ", relay.address));
+
+    let gone = FakeApiServer::echo().await;
+    let kubeconfig = fs::read_to_string(gone.kubeconfig()).expect("a kubeconfig");
+    gone.stop_listening();
+    fs::remove_file(trust.join("broken.yaml")).expect("removed");
+    let direct = Site::direct(&gone.kubeconfig(), &[]);
+    let server = gone.address.to_string();
+    assert!(kubeconfig.contains(&server));
+    await_reason(
+        &direct.exit,
+        &format!("the API server {server} cannot be reached: "),
+    );
+    assert!(
+        !direct.exit.readiness().1.contains("trust"),
+        "an exit that trusts nobody is as it should be"
+    );
+}
+
+/// An admin endpoint tells and does nothing else.
+#[test]
+fn and_nothing_can_be_done_there() {
+    use std::io::{Read as _, Write as _};
+    let relay = crate::support::path::Relay::start();
+    for (request, code) in [
+        ("POST /readyz", 405),
+        ("DELETE /status", 405),
+        ("GET /", 404),
+        ("GET /debug", 404),
+        ("HEAD /livez", 200),
+    ] {
+        let mut socket = std::net::TcpStream::connect(relay.process.admin).expect("it listens");
+        write!(
+            socket,
+            "{request} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        )
+        .expect("it reads");
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).expect("an answer");
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {code} ")),
+            "{request}: {answer}"
+        );
+    }
+}
