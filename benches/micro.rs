@@ -276,6 +276,10 @@ impl<H: AsyncWrite + Send + Sync + Unpin> WriteHalf for Memory<H> {
     fn poll_stopped(&mut self, _cx: &mut Context<'_>) -> Poll<AbortCode> {
         Poll::Pending
     }
+
+    fn poll_delivered(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
 }
 
 /// A bench that cannot take its step has nothing to measure.
