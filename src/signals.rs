@@ -53,6 +53,7 @@ pub(crate) fn listen(stage: &Stage) -> anyhow::Result<Shutdown> {
         drain: CancellationToken::new(),
         abort: CancellationToken::new(),
     };
+    note_hangups(stage)?;
     let (told, over) = (shutdown.clone(), stage.over.clone());
     stage.tasks.spawn(async move {
         for (token, meaning) in [
@@ -72,4 +73,19 @@ pub(crate) fn listen(stage: &Stage) -> anyhow::Result<Shutdown> {
         }
     });
     Ok(shutdown)
+}
+
+/// SIGHUP ends nothing: it is what people send to have files read again, and that needs no signal here.
+fn note_hangups(stage: &Stage) -> anyhow::Result<()> {
+    let mut hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be listened for")?;
+    let over = stage.over.clone();
+    stage.tasks.spawn(async move {
+        while over.run_until_cancelled(hangup.recv()).await.flatten().is_some() {
+            tracing::info!(
+                "SIGHUP: trust, certificates and tokens are read again by themselves when they change; \
+                 the role's own file is read at the start alone"
+            );
+        }
+    });
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! What the API server answers is relayed as it is: status, body and headers, errors above all.
 
-use http::Response;
+use http::{HeaderValue, Response};
 
 use crate::support::caller;
 use crate::support::certificates::Organisation;
@@ -48,7 +48,16 @@ async fn with_body_and_headers() {
                         .expect("an answer");
                     assert_eq!(answer.status(), code, "{upstream} {way:?} {protocol:?}");
                     for (name, value) in HEADERS {
-                        let values: Vec<_> = answer.headers().get_all(name).iter().collect();
+                        let ours = |value: &&HeaderValue| {
+                            // A 401 is about the exit's account: the answer passes, and a warning of ours says so.
+                            code == 401 && value.as_bytes().starts_with(b"299 gangplank ")
+                        };
+                        let values: Vec<_> = answer
+                            .headers()
+                            .get_all(name)
+                            .iter()
+                            .filter(|value| !ours(value))
+                            .collect();
                         assert_eq!(
                             values,
                             [value],

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use gangplank_config::role::exit::ClientAuth;
 use gangplank_pki::WithCauses;
@@ -89,6 +90,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tasks: TaskTracker,
     pub(crate) metrics: Arc<Metrics>,
+    /// The operator was told that the API server refuses the exit's account; once is enough.
+    pub(crate) account_refused_told: AtomicBool,
 }
 
 impl Exit {
@@ -110,6 +113,7 @@ impl Exit {
             clock: parts.clock,
             tasks: parts.tasks,
             metrics: Arc::new(Metrics::register(registry)),
+            account_refused_told: AtomicBool::new(false),
         };
         Ok(Self {
             shared: Arc::new(shared),

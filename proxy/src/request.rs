@@ -1,5 +1,7 @@
 //! The life of a request, step by step.
 
+mod account;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -101,6 +103,9 @@ impl Asked<'_> {
         match step.await {
             Ok(Some(response)) if response.status().is_informational() => {
                 Err((Problem::switched_wrongly(), entry))
+            }
+            Ok(Some(response)) if account::may_be_refused(&response) => {
+                account::relay(connection, response, entry).await
             }
             Ok(Some(response)) => Ok(relay(connection, response, entry)),
             Ok(None) => {

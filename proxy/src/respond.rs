@@ -157,6 +157,19 @@ impl Problem {
         problem
     }
 
+    /// The API server's answer broke off before it could be passed on.
+    pub(crate) const fn cut_short() -> Self {
+        Self::new(
+            StatusCode::BAD_GATEWAY,
+            "InternalError",
+            "BrokeOff",
+            (
+                "the API server's answer broke off",
+                "try again; if it stays so, ask who administers this cluster",
+            ),
+        )
+    }
+
     /// CONNECT would make this a tunnel to anywhere.
     pub(crate) const fn no_tunnels() -> Self {
         let mut problem = Self::new(
@@ -272,7 +285,7 @@ pub(crate) fn options_of_everything() -> Response<AnswerBody> {
 }
 
 /// `299 gangplank "<class>: <text>"`, the text as an HTTP quoted string in ASCII.
-fn warning(class: &str, text: &str) -> Option<HeaderValue> {
+pub(crate) fn warning(class: &str, text: &str) -> Option<HeaderValue> {
     let mut quoted = format!("{WARNING_CODE} gangplank \"{class}: ");
     for char in text.chars().take(WARNING_LIMIT) {
         match char {

@@ -16,7 +16,7 @@ use gangplank_config::role;
 use gangplank_config::upstream::InCluster;
 use gangplank_pki::clock::{Clock as _, SystemClock};
 use gangplank_pki::issue::{CertificateAuthority, Kind, Request};
-use gangplank_pki::{EntranceDomain, TunnelName, WithCauses};
+use gangplank_pki::{EntranceDomain, Prefix, TunnelName, WithCauses};
 use gangplank_relay::Relay;
 use prometheus_client::registry::Registry;
 use serde_json::json;
@@ -41,6 +41,8 @@ const LIFETIME: Duration = Duration::from_secs(24 * 3600);
 /// Makes the files, runs the roles, prints the kubeconfig.
 pub(crate) fn run(arguments: &DevArguments) -> Outcome {
     let upstream = upstream_kubeconfig(arguments)?;
+    Prefix::parse(&arguments.prefix)
+        .map_err(|fault| Failure::Usage(format!("--prefix {}: {fault}", arguments.prefix)))?;
     let folder = Folder::prepare(arguments)?;
     let certificates = folder.path.display();
     folder.write_papers(arguments)?;
