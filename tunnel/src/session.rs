@@ -102,7 +102,7 @@ pub enum Closed {
         message: Message,
     },
     /// This side did not like the peer's side of the TLS handshake.
-    #[error("the TLS handshake was refused here: {message}")]
+    #[error("the TLS handshake was refused here: {message}; {}", own_alert_remedy(*.alert))]
     RefusedHere {
         /// TLS alert number (RFC 8446 §6).
         alert: u8,
@@ -139,6 +139,23 @@ impl Closed {
             Self::Busy => "Busy",
             Self::Transport { .. } => "TransportFailed",
         }
+    }
+}
+
+/// What to do about an alert that this side sent: its words about the peer's certificate.
+const fn own_alert_remedy(alert: u8) -> &'static str {
+    match alert {
+        42 | 43 | 46 => {
+            "the other side's certificate is not of the right kind or not for the name that was dialled: \
+             compare `serverName` with it (`gangplank pki inspect`)"
+        }
+        45 => "the other side's certificate is not valid now: renew it, or look at the clocks",
+        48 => {
+            "the other side's certificate comes from a CA that is not trusted here: look at the CA file"
+        }
+        116 => "the other side sent no certificate",
+        120 => "the other side does not speak this protocol: is it a relay?",
+        _ => "look into the log of the other side",
     }
 }
 

@@ -16,7 +16,9 @@ pub enum HandshakeError {
     #[error("the handshake failed")]
     Failed(#[source] Closed),
     /// The deadline passed.
-    #[error("the handshake was not over in time; is UDP blocked on the way?")]
+    #[error(
+        "the handshake was not over in time; is UDP blocked on the way, or does no relay run there?"
+    )]
     TooLate,
     /// The connection could not be tried.
     #[error("the handshake could not begin: {message}")]

@@ -80,7 +80,7 @@ impl CloseCode {
     /// What the operator of the side that was closed can do about it.
     pub const fn remedy(self) -> &'static str {
         match self {
-            Self::Done | Self::GoingAway => "nothing: the relay is dialled again",
+            Self::Done | Self::GoingAway => "nothing needs to be done: the relay is dialled again",
             Self::Superseded => {
                 "nothing, if this agent reconnected; otherwise look for a second process with the \
                  same instance"
