@@ -8,6 +8,7 @@ use gangplank_config::role;
 use gangplank_config::{KeyPair, Reloaded, TrustDirectory, TrustSource};
 use gangplank_pki::WithCauses;
 use gangplank_pki::clock::{Clock, SystemClock, rfc3339};
+use gangplank_pki::inspect::inspect_der;
 use gangplank_proxy::authenticate::Trust;
 use gangplank_proxy::upstream::Client;
 use gangplank_proxy::{Exit, Parts};
@@ -186,6 +187,39 @@ impl RunningExit {
                 faults: report.faults.iter().map(ToString::to_string).collect(),
             },
         }
+    }
+
+    /// Why callers of a tunnel would refuse the certificate that they see now: none of its names is an entrance
+    /// of that tunnel, whatever the relay's domain is.
+    pub(crate) fn misnamed_for(&self, tunnel: &str) -> Option<String> {
+        let serving = self.serving.current();
+        let names = serving
+            .leaf()
+            .and_then(|leaf| inspect_der(leaf))
+            .map(|it| it.dns_names)?;
+        let fits = names.iter().any(|name| {
+            let below_label = name.split_once('.').map(|(_, rest)| rest);
+            let account = tunnel.split_once('.').map(|(_, account)| account);
+            let entrance = |name: &str| {
+                name.strip_prefix(tunnel)
+                    .is_some_and(|rest| rest.starts_with('.'))
+            };
+            let wildcard = name
+                .strip_prefix("*.")
+                .zip(account)
+                .is_some_and(|(rest, account)| {
+                    rest.strip_prefix(account)
+                        .is_some_and(|rest| rest.starts_with('.'))
+                });
+            entrance(name) || below_label.is_some_and(entrance) || wildcard
+        });
+        (!fits).then(|| {
+            format!(
+                "callers ask for {tunnel}.<domain>, which the exit certificate ({}) is not valid for: issue one with \
+                 `gangplank pki issue --for exit --cluster {tunnel} --domain …`",
+                names.join(", ")
+            )
+        })
     }
 
     /// The certificate that callers see now.

@@ -43,6 +43,9 @@ pub(crate) async fn serve(config: role::agent::Agent, stage: Stage, shutdown: Sh
     let settings = Settings::from(&config);
     let exit = RunningExit::compose(&config.exit, &stage, &mut metrics)?;
     let tunnel = tunnel_name(&config.tunnel);
+    if let Some(misnamed) = exit.misnamed_for(&tunnel) {
+        tracing::error!("{misnamed}");
+    }
     let handoff = Arc::new(ToExit {
         exit: exit.exit.clone(),
         tunnel: Arc::from(tunnel.as_str()),
@@ -103,6 +106,7 @@ struct ObservedAgent {
 impl Observed for ObservedAgent {
     fn unready(&self) -> Vec<String> {
         let mut reasons = self.exit.unready();
+        reasons.extend(self.exit.misnamed_for(&self.tunnel));
         if !self.view.connected() {
             let faults = self.view.tunnels().into_iter().map(|tunnel| {
                 format!(
