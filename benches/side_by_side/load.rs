@@ -155,7 +155,7 @@ fn workers(load: Load) -> usize {
 /// Waits until all are connected (or have failed), and for the warm-up.
 fn settle(job: &Job, window: &Window) {
     let wanted = workers(job.load);
-    let deadline = crate::clock::nanoseconds() + 120_000_000_000;
+    let deadline = crate::clock::nanoseconds() + 60_000_000_000;
     while window.standing() < wanted && crate::clock::nanoseconds() < deadline {
         std::thread::sleep(Duration::from_millis(1));
     }

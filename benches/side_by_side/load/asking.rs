@@ -173,9 +173,8 @@ async fn idle_stream(
     sender: &h2::client::SendRequest<bytes::Bytes>,
     worker: &mut Worker,
 ) -> anyhow::Result<()> {
-    let request = http2::request(&watches::target(0, 0))?;
+    let request = http2::request(&watches::idle_target())?;
     let body = http2::ask(sender, &request).await?;
-    worker.stand();
     watches::hold_stream(body, worker).await
 }
 
@@ -290,10 +289,9 @@ async fn idle(crew: Crew, mut worker: Box<Worker>) {
     let done = async {
         let http = {
             let _turn = crew.handshakes.acquire().await?;
-            watches::open(&crew.way, &crew.connector, &watches::target(0, 0)).await?
+            watches::open(&crew.way, &crew.connector, &watches::idle_target()).await?
         };
-        worker.stand();
-        watches::hold(http, &worker).await
+        watches::hold(http, &mut worker).await
     };
     if let Err(error) = done.await {
         worker.fail(&error);

@@ -13,6 +13,12 @@ pub(super) fn target(period_ms: u32, phase_ms: u32) -> String {
     format!("/api/v1/namespaces/shop/pods?watch=true&period={period_ms}&phase={phase_ms}")
 }
 
+/// The target of a watch with one event at its beginning and none after it. nginx sends no head over HTTP/2
+/// before there is a body, so without that one a caller would wait for ever.
+pub(super) fn idle_target() -> String {
+    format!("{}&first=true", target(0, 0))
+}
+
 /// A watch over HTTP/1.1, after its head.
 pub(super) async fn open(way: &Way, connector: &Connector, target: &str) -> anyhow::Result<Http1> {
     let mut http = Http1::connect(way, connector, false).await?;
@@ -53,8 +59,10 @@ fn written_at(line: &[u8]) -> anyhow::Result<u64> {
     Ok(digits.parse()?)
 }
 
-/// Holds a watch on which nothing may happen.
-pub(super) async fn hold(mut http: Http1, worker: &Worker) -> anyhow::Result<()> {
+/// Holds a watch on which nothing may happen after its first event.
+pub(super) async fn hold(mut http: Http1, worker: &mut Worker) -> anyhow::Result<()> {
+    http.chunk().await?;
+    worker.stand();
     tokio::select! {
         () = worker.over() => Ok(()),
         read = http.read() => {
@@ -65,7 +73,10 @@ pub(super) async fn hold(mut http: Http1, worker: &Worker) -> anyhow::Result<()>
 }
 
 /// The same over HTTP/2.
-pub(super) async fn hold_stream(mut body: RecvStream, worker: &Worker) -> anyhow::Result<()> {
+pub(super) async fn hold_stream(mut body: RecvStream, worker: &mut Worker) -> anyhow::Result<()> {
+    let first = body.data().await.context("a watch without its event")??;
+    body.flow_control().release_capacity(first.len())?;
+    worker.stand();
     tokio::select! {
         () = worker.over() => Ok(()),
         part = body.data() => {

@@ -18,7 +18,7 @@ pub(super) fn start(site: &Site) -> anyhow::Result<Running> {
     let pem = write(&folder, "exit.pem", &format!("{}{}", certificate?, key?))?;
     let config = format!(
         r#"global
-  maxconn 16384
+  maxconn 4096
   ssl-default-bind-options ssl-min-ver TLSv1.2 no-tls-tickets
 defaults
   mode http

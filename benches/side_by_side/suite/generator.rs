@@ -10,7 +10,7 @@ use anyhow::{Context as _, ensure};
 use crate::load::{GO, Job, Outcome, READY};
 
 /// How long connecting may take: thousands of handshakes through a slow tunnel.
-const CONNECTING: Duration = Duration::from_secs(150);
+const CONNECTING: Duration = Duration::from_secs(90);
 
 /// How long the generator may take to count after its window.
 const COUNTING: Duration = Duration::from_secs(30);

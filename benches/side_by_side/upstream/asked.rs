@@ -22,6 +22,8 @@ pub(super) struct Rhythm {
     period: u64,
     /// Milliseconds after each whole period of the clock, so that watches take turns.
     phase: u64,
+    /// Whether one comes at once, whatever the period.
+    pub(super) first: bool,
 }
 
 impl Asked {
@@ -39,6 +41,7 @@ impl Asked {
             Self::Watch(Rhythm {
                 period: number("period").unwrap_or_default(),
                 phase: number("phase").unwrap_or_default(),
+                first: value("first").is_some(),
             })
         } else if value("command").is_some() {
             Self::Echo

@@ -75,6 +75,9 @@ async fn watch(mut stream: Stream, rhythm: Rhythm) -> anyhow::Result<()> {
         .write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
         .await?;
     stream.flush().await?;
+    if rhythm.first {
+        write_event(&mut stream).await?;
+    }
     let mut more = [0; 16];
     loop {
         tokio::select! {
@@ -83,15 +86,17 @@ async fn watch(mut stream: Stream, rhythm: Rhythm) -> anyhow::Result<()> {
                     return Ok(());
                 }
             }
-            () = rhythm.next() => {
-                let event = event();
-                let mut chunk = String::with_capacity(event.len() + 16);
-                write!(chunk, "{:x}\r\n{event}\r\n", event.len())?;
-                stream.write_all(chunk.as_bytes()).await?;
-                stream.flush().await?;
-            }
+            () = rhythm.next() => write_event(&mut stream).await?,
         }
     }
+}
+
+async fn write_event(stream: &mut Stream) -> anyhow::Result<()> {
+    let event = event();
+    let mut chunk = String::with_capacity(event.len() + 16);
+    write!(chunk, "{:x}\r\n{event}\r\n", event.len())?;
+    stream.write_all(chunk.as_bytes()).await?;
+    Ok(stream.flush().await?)
 }
 
 /// What the request wants to switch to.

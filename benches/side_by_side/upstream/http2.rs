@@ -81,6 +81,9 @@ async fn write_bytes(mut body: SendStream<Bytes>, bytes: u64) -> anyhow::Result<
 
 async fn watch(mut respond: SendResponse<Bytes>, rhythm: Rhythm) -> anyhow::Result<()> {
     let mut body = respond.send_response(answer(None), false)?;
+    if rhythm.first {
+        body.send_data(Bytes::from(event()), false)?;
+    }
     loop {
         tokio::select! {
             _reset = poll_fn(|cx| body.poll_reset(cx)) => return Ok(()),
