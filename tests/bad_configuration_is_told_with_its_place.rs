@@ -233,7 +233,7 @@ fn edit(folder: &Path, file: &str, from: &str, to: &str) {
 
 fn cut_off(folder: &Path, file: &str) {
     let text = fs::read_to_string(folder.join(file)).expect("readable");
-    fs::write(folder.join(file), &text[..text.len() / 2]).expect("written");
+    fs::write(folder.join(file), text.split_at(text.len() / 2).0).expect("written");
 }
 
 fn another_key(folder: &Path, file: &str) {

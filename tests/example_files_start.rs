@@ -145,21 +145,21 @@ async fn with_no_key_but_those_that_are_known() {
         let keys = keys_of(&good);
         assert!(keys.len() > 7, "{file}: {keys:?}");
         for (line, start, end) in keys {
-            let broken: Vec<String> = good
-                .lines()
-                .enumerate()
-                .map(|(number, text)| {
-                    if number + 1 == line {
-                        format!("{}unheardOf{}", &text[..start], &text[end..])
-                    } else {
-                        text.to_owned()
-                    }
+            let lines = good.lines().enumerate();
+            let broken: Vec<String> = lines
+                .map(|(number, text)| match number + 1 == line {
+                    true => renamed(text, start, end),
+                    false => text.to_owned(),
                 })
                 .collect();
             fs::write(examples.path(file), broken.join("\n")).expect("written");
             let said = examples.refusal(file);
             let place = format!("{}:{line}:{}: ", examples.path(file).display(), start + 1);
-            let key = &good.lines().nth(line - 1).expect("that line")[start..end];
+            let key = good
+                .lines()
+                .nth(line - 1)
+                .and_then(|text| text.get(start..end))
+                .expect("that key");
             // Without these nobody can tell which object it is, and so what its keys should be.
             let lacks = matches!(key, "apiVersion" | "kind" | "metadata")
                 && said.contains(&format!("lacks the key `{key}`"));
@@ -172,6 +172,12 @@ async fn with_no_key_but_those_that_are_known() {
     }
 }
 
+/// A line with another key between two columns.
+fn renamed(line: &str, start: usize, end: usize) -> String {
+    let (before, behind) = (line.split_at(start).0, line.split_at(end).1);
+    format!("{before}unheardOf{behind}")
+}
+
 /// Line (from 1), start and end (from 0) of every key in a file without anchors and block texts.
 fn keys_of(text: &str) -> Vec<(usize, usize, usize)> {
     let mut keys = Vec::new();
@@ -182,7 +188,9 @@ fn keys_of(text: &str) -> Vec<(usize, usize, usize)> {
         }
         for (end, _) in content.match_indices(':') {
             if matches!(content.as_bytes().get(end + 1), None | Some(b' ')) {
-                let start = content[..end]
+                let start = content
+                    .split_at(end)
+                    .0
                     .rfind([' ', '{'])
                     .map_or(0, |before| before + 1);
                 keys.push((number + 1, start, end));

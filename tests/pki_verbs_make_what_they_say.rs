@@ -7,8 +7,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::gangplank;
-use crate::support::kubectl::Said;
+use crate::support::kubectl::{Kubectl, Said};
+use crate::support::{cluster, gangplank};
 
 /// A folder in which verbs run with short, relative names.
 struct Desk(tempfile::TempDir);
@@ -97,108 +97,126 @@ fn authorities_are_authorities() {
     );
 }
 
-/// The four kinds: one extended key usage each, the names that were asked for, the chain that openssl verifies.
+/// One of the four kinds: what is asked for, and what openssl must find.
+struct Kind {
+    name: &'static str,
+    asked: &'static str,
+    purpose: &'static str,
+    usage: &'static str,
+    subject: &'static str,
+    names: &'static str,
+    /// What nothing but the certificate tells: an exit's and a relay's look alike.
+    guessed: &'static str,
+}
+
+const CLIENT: (&str, &str) = ("sslclient", "TLS Web Client Authentication");
+const SERVER: (&str, &str) = ("sslserver", "TLS Web Server Authentication");
+
+const KINDS: [Kind; 4] = [
+    Kind {
+        name: "caller",
+        asked: "--common-name ns/shop/id/deployer --uri spiffe://a.example/x",
+        purpose: CLIENT.0,
+        usage: CLIENT.1,
+        subject: "CN=ns/shop/id/deployer",
+        names: "URI:spiffe://a.example/x",
+        guessed: "caller",
+    },
+    Kind {
+        name: "exit",
+        asked: "--cluster harbour.acme --domain tunnels.example.com",
+        purpose: SERVER.0,
+        usage: SERVER.1,
+        subject: "CN=kube-mtls-proxy.harbour.acme.tunnels.example.com",
+        names: "DNS:kube-mtls-proxy.harbour.acme.tunnels.example.com, DNS:harbour.acme.tunnels.example.com",
+        guessed: "server",
+    },
+    Kind {
+        name: "agent",
+        asked: "--cluster harbour.acme",
+        purpose: CLIENT.0,
+        usage: CLIENT.1,
+        subject: "CN=harbour.acme",
+        names: "DNS:harbour.acme",
+        guessed: "agent",
+    },
+    Kind {
+        name: "relay",
+        asked: "--host relay.example.com --host 192.0.2.1",
+        purpose: SERVER.0,
+        usage: SERVER.1,
+        subject: "CN=relay.example.com",
+        names: "DNS:relay.example.com, IP Address:192.0.2.1",
+        guessed: "server",
+    },
+];
+
+/// One extended key usage each, the names that were asked for, a chain that openssl verifies, a key that fits.
 #[test]
 fn certificates_are_of_their_kind() {
     let desk = Desk::new();
     desk.verb("pki init ca --common-name all");
-    for (line, kind, usage, subject, names) in [
-        (
-            "--for caller --common-name ns/shop/id/deployer --uri spiffe://a.example/x",
-            "caller",
-            "TLS Web Client Authentication",
-            "CN=ns/shop/id/deployer",
-            "URI:spiffe://a.example/x",
-        ),
-        (
-            "--for exit --cluster harbour.acme --domain tunnels.example.com",
-            "exit",
-            "TLS Web Server Authentication",
-            "CN=kube-mtls-proxy.harbour.acme.tunnels.example.com",
-            "DNS:kube-mtls-proxy.harbour.acme.tunnels.example.com, DNS:harbour.acme.tunnels.example.com",
-        ),
-        (
-            "--for agent --cluster harbour.acme",
-            "agent",
-            "TLS Web Client Authentication",
-            "CN=harbour.acme",
-            "DNS:harbour.acme",
-        ),
-        (
-            "--for relay --host relay.example.com --host 192.0.2.1",
-            "relay",
-            "TLS Web Server Authentication",
-            "CN=relay.example.com",
-            "DNS:relay.example.com, IP Address:192.0.2.1",
-        ),
-    ] {
-        let told = desk.verb(&format!("pki issue --ca ca --out {kind} --hours 2 {line}"));
-        assert_eq!(told, format!("issued {kind}.crt, keep {kind}.key secret\n"));
-        assert_eq!(
-            (
-                desk.mode(&format!("{kind}.key")),
-                desk.mode(&format!("{kind}.crt"))
-            ),
-            (0o600, 0o644)
-        );
-        let purpose = if usage.contains("Client") {
-            "sslclient"
-        } else {
-            "sslserver"
-        };
-        desk.openssl(&format!(
-            "verify -x509_strict -purpose {purpose} -CAfile ca/ca.crt {kind}.crt"
+    for kind in KINDS {
+        let (name, asked) = (kind.name, kind.asked);
+        let told = desk.verb(&format!(
+            "pki issue --for {name} --ca ca --out {name} --hours 2 {asked}"
         ));
-        let text = desk.openssl(&format!(
-            "x509 -in {kind}.crt -noout -text -nameopt RFC2253"
-        ));
-        let after = |title: &str| {
-            let mut lines = text.lines().skip_while(|line| !line.contains(title));
-            lines.next();
-            lines.next().unwrap_or_default().trim().to_owned()
-        };
-        assert_eq!(
-            after("X509v3 Extended Key Usage"),
-            usage,
-            "{kind}: one and no other"
-        );
-        assert_eq!(after("X509v3 Subject Alternative Name"), names, "{kind}");
-        assert_eq!(after("X509v3 Basic Constraints"), "CA:FALSE", "{kind}");
-        assert!(
-            text.contains(&format!("Subject: {subject}\n")),
-            "{kind}: {text}"
-        );
-        assert!(text.contains("Authority Key Identifier"), "{kind}: {text}");
-        desk.openssl(&format!("x509 -in {kind}.crt -noout -checkend 7000"));
-        let public = |line: String| desk.openssl(&line);
-        assert_eq!(
-            public(format!("x509 -in {kind}.crt -noout -pubkey")),
-            public(format!("pkey -in {kind}.key -pubout")),
-            "{kind}: the key is the certificate's"
-        );
-        let inspected = desk.inspect(&format!("{kind}.crt"));
+        assert_eq!(told, format!("issued {name}.crt, keep {name}.key secret\n"));
+        let modes = [
+            desk.mode(&format!("{name}.key")),
+            desk.mode(&format!("{name}.crt")),
+        ];
+        assert_eq!(modes, [0o600, 0o644], "{name}");
+        assert_is_of_kind(&desk, &kind);
+        let public = [
+            format!("x509 -in {name}.crt -noout -pubkey"),
+            format!("pkey -in {name}.key -pubout"),
+        ];
+        let [certificates, keys] = public.map(|line| desk.openssl(&line));
+        assert_eq!(certificates, keys, "{name}: the key is the certificate's");
+        let inspected = desk.inspect(&format!("{name}.crt"));
         let shown = &inspected["certificates"][0];
-        // Nothing in the certificate tells an exit's from a relay's.
-        let seen = if matches!(kind, "exit" | "relay") {
-            "server"
-        } else {
-            kind
-        };
-        assert_eq!(shown["kind"], seen, "{shown}");
+        assert_eq!(shown["kind"], kind.guessed, "{shown}");
         let serial = desk
-            .openssl(&format!("x509 -in {kind}.crt -noout -serial"))
+            .openssl(&format!("x509 -in {name}.crt -noout -serial"))
             .to_lowercase();
-        let plain: String = shown["serial"]
-            .as_str()
-            .expect("a serial")
-            .chars()
-            .filter(char::is_ascii_hexdigit)
-            .collect();
+        let shown = shown["serial"].as_str().expect("a serial").replace(':', "");
         assert!(
-            serial.trim().ends_with(plain.trim_start_matches('0')),
+            serial.trim().ends_with(shown.trim_start_matches('0')),
             "{serial} {shown}"
         );
     }
+}
+
+fn assert_is_of_kind(desk: &Desk, kind: &Kind) {
+    let Kind { name, purpose, .. } = kind;
+    desk.openssl(&format!(
+        "verify -x509_strict -purpose {purpose} -CAfile ca/ca.crt {name}.crt"
+    ));
+    desk.openssl(&format!("x509 -in {name}.crt -noout -checkend 7000"));
+    let text = desk.openssl(&format!(
+        "x509 -in {name}.crt -noout -text -nameopt RFC2253"
+    ));
+    let after = |title: &str| {
+        let mut lines = text.lines().skip_while(|line| !line.contains(title));
+        lines.nth(1).unwrap_or_default().trim().to_owned()
+    };
+    assert_eq!(
+        after("X509v3 Extended Key Usage"),
+        kind.usage,
+        "{name}: one and no other"
+    );
+    assert_eq!(
+        after("X509v3 Subject Alternative Name"),
+        kind.names,
+        "{name}"
+    );
+    assert_eq!(after("X509v3 Basic Constraints"), "CA:FALSE", "{name}");
+    assert!(
+        text.contains(&format!("Subject: {}\n", kind.subject)),
+        "{name}: {text}"
+    );
+    assert!(text.contains("Authority Key Identifier"), "{name}: {text}");
 }
 
 #[test]
@@ -235,56 +253,35 @@ fn inspecting_says_who_a_certificate_would_be() {
     );
 }
 
+const KUBECONFIG: &str = "kubeconfig --cluster harbour.acme --domain tunnels.example.com --certificate-authority ca/ca.crt \
+                          --client-certificate a.crt --client-key a.key";
+
 #[test]
 fn kubeconfigs_are_what_clients_read() {
     let desk = Desk::new();
     desk.verb("pki init ca --common-name all");
     desk.verb("pki issue --for caller --ca ca --common-name a --out a");
     desk.verb("pki issue --for caller --ca ca --common-name b --out b");
-    let line = "kubeconfig --cluster harbour.acme --domain tunnels.example.com --certificate-authority ca/ca.crt \
-                --client-certificate a.crt --client-key a.key";
-    let told = desk.verb(&format!("{line} --out out"));
+    let told = desk.verb(&format!("{KUBECONFIG} --out out"));
     assert_eq!(told, "wrote out: kubectl --kubeconfig out auth whoami\n");
     assert_eq!(desk.mode("out"), 0o600, "there is a key in it");
-    let printed = desk.verb(line);
+    let written = fs::read_to_string(desk.path().join("out")).expect("a file");
+    assert_eq!(desk.verb(KUBECONFIG).trim_end(), written.trim_end());
+
+    let whole = as_kubectl_reads(&desk, "out");
+    let cluster = &whole["clusters"][0]["cluster"];
     assert_eq!(
-        printed.trim_end(),
-        fs::read_to_string(desk.path().join("out"))
-            .expect("a file")
-            .trim_end()
-    );
-    let read = |file: &str| {
-        let kubectl = crate::support::kubectl::Kubectl::new(
-            &crate::support::cluster::shared().facts.kubectl,
-            &desk.path().join(file),
-        );
-        let shown = kubectl.ok(&[
-            "config",
-            "view",
-            "--raw",
-            "--flatten",
-            "--minify",
-            "-o",
-            "json",
-        ]);
-        serde_json::from_str::<Value>(&shown).expect("JSON")
-    };
-    let whole = read("out");
-    assert_eq!(
-        whole["clusters"][0]["cluster"]["server"],
+        cluster["server"],
         "https://harbour.acme.tunnels.example.com"
     );
     assert_eq!(whole["current-context"], "harbour.acme");
-    desk.verb(&format!(
-        "{line} --reference-files --connect 192.0.2.1:8443 --namespace shop --out named"
-    ));
-    let named = read("named");
+    let further = "--reference-files --connect 192.0.2.1:8443 --namespace shop --out named";
+    desk.verb(&format!("{KUBECONFIG} {further}"));
+    let named = as_kubectl_reads(&desk, "named");
+    let cluster = &named["clusters"][0]["cluster"];
+    assert_eq!(cluster["server"], "https://192.0.2.1:8443");
     assert_eq!(
-        named["clusters"][0]["cluster"]["server"],
-        "https://192.0.2.1:8443"
-    );
-    assert_eq!(
-        named["clusters"][0]["cluster"]["tls-server-name"],
+        cluster["tls-server-name"],
         "harbour.acme.tunnels.example.com"
     );
     assert_eq!(named["contexts"][0]["context"]["namespace"], "shop");
@@ -293,13 +290,27 @@ fn kubeconfigs_are_what_clients_read() {
         "the files named are those embedded"
     );
 
-    let mixed = desk.try_verb(&line.replace("a.key", "b.key"));
+    let mixed = desk.try_verb(&KUBECONFIG.replace("a.key", "b.key"));
     assert_eq!(mixed.code, 2);
     assert!(
         mixed.err.contains("a.crt") && mixed.err.contains("b.key"),
         "{}",
         mixed.err
     );
+}
+
+fn as_kubectl_reads(desk: &Desk, file: &str) -> Value {
+    let kubectl = Kubectl::new(&cluster::shared().facts.kubectl, &desk.path().join(file));
+    let shown = kubectl.ok(&[
+        "config",
+        "view",
+        "--raw",
+        "--flatten",
+        "--minify",
+        "-o",
+        "json",
+    ]);
+    serde_json::from_str(&shown).expect("JSON")
 }
 
 #[test]
@@ -311,8 +322,7 @@ fn existing_files_stay_as_they_are() {
         "pki issue --for agent --ca ca --cluster harbour.acme --out a",
     );
     desk.verb(caller);
-    let line = "kubeconfig --cluster harbour.acme --domain tunnels.example.com --certificate-authority ca/ca.crt \
-                --client-certificate a.crt --client-key a.key --out a.kubeconfig";
+    let line = &format!("{KUBECONFIG} --out a.kubeconfig");
     desk.verb(line);
     let files = ["ca/ca.crt", "ca/ca.key", "a.crt", "a.key", "a.kubeconfig"];
     let content = || files.map(|file| fs::read(desk.path().join(file)).expect("it is there"));

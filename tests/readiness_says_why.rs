@@ -28,14 +28,17 @@ async fn reason_by_reason() {
     let mut site = Site::start(Way::Tunnel, &fake.kubeconfig(), &[&known]);
     site.exit.await_ready();
 
-    let trust = site.folder().join("trust");
-    fs::rename(&trust, site.folder().join("away")).expect("renamed");
-    await_reason(&site.exit, "the trust directory cannot be read since 20");
-    fs::rename(site.folder().join("away"), &trust).expect("renamed");
-    site.exit.await_ready();
+    // What follows is said only after half a minute, so it begins first.
+    let unmounted = Site::direct(&fake.kubeconfig(), &[&known]);
+    unmounted.exit.await_ready();
+    let (trust, away) = (
+        unmounted.folder().join("trust"),
+        unmounted.folder().join("away"),
+    );
+    fs::rename(&trust, &away).expect("renamed");
 
     // A file that is faulty takes nothing away, and so no readiness.
-    fs::write(trust.join("broken.yaml"), "kind: [").expect("written");
+    fs::write(site.folder().join("trust/broken.yaml"), "kind: [").expect("written");
     wait::until("the fault to be seen", || {
         (site.exit.metric("gangplank_trust_faults ") == Some(1.0)).then_some(())
     });
@@ -46,20 +49,22 @@ async fn reason_by_reason() {
     await_reason(&site.exit, &format!("no tunnel to {}: ", relay.address));
 
     let gone = FakeApiServer::echo().await;
-    let kubeconfig = fs::read_to_string(gone.kubeconfig()).expect("a kubeconfig");
     gone.stop_listening();
-    fs::remove_file(trust.join("broken.yaml")).expect("removed");
     let direct = Site::direct(&gone.kubeconfig(), &[]);
-    let server = gone.address.to_string();
-    assert!(kubeconfig.contains(&server));
-    await_reason(
-        &direct.exit,
-        &format!("the API server {server} cannot be reached: "),
-    );
+    let unreachable = format!("the API server {} cannot be reached: ", gone.address);
+    await_reason(&direct.exit, &unreachable);
+    let (_, said) = direct.exit.readiness();
     assert!(
-        !direct.exit.readiness().1.contains("trust"),
-        "an exit that trusts nobody is as it should be"
+        !said.contains("trust"),
+        "an exit that trusts nobody is as it should be: {said}"
     );
+
+    await_reason(
+        &unmounted.exit,
+        "the trust directory cannot be read since 20",
+    );
+    fs::rename(&away, &trust).expect("renamed");
+    unmounted.exit.await_ready();
 }
 
 /// An admin endpoint tells and does nothing else.

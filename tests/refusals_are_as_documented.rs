@@ -51,12 +51,15 @@ enum Curl {
     Never,
 }
 
-/// The documented texts of one row.
+/// The documented texts of one row; nothing where a tool cannot come into this situation.
 #[derive(Debug)]
 struct Row {
-    kubectl: Option<Vec<String>>,
-    curl: Option<Vec<String>>,
+    kubectl: Option<Forms>,
+    curl: Option<Forms>,
 }
+
+/// What is printed, line by line, in each of its forms.
+type Forms = Vec<Vec<String>>;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn word_for_word() {
@@ -127,58 +130,68 @@ impl Stage {
     }
 
     fn situations(&self) -> Vec<Situation> {
-        let [good, stranger] =
-            [&self.known, &self.unknown].map(|organisation| organisation.caller(DEPLOYER));
-        let valid =
-            |from: Moment, until: Moment| self.known.authority.caller_valid(DEPLOYER, from, until);
-        let expired = valid((2020, 1, 1), (2021, 1, 1));
-        let early = valid((2080, 1, 1), (2081, 1, 1));
-        let server = self
-            .known
-            .authority
-            .sign(&leaf_params(DEPLOYER, ExtendedKeyUsagePurpose::ServerAuth));
-        let at = |site: &Site, what, papers: Option<&Papers>| Situation {
-            what,
-            server: format!("https://{}", site.address),
-            server_name: Some(site.entrance.clone()),
-            papers: papers.cloned(),
-            authority: site.authority().pem(),
-            kubectl: &["get", "pods"],
-            curl: Curl::Usual(&[]),
-        };
-        let named = |what, cluster: &str| Situation {
-            server_name: Some(format!("{cluster}.{DOMAIN}")),
-            ..at(&self.site, what, Some(&good))
-        };
-        let (site, strict, address) = (&self.site, &self.strict, self.site.address);
+        let mut situations = self.at_the_exit();
+        situations.extend(self.at_the_relay());
+        situations.extend(self.at_a_strict_exit());
+        situations
+    }
+
+    fn valid(&self, from: Moment, until: Moment) -> Papers {
+        self.known.authority.caller_valid(DEPLOYER, from, until)
+    }
+
+    fn expired(&self) -> Papers {
+        self.valid((2020, 1, 1), (2021, 1, 1))
+    }
+
+    fn early(&self) -> Papers {
+        self.valid((2080, 1, 1), (2081, 1, 1))
+    }
+
+    fn at_the_exit(&self) -> Vec<Situation> {
+        let (good, stranger) = (self.known.caller(DEPLOYER), self.unknown.caller(DEPLOYER));
+        let server = leaf_params(DEPLOYER, ExtendedKeyUsagePurpose::ServerAuth);
+        let server = self.known.authority.sign(&server);
+        let at = |what, papers: Option<&Papers>| calling(&self.site, what, papers);
         vec![
             Situation {
                 curl: Curl::Never,
-                ..at(site, "no credential at all", None)
+                ..at("no credential at all", None)
             },
             Situation {
                 kubectl: &["get", "pods", "--token=any"],
-                ..at(site, "no certificate", None)
+                ..at("no certificate", None)
             },
-            at(site, "unknown authority", Some(&stranger)),
-            at(site, "expired", Some(&expired)),
-            at(site, "not yet valid", Some(&early)),
-            at(site, "a server's certificate", Some(&server)),
+            at("unknown authority", Some(&stranger)),
+            at("expired", Some(&self.expired())),
+            at("not yet valid", Some(&self.early())),
+            at("a server's certificate", Some(&server)),
             Situation {
                 kubectl: &["get", "pods", "--as=admin"],
                 curl: Curl::Usual(&["--header", "Impersonate-User: admin"]),
-                ..at(site, "impersonation", Some(&good))
+                ..at("impersonation", Some(&good))
             },
-            at(&self.away, "API server away", Some(&good)),
-            at(site, "no right at the cluster", Some(&good)),
+            calling(&self.away, "API server away", Some(&good)),
+            at("no right at the cluster", Some(&good)),
             Situation {
                 authority: self.unknown.authority.pem(),
-                ..at(site, "another exit", Some(&good))
+                ..at("another exit", Some(&good))
             },
+        ]
+    }
+
+    fn at_the_relay(&self) -> Vec<Situation> {
+        let (good, address) = (self.known.caller(DEPLOYER), self.site.address);
+        let at = |what| calling(&self.site, what, Some(&good));
+        let named = |what, cluster: &str| Situation {
+            server_name: Some(format!("{cluster}.{DOMAIN}")),
+            ..at(what)
+        };
+        vec![
             Situation {
                 server_name: None,
                 curl: Curl::Address(format!("https://{address}/api")),
-                ..at(site, "no server name", Some(&good))
+                ..at("no server name")
             },
             named("unknown cluster", "nobody.acme"),
             named("offline cluster", "offline.acme"),
@@ -186,20 +199,29 @@ impl Stage {
                 server: format!("http://{address}"),
                 server_name: None,
                 curl: Curl::Address(format!("http://{address}/api")),
-                ..at(site, "plain HTTP", Some(&good))
+                ..at("plain HTTP")
             },
             Situation {
                 kubectl: &[],
                 curl: Curl::Address(format!("gopher://{address}/1garbage")),
-                ..at(site, "garbage", None)
+                ..at("garbage")
             },
+        ]
+    }
+
+    fn at_a_strict_exit(&self) -> Vec<Situation> {
+        let at = |what, papers: Option<&Papers>| calling(&self.strict, what, papers);
+        vec![
             Situation {
                 kubectl: &["get", "pods", "--token=any"],
-                ..at(strict, "no certificate (`Require`)", None)
+                ..at("no certificate (`Require`)", None)
             },
-            at(strict, "unknown authority (`Require`)", Some(&stranger)),
-            at(strict, "expired (`Require`)", Some(&expired)),
-            at(strict, "not yet valid (`Require`)", Some(&early)),
+            at(
+                "unknown authority (`Require`)",
+                Some(&self.unknown.caller(DEPLOYER)),
+            ),
+            at("expired (`Require`)", Some(&self.expired())),
+            at("not yet valid (`Require`)", Some(&self.early())),
         ]
     }
 
@@ -215,12 +237,12 @@ impl Stage {
             ),
             ("curl", curl, documented.and_then(|row| row.curl.as_ref())),
         ];
-        let differs = |printed: &Option<Vec<String>>, documented: Option<&Vec<String>>| match (
-            printed, documented,
-        ) {
-            (Some(printed), Some(documented)) => !same(documented, printed),
-            (printed, documented) => printed.is_some() != documented.is_some(),
-        };
+        let differs =
+            |printed: &Option<Vec<String>>, documented: Option<&Forms>| match (printed, documented)
+            {
+                (Some(printed), Some(documented)) => !same(documented, printed),
+                (printed, documented) => printed.is_some() != documented.is_some(),
+            };
         found
             .into_iter()
             .filter(|(_, printed, documented)| differs(printed, *documented))
@@ -321,15 +343,11 @@ impl Stage {
         if let Some(name) = &situation.server_name {
             cluster["tls-server-name"] = name.as_str().into();
         }
-        let user = situation
-            .papers
-            .as_ref()
-            .map_or(serde_json::json!({}), |papers| {
-                serde_json::json!({
-                    "client-certificate-data": BASE64_STANDARD.encode(&papers.certificates),
-                    "client-key-data": BASE64_STANDARD.encode(&papers.key),
-                })
-            });
+        let mut user = serde_json::json!({});
+        if let Some(papers) = &situation.papers {
+            user["client-certificate-data"] = BASE64_STANDARD.encode(&papers.certificates).into();
+            user["client-key-data"] = BASE64_STANDARD.encode(&papers.key).into();
+        }
         let kubeconfig = serde_json::json!({
             "apiVersion": "v1",
             "kind": "Config",
@@ -350,6 +368,19 @@ impl Stage {
             .filter(char::is_ascii_alphanumeric)
             .collect();
         self.folder.path().join(format!("{name}.{ending}"))
+    }
+}
+
+/// Someone who calls a site with papers, or none.
+fn calling(site: &Site, what: &'static str, papers: Option<&Papers>) -> Situation {
+    Situation {
+        what,
+        server: format!("https://{}", site.address),
+        server_name: Some(site.entrance.clone()),
+        papers: papers.cloned(),
+        authority: site.authority().pem(),
+        kubectl: &["get", "pods"],
+        curl: Curl::Usual(&[]),
     }
 }
 
@@ -395,17 +426,18 @@ fn documented() -> BTreeMap<String, Row> {
         .collect()
 }
 
-/// The lines that a cell documents.
-fn texts(cell: &str) -> Option<Vec<String>> {
-    match cell {
-        NOT_APPLICABLE => None,
-        NOTHING => Some(Vec::new()),
-        _ => Some(
-            cell.split("<br>")
-                .map(|span| span.trim_matches('`').trim().to_owned())
-                .collect(),
-        ),
+/// What a cell documents.
+fn texts(cell: &str) -> Option<Forms> {
+    if cell == NOT_APPLICABLE {
+        return None;
     }
+    let text = |span: &str| span.trim_matches('`').trim().to_owned();
+    let lines = |form: &str| form.split("<br>").map(text).collect();
+    Some(match cell.strip_prefix(NOTHING) {
+        Some("") => vec![Vec::new()],
+        Some(or_else) => vec![Vec::new(), lines(or_else.trim_start_matches(" or "))],
+        None => cell.split("` or `").map(lines).collect(),
+    })
 }
 
 /// The body's message is what the warning says behind its class.
@@ -421,12 +453,11 @@ fn masked(line: &str, situation: &Situation) -> String {
     line.trim().replace(address, "<address>")
 }
 
-fn same(documented: &[String], printed: &[String]) -> bool {
-    documented.len() == printed.len()
-        && documented
-            .iter()
-            .zip(printed)
-            .all(|(documented, printed)| fits(documented, printed))
+fn same(documented: &Forms, printed: &[String]) -> bool {
+    documented.iter().any(|form| {
+        let lines = form.iter().zip(printed);
+        form.len() == printed.len() && lines.into_iter().all(|(line, printed)| fits(line, printed))
+    })
 }
 
 /// Whether a line is as documented, `…` standing for anything.
@@ -437,9 +468,10 @@ fn fits(documented: &str, printed: &str) -> bool {
     let Some(rest) = printed.strip_prefix(before) else {
         return false;
     };
-    (0..=rest.len())
-        .filter(|at| rest.is_char_boundary(*at))
-        .any(|at| fits(behind, &rest[at..]))
+    let starts = rest.char_indices().map(|(at, _)| at).chain([rest.len()]);
+    starts
+        .into_iter()
+        .any(|at| fits(behind, rest.split_at(at).1))
 }
 
 #[test]

@@ -10,92 +10,100 @@ use crate::support::manual::Page;
 use crate::support::path::{Site, Way};
 use crate::support::wait;
 
-/// Case H4: each example with an account of its own. How far the right itself would reach is as the page says.
+const NAMESPACE: &str = "rights-in-the-manual";
+
+/// Case H4: each example with an account of its own.
 #[test]
 fn and_no_more() {
     let cluster = cluster::shared();
     let organisation = Organisation::new("minimal");
-    let manifests = Page::open("operate.md").yaml("Rights at the API server");
+    let examples = Page::open("operate.md").yaml("Rights at the API server");
     assert_eq!(
-        manifests.len(),
+        examples.len(),
         2,
         "the usual rights, and constrained impersonation"
     );
-    cluster.namespace("rights-in-the-manual");
-    cluster.make_namespace_admin(&organisation.username("a"), "rights-in-the-manual");
-    for (number, (manifest, nodes_too)) in manifests.iter().zip([true, false]).enumerate() {
-        let name = format!("gangplank-manual-{number}");
-        cluster.namespace(&name);
-        cluster.admin(&["-n", &name, "create", "serviceaccount", "gangplank-exit"]);
-        // The same manifest with other names, since tests share the cluster.
-        let manifest = manifest
-            .replace("namespace: gangplank,", &format!("namespace: {name},"))
-            .replace(
-                "metadata: { name: gangplank-exit }",
-                &format!("metadata: {{ name: {name} }}"),
-            )
-            .replace(
-                "kind: ClusterRole, name: gangplank-exit",
-                &format!("kind: ClusterRole, name: {name}"),
-            );
-        cluster.apply(&manifest);
+    cluster.namespace(NAMESPACE);
+    cluster.make_namespace_admin(&organisation.username("a"), NAMESPACE);
+    for (example, nodes_too) in examples.iter().zip([true, false]) {
+        let name = format!(
+            "gangplank-manual-{}",
+            if nodes_too { "usual" } else { "constrained" }
+        );
+        apply_under(cluster, example, &name);
         let folder = tempfile::tempdir().expect("a folder");
         let kubeconfig = account(cluster, &name, folder.path());
-        let kubectl = Kubectl::new(&cluster.facts.kubectl, &kubeconfig);
-
         let site = Site::start(Way::Direct, &kubeconfig, &[&organisation]).with_kubectl(cluster);
-        let caller = site.kubectl(&organisation.caller("a"));
-        let who = wait::until("the rights to take effect", || {
-            let said = caller.run(&["auth", "whoami", "-o", "jsonpath={.status.userInfo}"]);
-            said.succeeded().then(|| said.text())
-        });
-        assert!(
-            who.contains(&organisation.username("a")) && !who.contains(&name),
-            "{who}"
-        );
-        for line in [
-            "create configmap a",
-            "get configmap a",
-            "label configmap a b=c",
-            "patch configmap a -p {}",
-            "delete configmap a",
-            "delete configmaps -l b=c",
-        ] {
-            let arguments: Vec<&str> = ["-n", "rights-in-the-manual"]
-                .into_iter()
-                .chain(line.split(' '))
-                .collect();
-            caller.ok(&arguments);
-        }
-        caller.ok(&["get", "--raw", "/version"]);
+        assert_enough(&site, &organisation, &name);
+        let alone = Kubectl::new(&cluster.facts.kubectl, &kubeconfig);
+        assert_no_more(&alone, &name, nodes_too);
+    }
+}
 
-        let alone = kubectl.run(&["get", "configmaps", "-n", &name]);
-        assert!(
-            alone.err.contains("is forbidden"),
-            "by itself the account may do nothing: {}",
-            alone.err
-        );
-        let grouped = kubectl.run(&["get", "pods", "--as=x", "--as-group=system:masters"]);
-        assert!(
-            grouped.err.contains("(Forbidden)"),
-            "nor be in a group: {}",
-            grouped.err
-        );
-        let account = format!("system:serviceaccount:{name}:default");
-        let controllers = "system:kube-controller-manager";
-        for (other, reaches) in [
-            (account.as_str(), false),
-            ("system:node:x", nodes_too),
-            (controllers, true),
-        ] {
-            let said = kubectl.run(&["auth", "whoami", "--as", other]);
-            assert_eq!(
-                said.succeeded(),
-                reaches,
-                "{other} in example {number}: {}",
-                said.err
-            );
-        }
+/// The same manifest with other names, since tests share the cluster.
+fn apply_under(cluster: &Cluster, example: &str, name: &str) {
+    cluster.namespace(name);
+    cluster.admin(&["-n", name, "create", "serviceaccount", "gangplank-exit"]);
+    let mut manifest = example.to_owned();
+    for (from, to) in [
+        ("namespace: gangplank,", format!("namespace: {name},")),
+        (
+            "metadata: { name: gangplank-exit }",
+            format!("metadata: {{ name: {name} }}"),
+        ),
+        (
+            "kind: ClusterRole, name: gangplank-exit",
+            format!("kind: ClusterRole, name: {name}"),
+        ),
+    ] {
+        assert!(manifest.contains(from), "the example has {from}");
+        manifest = manifest.replace(from, &to);
+    }
+    cluster.apply(&manifest);
+}
+
+/// A caller does whatever its own rights allow, as itself.
+fn assert_enough(site: &Site, organisation: &Organisation, account: &str) {
+    let caller = site.kubectl(&organisation.caller("a"));
+    let who = wait::until("the rights to take effect", || {
+        let said = caller.run(&["auth", "whoami", "-o", "jsonpath={.status.userInfo}"]);
+        said.succeeded().then(|| said.text())
+    });
+    assert!(
+        who.contains(&organisation.username("a")) && !who.contains(account),
+        "{who}"
+    );
+    for line in [
+        "create configmap a",
+        "get configmap a",
+        "label configmap a b=c",
+        "patch configmap a -p {}",
+        "delete configmap a",
+        "delete configmaps -l b=c",
+    ] {
+        let arguments: Vec<&str> = ["-n", NAMESPACE]
+            .into_iter()
+            .chain(line.split(' '))
+            .collect();
+        caller.ok(&arguments);
+    }
+    caller.ok(&["get", "--raw", "/version"]);
+}
+
+/// By itself the account may do nothing, and how far its one right reaches is as the page says.
+fn assert_no_more(alone: &Kubectl, name: &str, nodes_too: bool) {
+    let itself = alone.run(&["get", "configmaps", "-n", name]);
+    assert!(itself.err.contains("is forbidden"), "{}", itself.err);
+    let grouped = alone.run(&["get", "pods", "--as=x", "--as-group=system:masters"]);
+    assert!(grouped.err.contains("(Forbidden)"), "{}", grouped.err);
+    let account = format!("system:serviceaccount:{name}:default");
+    for (other, reaches) in [
+        (account.as_str(), false),
+        ("system:node:x", nodes_too),
+        ("system:kube-controller-manager", true),
+    ] {
+        let said = alone.run(&["auth", "whoami", "--as", other]);
+        assert_eq!(said.succeeded(), reaches, "{other} by {name}: {}", said.err);
     }
 }
 

@@ -18,13 +18,27 @@ const FLOOD: u64 = 400;
 /// what they send would grow by gigabytes.
 const GROWTH: u64 = 64 * FLOOD;
 
-/// Case E4: told in TLS where TLS is spoken, in HTTP where that is spoken, and closed without a word otherwise.
+/// What speaks something else than TLS.
+const STRANGERS: [(&str, &[u8]); 8] = [
+    ("SSLv2", &[0x80, 0x2e, 1, 0, 2, 0, 0x15, 0, 0, 0, 0x10]),
+    ("a PROXY header", b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n"),
+    (
+        "a PROXY header, version 2",
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c",
+    ),
+    ("SSH", b"SSH-2.0-OpenSSH_9.9\r\n"),
+    ("an alert", &[21, 3, 3, 0, 2, 2, 0]),
+    ("application data", &[23, 3, 3, 0, 1, 0]),
+    ("SSL 2 in a TLS record", &[22, 2, 0, 0, 4]),
+    ("zeros", &[0; 64]),
+];
+
+/// Case E4: told in TLS where TLS is spoken.
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_they_say() {
+async fn in_tls_where_that_is_spoken() {
     let exit = AgentByHand::start("harbour.acme").await;
-    let relay = exit.relay.address;
     let claims_much = hello::in_records(&hello::claiming(65_537, &[3, 3]), 1 << 14);
-    let tls: [(&str, &[u8], u8); 5] = [
+    let misfits: [(&str, &[u8], u8); 5] = [
         (
             "a hello that claims more than 64 KiB",
             &claims_much,
@@ -42,34 +56,28 @@ async fn whatever_they_say() {
             UNEXPECTED_MESSAGE,
         ),
         (
-            "an inner length that does not fit",
+            "a length that does not fit",
             &[22, 3, 1, 0, 4, 1, 1, 0, 1],
             DECODE_ERROR,
         ),
     ];
-    for (what, bytes, description) in tls {
-        let told = entrance::say(relay, bytes).await.expect("a clean end");
+    for (what, bytes, description) in misfits {
+        let told = entrance::say(exit.relay.address, bytes)
+            .await
+            .expect("a clean end");
         assert_eq!(told, alert(description), "{what}");
     }
-    let strangers: [(&str, &[u8]); 8] = [
-        ("SSLv2", &[0x80, 0x2e, 1, 0, 2, 0, 0x15, 0, 0, 0, 0x10]),
-        ("a PROXY header", b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n"),
-        (
-            "a PROXY header, version 2",
-            b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c",
-        ),
-        ("SSH", b"SSH-2.0-OpenSSH_9.9\r\n"),
-        ("an alert", &[21, 3, 3, 0, 2, 2, 0]),
-        ("application data", &[23, 3, 3, 0, 1, 0]),
-        ("SSL 2 in a TLS record", &[22, 2, 0, 0, 4]),
-        ("zeros", &[0; 64]),
-    ];
-    for (what, bytes) in strangers {
-        assert_eq!(
-            entrance::say(relay, bytes).await.expect("a clean end"),
-            b"",
-            "{what}"
-        );
+    assert!(exit.nobody_came().await);
+}
+
+/// Case E4: told in HTTP where that is spoken, and closed without a word otherwise.
+#[tokio::test(flavor = "multi_thread")]
+async fn in_http_or_without_a_word() {
+    let exit = AgentByHand::start("harbour.acme").await;
+    let relay = exit.relay.address;
+    for (what, bytes) in STRANGERS {
+        let told = entrance::say(relay, bytes).await.expect("a clean end");
+        assert_eq!(told, b"", "{what}");
     }
     for request in [
         "GET /api HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -80,10 +88,8 @@ async fn whatever_they_say() {
             .expect("a clean end");
         let told = String::from_utf8(told).expect("text");
         assert!(told.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{told}");
-        assert!(
-            told.contains("Warning: 299 gangplank \"PlainHttp: ") && told.contains("https://"),
-            "{told}"
-        );
+        let warns = told.contains("Warning: 299 gangplank \"PlainHttp: ");
+        assert!(warns && told.contains("https://"), "{told}");
     }
     assert!(exit.nobody_came().await);
 }
