@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use rustix::process::{Signal, set_parent_process_death_signal};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -92,8 +93,9 @@ pub(crate) const GO: &str = "go";
 /// What the generator says when it is warm.
 pub(crate) const READY: &str = "ready";
 
-/// The role.
+/// The role. It ends with the suite that started it.
 pub(crate) fn run() -> anyhow::Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
     let job: Job = serde_json::from_str(&hear()?).context("no job")?;
     let lanes = Arc::new(Lanes::open()?);
     let window = Arc::new(Window::default());
