@@ -47,7 +47,10 @@ async fn not_yet_valid_becomes_valid() {
     let refused = AtomicUsize::new(0);
     wait::until_async("the certificate's first second", || async {
         let mut connection = Connection::open(&site, Some(&papers), Protocol::Two).await;
-        let response = connection.get("/early").await.expect("an answer");
+        let response = connection
+            .get("/early")
+            .await
+            .unwrap_or_else(|error| panic!("{error:?}: {}", site.exit.log()));
         if response.status() == 200 {
             assert!(OffsetDateTime::now_utc() >= begins, "accepted too early");
             return Some(());

@@ -12,6 +12,7 @@ use std::convert::Infallible;
 use std::future::{Future, pending};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use gangplank_pki::WithCauses;
 use http::{Request, Response};
@@ -20,12 +21,12 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::attentive::Attentive;
-use self::limits::{LEFT_LIFE, REFUSED_LIFE, REVOKED_LIFE};
+use self::limits::{GOAWAY_AFTER_ANSWER, LEFT_LIFE, REFUSED_LIFE, REVOKED_LIFE};
 use self::linger::{Returning, linger};
 use crate::audit::{Accepted, Who};
 use crate::authenticate::Papers;
@@ -141,7 +142,7 @@ impl Connection {
     }
 
     /// Lets HTTP run until it has ended, and tells it when it should.
-    async fn drive(&self, http: impl Gentle, caller_left: impl Future<Output = ()>) -> End {
+    async fn drive<G: Gentle>(&self, http: G, caller_left: impl Future<Output = ()>) -> End {
         let (mut http, mut caller_left) = (pin!(http), pin!(caller_left));
         let admitted = self.papers.began_as().is_some();
         let mut right_ends = pin!(until_right_ends(&self.papers));
@@ -158,7 +159,7 @@ impl Connection {
                     self.revoke(class);
                     http.as_mut().finish();
                 }
-                () = self.until_told_to_close(), if !told => {
+                () = self.until_told_to_close(G::AFTER_ANSWER), if !told => {
                     told = true;
                     http.as_mut().finish();
                 }
@@ -172,9 +173,9 @@ impl Connection {
         }
     }
 
-    async fn until_told_to_close(&self) {
+    async fn until_told_to_close(&self, after_answer: Duration) {
         tokio::select! {
-            () = self.closing.cancelled() => {}
+            () = self.closing.cancelled() => sleep(after_answer).await,
             () = self.drain.cancelled() => {}
         }
     }
@@ -237,6 +238,9 @@ async fn until(moment: Option<Instant>) {
 
 /// HTTP of either version that can be asked to come to an end.
 trait Gentle: Future<Output = hyper::Result<()>> {
+    /// How long after an answer that closes the end is announced.
+    const AFTER_ANSWER: Duration;
+
     /// Takes nothing new: GOAWAY, or no keep-alive.
     fn finish(self: Pin<&mut Self>);
 }
@@ -246,6 +250,9 @@ where
     S: HttpService<Incoming, ResBody = AnswerBody, Error = Infallible>,
     IO: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
+    /// The answer itself says `Connection: close`, and nothing behind it must be taken for a request.
+    const AFTER_ANSWER: Duration = Duration::ZERO;
+
     fn finish(self: Pin<&mut Self>) {
         self.graceful_shutdown();
     }
@@ -257,6 +264,8 @@ where
     S::Future: Send + 'static,
     IO: hyper::rt::Read + hyper::rt::Write + Unpin,
 {
+    const AFTER_ANSWER: Duration = GOAWAY_AFTER_ANSWER;
+
     fn finish(self: Pin<&mut Self>) {
         self.graceful_shutdown();
     }

@@ -64,6 +64,11 @@ const PING_ANSWER: Duration = Duration::from_secs(15);
 /// 401s.
 pub(super) const REFUSED_LIFE: Duration = Duration::from_secs(10);
 
+/// Between a 401 and the GOAWAY that follows it. hyper's client (kube-rs) asks once more whether its
+/// connection is ready after it sent a request, and reports a GOAWAY that is there by then instead of the
+/// answer; a hundredth of a second is enough, five leave room for a loaded machine.
+pub(super) const GOAWAY_AFTER_ANSWER: Duration = Duration::from_millis(50);
+
 /// After the end of a caller's right: for resets and the GOAWAY to go out, then it is cut.
 pub(super) const REVOKED_LIFE: Duration = Duration::from_millis(250);
 
