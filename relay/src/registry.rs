@@ -22,8 +22,8 @@ mod tunnel;
 
 pub(crate) use tunnel::{Berth, Slot, Tunnel};
 
-/// Most tunnels in all: ten thousand agents, and room for those that renew or have replicas. An idle one
-/// costs at most 40 KiB, nearly all of it QUIC state, so that all of them fit in 640 MiB.
+/// Most tunnels in all: ten thousand agents, and room for those that renew or have replicas. An idle one is
+/// meant to cost at most 40 KiB, nearly all of it QUIC state; then all of them fit in 640 MiB.
 const MOST_TUNNELS: usize = 16 * 1024;
 
 /// Most tunnels of one name: sixteen replicas with two connections each, twice over while they renew.
