@@ -9,6 +9,7 @@ use gangplank_config::{KeyPair, Reloaded, TrustDirectory, TrustSource};
 use gangplank_pki::WithCauses;
 use gangplank_pki::clock::{Clock, SystemClock, rfc3339};
 use gangplank_pki::inspect::inspect_der;
+use gangplank_proxy::audit::{Stream, Trail};
 use gangplank_proxy::authenticate::Trust;
 use gangplank_proxy::upstream::Client;
 use gangplank_proxy::{Exit, Parts};
@@ -94,6 +95,19 @@ fn watch_reachability(upstream: Client, stage: &Stage) -> watch::Receiver<Reacha
     reader
 }
 
+/// Starts the audit trail, which ends after everything else.
+fn start_trail(
+    clock: Arc<dyn Clock>,
+    stage: &Stage,
+    metrics: &mut Registry,
+) -> anyhow::Result<Trail> {
+    let sink = Box::new(Stream(std::io::stderr()));
+    let (trail, writer) =
+        Trail::start(sink, clock, metrics).context("the audit trail's thread cannot be started")?;
+    stage.write_last(writer);
+    Ok(trail)
+}
+
 impl RunningExit {
     /// Opens what the file names and follows it while the role runs.
     ///
@@ -120,6 +134,7 @@ impl RunningExit {
             counters,
         );
         let reachability = watch_reachability(upstream.clone(), stage);
+        let audit = start_trail(Arc::clone(&clock), stage, metrics)?;
         let parts = Parts {
             trust: Trust::from(&trust),
             serving: Arc::new(ServingCertificate(serving.clone())),
@@ -127,6 +142,7 @@ impl RunningExit {
             upstream,
             clock,
             tasks: stage.tasks.clone(),
+            audit,
         };
         let exit = Exit::new(parts, metrics).context("TLS towards callers cannot be set up")?;
         Ok(Self {

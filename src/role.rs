@@ -1,11 +1,12 @@
 //! What all long-running roles do alike: log, runtime, signals, admin endpoint, an orderly end.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use gangplank_config::role::{Log, LogFormat};
+use gangplank_proxy::audit;
 use gangplank_tcp::Listener;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +26,21 @@ pub(crate) struct Stage {
     pub(crate) tasks: TaskTracker,
     /// Cancelled when the role is over and its helpers shall end.
     pub(crate) over: CancellationToken,
+    /// What goes on writing until all tasks have ended.
+    writers: Writers,
+}
+
+/// Writers of audit trails.
+type Writers = Arc<Mutex<Vec<audit::Writer>>>;
+
+impl Stage {
+    /// Has `writer` end after everything that could write to it.
+    pub(crate) fn write_last(&self, writer: audit::Writer) {
+        self.writers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(writer);
+    }
 }
 
 /// Starts the log as the file says, unless a flag or a variable says otherwise.
@@ -64,11 +80,13 @@ pub(crate) fn run_on_runtime<F: Future<Output = Outcome>>(
         .enable_all()
         .build()
         .context("the runtime cannot be started")?;
-    runtime.block_on(async {
-        let stage = Stage {
-            tasks: TaskTracker::new(),
-            over: CancellationToken::new(),
-        };
+    let writers = Writers::default();
+    let stage = Stage {
+        tasks: TaskTracker::new(),
+        over: CancellationToken::new(),
+        writers: Arc::clone(&writers),
+    };
+    let outcome = runtime.block_on(async {
         let (tasks, over) = (stage.tasks.clone(), stage.over.clone());
         let outcome = role(stage).await;
         over.cancel();
@@ -77,7 +95,16 @@ pub(crate) fn run_on_runtime<F: Future<Output = Outcome>>(
             tracing::warn!(tasks = tasks.len(), "tasks abandoned at the end");
         }
         outcome
-    })
+    });
+    // With the runtime go the tasks that were abandoned, whose requests end with them.
+    drop(runtime);
+    let writers = std::mem::take(&mut *writers.lock().unwrap_or_else(PoisonError::into_inner));
+    for writer in writers {
+        if let Err(events) = writer.finish(TIDY) {
+            tracing::error!(events, "audit events were not written before the end");
+        }
+    }
+    outcome
 }
 
 /// The admin endpoint's listener, bound before anything is promised to anyone.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustls_pki_types::UnixTime;
 use time::OffsetDateTime;
@@ -12,6 +12,12 @@ use time::format_description::well_known::Rfc3339;
 pub trait Clock: Send + Sync + fmt::Debug {
     /// The current time, in whole seconds: certificates know no finer unit.
     fn now(&self) -> UnixTime;
+
+    /// The same as a time since 1970 began, finer where the clock is: for what is written down, not for
+    /// what is judged.
+    fn since_1970(&self) -> Duration {
+        Duration::from_secs(self.now().as_secs())
+    }
 }
 
 /// The clock of the machine; the only place in the program that reads it.
@@ -21,6 +27,11 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> UnixTime {
         UnixTime::now()
+    }
+
+    fn since_1970(&self) -> Duration {
+        // A clock that stands before 1970 is as wrong as one that stands there.
+        SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default()
     }
 }
 

@@ -64,10 +64,11 @@ impl Connection {
             provider: admitted.identity.provider().to_string(),
             certificate: admitted.identity.certificate().to_string(),
         });
+        let trail = exit.audit.clone();
         Arc::new(Self {
             exit,
             papers,
-            who: Arc::new(Who { caller, accepted }),
+            who: Arc::new(Who::new(caller, accepted, trail)),
             revoked: CancellationToken::new(),
             drain,
             closing: CancellationToken::new(),

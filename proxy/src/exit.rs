@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::audit::Trail;
 use crate::authenticate::{Papers, Trust, Verdict};
 use crate::connection::Connection;
 use crate::handshake::{Handshake, HandshakeFault};
@@ -73,6 +74,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Where its tasks are counted.
     pub tasks: TaskTracker,
+    /// Where its requests' events go.
+    pub audit: Trail,
 }
 
 /// The end of callers' TLS. Cheap to clone.
@@ -89,6 +92,7 @@ pub(crate) struct Shared {
     pub(crate) upstream: Client,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tasks: TaskTracker,
+    pub(crate) audit: Trail,
     pub(crate) metrics: Arc<Metrics>,
     /// The operator was told that the API server refuses the exit's account; once is enough.
     pub(crate) account_refused_told: AtomicBool,
@@ -112,6 +116,7 @@ impl Exit {
             upstream: parts.upstream,
             clock: parts.clock,
             tasks: parts.tasks,
+            audit: parts.audit,
             metrics: Arc::new(Metrics::register(registry)),
             account_refused_told: AtomicBool::new(false),
         };

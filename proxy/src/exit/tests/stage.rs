@@ -29,6 +29,7 @@ use prometheus_client::registry::Registry;
 use rustls::client::Resumption;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::ServerName;
+use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, duplex};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -36,6 +37,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::audit::{Sink, Trail};
 use crate::authenticate::Trust;
 use crate::exit::{Caller, Exit, Parts, Witness};
 use crate::upstream;
@@ -193,6 +195,23 @@ impl<S: stream::Stream + Send> stream::Stream for SyncStream<S> {
     }
 }
 
+/// A sink that keeps the audit trail's lines.
+struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Kept {
+    fn new() -> (Self, Arc<Mutex<Vec<u8>>>) {
+        let kept = Arc::new(Mutex::new(Vec::new()));
+        (Self(Arc::clone(&kept)), kept)
+    }
+}
+
+impl Sink for Kept {
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(lines);
+        Ok(lines.len())
+    }
+}
+
 /// All the parts, and who may come in.
 pub(super) struct Stage {
     pub(super) exit: Exit,
@@ -201,6 +220,7 @@ pub(super) struct Stage {
     pub(super) tasks: TaskTracker,
     pub(super) partners: CertificateAuthority,
     pub(super) friends: CertificateAuthority,
+    trail: Arc<Mutex<Vec<u8>>>,
     exit_ca: CertificateAuthority,
     bundle: Arc<ArcSwap<TrustBundle>>,
     changed: watch::Sender<u64>,
@@ -268,6 +288,9 @@ impl Stage {
             CancellationToken::new(),
             upstream::Metrics::register(&mut registry),
         );
+        let (sink, trail) = Kept::new();
+        let clock_of_trail: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
+        let (audit, _) = Trail::start(Box::new(sink), clock_of_trail, &mut registry).unwrap();
         let parts = Parts {
             trust: Trust::new(move || current.load_full(), changes),
             serving: Arc::new(Reloaded::fixed(serving)),
@@ -275,6 +298,7 @@ impl Stage {
             upstream: client,
             clock: Arc::<ManualClock>::clone(&clock),
             tasks: tasks.clone(),
+            audit,
         };
         let exit = Exit::new(parts, &mut registry).unwrap();
         let stage = Self {
@@ -284,6 +308,7 @@ impl Stage {
             tasks,
             partners,
             friends,
+            trail,
             exit_ca,
             bundle,
             changed,
@@ -310,6 +335,26 @@ impl Stage {
         let generation = assembly.bundle.generation();
         self.bundle.store(Arc::new(assembly.bundle));
         self.changed.send_replace(generation);
+    }
+
+    /// The audit trail, once it has so many lines.
+    pub(super) async fn trail(&self, count: usize) -> Vec<Value> {
+        let all = async {
+            loop {
+                let lines = self.trail.lock().unwrap().clone();
+                if lines.iter().filter(|byte| **byte == b'\n').count() >= count {
+                    return lines;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let lines = tokio::time::timeout(BOUND, all)
+            .await
+            .expect("the events come");
+        let lines = lines.split_inclusive(|byte| *byte == b'\n');
+        lines
+            .map(|line| serde_json::from_slice(line).unwrap())
+            .collect()
     }
 
     /// A certificate of the partners' CA.

@@ -1,0 +1,195 @@
+//! One request in the trail.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::line::Fields;
+use super::timestamp::Timestamp;
+use super::{Kind, TARGET, Who};
+use crate::metrics::{KindLabels, Metrics, ReasonLabels};
+
+/// How much of a header that the caller wrote goes into an event: longer than any user agent of a
+/// known client, short enough for a log line.
+const CALLER_TEXT_LIMIT: usize = 256;
+
+/// How much of a path goes into an event. Kubernetes' longest names (253) in every place of a path come to
+/// about a thousand; what is longer lies behind a `proxy`, and strangers can make it as long as they like.
+const PATH_LIMIT: usize = 2048;
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// All of the answer was given to the connection.
+    Whole,
+    /// A watch was ended between two events because this exit drains.
+    Drained,
+    /// The answer broke off; the reason.
+    CutShort(&'static str),
+}
+
+/// One request's entry in the trail. It is written when the entry is dropped at the latest, so that no
+/// way out of a request is left out.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    who: Arc<Who>,
+    metrics: Arc<Metrics>,
+    request: Uuid,
+    method: Method,
+    kind: Kind,
+    /// What was asked, as it stands in the line. A copy: the request's own bytes lie in the buffer that
+    /// the connection reads into, and would keep it from being used again.
+    asked: Vec<u8>,
+    began: Instant,
+    status: Option<StatusCode>,
+    bytes: u64,
+    outcome: Option<Outcome>,
+    class: &'static str,
+}
+
+impl Entry {
+    pub(crate) fn begin(who: Arc<Who>, metrics: Arc<Metrics>, kind: Kind, request: &Parts) -> Self {
+        metrics.running.get_or_create(&KindLabels::of(kind)).inc();
+        let id = Uuid::new_v4();
+        let asked = if who.trail.is_off() {
+            Vec::new()
+        } else {
+            render_asked(id, kind, request)
+        };
+        Self {
+            who,
+            metrics,
+            request: id,
+            method: request.method.clone(),
+            kind,
+            asked,
+            began: Instant::now(),
+            status: None,
+            bytes: 0,
+            outcome: None,
+            class: "",
+        }
+    }
+
+    /// The request's id, which goes upstream as `Audit-ID`.
+    pub(crate) const fn request_id(&self) -> Uuid {
+        self.request
+    }
+
+    pub(crate) const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The response's headers are known; what runs long gets its first event.
+    pub(crate) fn answered(&mut self, status: StatusCode) {
+        self.status = Some(status);
+        self.metrics.answered(&self.method, status);
+        let elapsed = self.began.elapsed();
+        self.metrics.answer_seconds.observe(elapsed.as_secs_f64());
+        if self.kind.runs_long() && (status.is_success() || status.is_informational()) {
+            self.write("started", "", elapsed);
+        }
+    }
+
+    /// The answer is ours, for this class of cause.
+    pub(crate) const fn declined(&mut self, class: &'static str) {
+        self.class = class;
+    }
+
+    /// So many bytes of the answer were passed on.
+    pub(crate) fn count(&mut self, bytes: usize) {
+        self.bytes = self
+            .bytes
+            .saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+
+    /// So many bytes went each way on an upgraded connection.
+    pub(crate) const fn count_both(&mut self, sent: u64, received: u64) {
+        self.bytes = self.bytes.saturating_add(sent).saturating_add(received);
+    }
+
+    /// The request ended like this; later calls change nothing.
+    pub(crate) fn end(&mut self, outcome: Outcome) {
+        if self.outcome.is_none() {
+            self.outcome = Some(outcome);
+        }
+    }
+
+    fn write(&self, stage: &str, ended: &str, elapsed: Duration) {
+        self.who.trail.write(|moment, line| {
+            begin_line(line, moment);
+            Fields(line).word("stage", stage);
+            line.extend_from_slice(&self.who.fields);
+            line.extend_from_slice(&self.asked);
+            let mut fields = Fields(line);
+            if let Some(status) = self.status {
+                fields.number("status", status.as_u16().into());
+            }
+            fields.word("class", self.class);
+            fields.number("bytes", self.bytes);
+            fields.seconds("seconds", elapsed);
+            fields.word("ended", ended);
+            line.extend_from_slice(b"}\n");
+        });
+    }
+}
+
+/// Events stand beside log lines on standard error, and begin like those.
+fn begin_line(line: &mut Vec<u8>, moment: &Timestamp) {
+    line.extend_from_slice(b"{\"timestamp\":\"");
+    line.extend_from_slice(moment);
+    line.extend_from_slice(b"\",\"level\":\"INFO\"");
+    Fields(line).word("target", TARGET);
+}
+
+fn render_asked(id: Uuid, kind: Kind, request: &Parts) -> Vec<u8> {
+    let path = request.uri.path().as_bytes();
+    let user_agent = caller_text(&request.headers, &header::USER_AGENT);
+    let audit_id = caller_text(&request.headers, &crate::headers::AUDIT_ID);
+    /// The fields' names, the id, method and kind.
+    const BESIDES: usize = 180;
+    let length = BESIDES + path.len().min(PATH_LIMIT) + user_agent.len() + audit_id.len();
+    let mut asked = Vec::with_capacity(length);
+    let mut fields = Fields(&mut asked);
+    let mut buffer = Uuid::encode_buffer();
+    fields.word("request.id", id.hyphenated().encode_lower(&mut buffer));
+    fields.text(
+        "method",
+        request.method.as_str().as_bytes(),
+        CALLER_TEXT_LIMIT,
+    );
+    fields.text("path", path, PATH_LIMIT);
+    fields.word("kind", kind.name());
+    fields.text("user_agent", user_agent, CALLER_TEXT_LIMIT);
+    fields.text("caller.audit_id", audit_id, CALLER_TEXT_LIMIT);
+    asked
+}
+
+fn caller_text<'h>(headers: &'h HeaderMap, name: &header::HeaderName) -> &'h [u8] {
+    let value = headers.get(name).map_or(&b""[..], HeaderValue::as_bytes);
+    value.get(..CALLER_TEXT_LIMIT).unwrap_or(value)
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let kind = KindLabels::of(self.kind);
+        self.metrics.running.get_or_create(&kind).dec();
+        let ended = match self.outcome {
+            Some(Outcome::Whole) => "whole",
+            Some(Outcome::Drained) => "drained",
+            Some(Outcome::CutShort(reason)) => {
+                self.metrics
+                    .cut_short
+                    .get_or_create(&ReasonLabels { reason })
+                    .inc();
+                reason
+            }
+            None => "CallerLeft",
+        };
+        self.write("ended", ended, self.began.elapsed());
+    }
+}
