@@ -11,7 +11,9 @@ use crate::refusal::Purpose;
 /// The certificate of a CA, checked as certificates are, because webpki looks at nothing of an
 /// anchor but its name, key and name constraints.
 ///
-/// Its own signature is not verified: trust comes from the file it was in.
+/// Its own signature is not verified: trust comes from the file it was in, and a signature by the key that
+/// is to be trusted adds nothing. So a root that signed itself with SHA-1 is taken, as kube-apiserver takes
+/// it (Go's verifier looks at no root's signature either); what it issues must be signed with SHA-2.
 #[derive(Debug, Clone)]
 pub struct TrustAnchor {
     der: CertificateDer<'static>,
@@ -24,8 +26,9 @@ pub struct TrustAnchor {
     not_before: UnixTime,
     not_after: UnixTime,
     path_length: Option<usize>,
-    for_clients: bool,
-    for_servers: bool,
+    /// What its extended key usage, if any, allows below it.
+    purposes: Vec<Purpose>,
+    signs_lists: bool,
 }
 
 impl TrustAnchor {
@@ -56,8 +59,11 @@ impl TrustAnchor {
             not_before: certificate.not_before(),
             not_after: certificate.not_after(),
             path_length: certificate.path_length(),
-            for_clients: certificate.allows(Purpose::Client),
-            for_servers: certificate.allows(Purpose::Server),
+            purposes: [Purpose::Client, Purpose::Server]
+                .into_iter()
+                .filter(|purpose| certificate.allows(*purpose))
+                .collect(),
+            signs_lists: certificate.may_sign_lists(),
             subject_text,
             webpki,
             der: der.clone(),
@@ -112,10 +118,17 @@ impl TrustAnchor {
 
     /// Does its extended key usage, if any, allow this use below it?
     pub(crate) fn allows(&self, purpose: Purpose) -> bool {
-        match purpose {
-            Purpose::Client => self.for_clients,
-            Purpose::Server => self.for_servers,
-        }
+        self.purposes.contains(&purpose)
+    }
+
+    /// Does its key usage, if it has one, allow to sign revocation lists?
+    pub(crate) fn may_sign_lists(&self) -> bool {
+        self.signs_lists
+    }
+
+    /// The content of its subjectPublicKeyInfo.
+    pub(crate) fn public_key(&self) -> &[u8] {
+        &self.webpki.subject_public_key_info
     }
 
     /// What webpki knows of it, borrowed.

@@ -6,10 +6,11 @@ mod index;
 
 use std::sync::Arc;
 
-pub use assemble::{Assembly, Conflict, assemble};
+pub use assemble::{Assembly, Conflict, Wanted, assemble};
 pub(crate) use index::{Candidate, MOST_CANDIDATES};
 
 use crate::fingerprint::Fingerprint;
+use crate::identify::Identity;
 use crate::provider::{Provider, ProviderId};
 use index::AnchorIndex;
 
@@ -61,6 +62,13 @@ impl TrustBundle {
     pub fn holds(&self, id: &ProviderId, digest: Fingerprint) -> bool {
         self.provider(id)
             .is_some_and(|provider| provider.digest() == digest)
+    }
+
+    /// Would [`identify`](crate::identify()) still say of this identity's certificates what it said of
+    /// them for the moment it was asked about? Then, until [`Identity::valid_until`], it need not be asked
+    /// again, whatever else changed in the bundle. This costs no signature.
+    pub fn upholds(&self, identity: &Identity) -> bool {
+        identity.grounds().stand_in(self)
     }
 
     /// The anchors that may have signed a certificate with one of these issuers, given as encoded

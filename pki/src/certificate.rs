@@ -16,9 +16,7 @@ use x509_parser::x509::{AttributeTypeAndValue, X509Version};
 use crate::clock::at;
 use crate::distinguished_name;
 use crate::refusal::Purpose;
-
-/// Longest serial number, in bytes (RFC 5280 §4.1.2.2), and one more for the sign.
-const LONGEST_SERIAL: usize = 20;
+use crate::serial::Serial;
 
 /// Extensions that decide something here, below 2.5.29: subject key identifier, key usage,
 /// subject alternative name, basic constraints, name constraints, authority key identifier,
@@ -37,6 +35,7 @@ const DECISIVE: [&[u8]; 7] = [
 /// those that decide something.
 #[derive(Debug)]
 pub(crate) struct Certificate<'a> {
+    der: &'a [u8],
     x509: X509Certificate<'a>,
 }
 
@@ -53,7 +52,12 @@ impl<'a> Certificate<'a> {
                 extension.parsed_extension().error().is_some()
                     && DECISIVE.contains(&extension.oid.as_bytes())
             });
-        sound.then_some(Self { x509 })
+        sound.then_some(Self { der, x509 })
+    }
+
+    /// The certificate as it is encoded.
+    pub(crate) fn der(&self) -> &'a [u8] {
+        self.der
     }
 
     fn extensions(&self) -> impl Iterator<Item = &ParsedExtension<'a>> {
@@ -107,20 +111,10 @@ impl<'a> Certificate<'a> {
             .unwrap_or(0))
     }
 
-    /// The serial number in hexadecimal; `None` when it is negative, longer than 20 bytes or not
-    /// encoded as DER wants it.
-    pub(crate) fn serial(&self) -> Option<String> {
-        let raw = self.x509.raw_serial();
-        let magnitude = match raw {
-            [] => return None,
-            [0] => return Some("00".to_owned()),
-            [0, next, ..] if *next < 0x80 => return None,
-            [0, magnitude @ ..] => magnitude,
-            [first, ..] if *first >= 0x80 => return None,
-            magnitude => magnitude,
-        };
-        (magnitude.len() <= LONGEST_SERIAL)
-            .then(|| magnitude.iter().map(|byte| format!("{byte:02x}")).collect())
+    /// The serial number; `None` when it is negative, longer than 20 bytes or not encoded as DER wants
+    /// it.
+    pub(crate) fn serial(&self) -> Option<Serial> {
+        Serial::from_integer(self.x509.raw_serial())
     }
 
     /// The subjectPublicKeyInfo as it is encoded.
@@ -184,6 +178,11 @@ impl<'a> Certificate<'a> {
     /// Does its key usage, if it has one, allow to sign certificates (RFC 5280 §4.2.1.3)?
     pub(crate) fn may_sign_certificates(&self) -> bool {
         self.key_usage().is_none_or(KeyUsage::key_cert_sign)
+    }
+
+    /// Does its key usage, if it has one, allow to sign revocation lists?
+    pub(crate) fn may_sign_lists(&self) -> bool {
+        self.key_usage().is_none_or(KeyUsage::crl_sign)
     }
 
     pub(crate) fn extended_key_usage(&self) -> Option<&ExtendedKeyUsage<'a>> {

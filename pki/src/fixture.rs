@@ -1,6 +1,7 @@
 //! Certificates for tests, written byte by byte so that wrong ones can be made too.
 
 pub(crate) mod handshake;
+pub(crate) mod list;
 
 use std::sync::Arc;
 
@@ -87,7 +88,7 @@ pub(crate) fn two_common_names(one: &str, other: &str, same_rdn: bool) -> Vec<u8
     sequence(&[der(0x31, &attribute(one)), der(0x31, &attribute(other))])
 }
 
-fn time(seconds: u64) -> Vec<u8> {
+pub(crate) fn time(seconds: u64) -> Vec<u8> {
     let date = time::OffsetDateTime::from_unix_timestamp(i64::try_from(seconds).unwrap()).unwrap();
     let text = format!(
         "{:04}{:02}{:02}{:02}{:02}{:02}Z",
@@ -147,11 +148,11 @@ pub(crate) fn any_extended_key_usage() -> Vec<u8> {
     extension(&[85, 29, 37], false, &sequence(&[der(6, &[85, 29, 37, 0])]))
 }
 
-fn subject_key_id(id: &[u8]) -> Vec<u8> {
+pub(crate) fn subject_key_id(id: &[u8]) -> Vec<u8> {
     extension(&[85, 29, 14], false, &der(4, id))
 }
 
-fn authority_key_id(id: &[u8]) -> Vec<u8> {
+pub(crate) fn authority_key_id(id: &[u8]) -> Vec<u8> {
     extension(&[85, 29, 35], false, &sequence(&[der(0x80, id)]))
 }
 
@@ -212,13 +213,11 @@ impl Draft {
     }
 
     pub(crate) fn sign(&self, owner: &KeyPair, signer: &KeyPair) -> CertificateDer<'static> {
-        // ecdsa-with-SHA256
-        let algorithm = sequence(&[der(6, &[42, 134, 72, 206, 61, 4, 3, 2])]);
         let mut parts = Vec::new();
         parts.extend(self.version.map(|version| der(0xa0, &der(2, &[version]))));
         parts.extend([
             der(2, &self.serial),
-            algorithm.clone(),
+            ecdsa_with_sha256(),
             self.issuer.clone(),
             sequence(&[time(self.not_before), time(self.not_after)]),
             self.subject.clone(),
@@ -227,11 +226,19 @@ impl Draft {
         if !self.extensions.is_empty() {
             parts.push(der(0xa3, &sequence(&self.extensions)));
         }
-        let tbs = sequence(&parts);
-        let signature = signer.sign(&tbs).unwrap();
-        let bits = der(3, &[&[0], signature.as_slice()].concat());
-        sequence(&[tbs, algorithm, bits]).into()
+        signed(&sequence(&parts), signer).into()
     }
+}
+
+/// Something to be signed, with its signature.
+pub(crate) fn signed(message: &[u8], signer: &KeyPair) -> Vec<u8> {
+    let signature = signer.sign(message).unwrap();
+    let bits = der(3, &[&[0], signature.as_slice()].concat());
+    sequence(&[message.to_vec(), ecdsa_with_sha256(), bits])
+}
+
+pub(crate) fn ecdsa_with_sha256() -> Vec<u8> {
+    sequence(&[der(6, &[42, 134, 72, 206, 61, 4, 3, 2])])
 }
 
 pub(crate) fn new_key() -> KeyPair {

@@ -3,12 +3,14 @@
 //! One pure function, [`identify`], and the [`Identity`] that nothing else can make: what forwards a
 //! request takes an `Identity`, so that forgetting to ask does not compile.
 
+mod grounds;
 mod name;
 
 use std::sync::Arc;
 
 use rustls_pki_types::{CertificateDer, UnixTime};
 
+pub(crate) use grounds::Grounds;
 pub use name::NameFault;
 pub(crate) use name::{check_common_name, check_uri};
 
@@ -33,6 +35,7 @@ pub struct Identity {
     certificate: Fingerprint,
     serial: String,
     generation: u64,
+    grounds: Arc<Grounds>,
 }
 
 impl Identity {
@@ -66,7 +69,8 @@ impl Identity {
         self.provider_digest
     }
 
-    /// The last second in which this holds: the earliest end of leaf, intermediates and anchor.
+    /// The last second in which this holds: the earliest end of leaf, intermediates, anchor, and, where
+    /// the provider is strict, of the revocation lists that were asked.
     pub fn valid_until(&self) -> UnixTime {
         self.valid_until
     }
@@ -84,6 +88,11 @@ impl Identity {
     /// The generation of the bundle that was asked.
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// What in the bundle decided it.
+    pub(crate) fn grounds(&self) -> &Grounds {
+        &self.grounds
     }
 }
 
@@ -119,11 +128,8 @@ pub fn identify(
                 candidates,
                 most: MOST_CANDIDATES,
             })?;
-    let anchors: Vec<_> = candidates
-        .iter()
-        .map(|candidate| candidate.anchor)
-        .collect();
-    let paths = path::verify(&chain, &anchors, Usage::CallerAtExit, now)?;
+    let trusted: Vec<_> = candidates.iter().map(Candidate::trusted).collect();
+    let paths = path::verify(&chain, &trusted, Usage::CallerAtExit, now)?;
     let provider = only_provider(&candidates, &paths, &chain)?;
     let name = name::of(chain.leaf(), provider)?;
     let valid_until = paths
@@ -140,8 +146,9 @@ pub fn identify(
         provider_digest: provider.digest(),
         valid_until,
         certificate: chain.fingerprint(),
-        serial: chain.serial().to_owned(),
+        serial: chain.serial().to_string(),
         generation: bundle.generation(),
+        grounds: Arc::new(Grounds::of(&chain, &candidates)),
     })
 }
 

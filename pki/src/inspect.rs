@@ -94,7 +94,10 @@ fn summary(certificate: &Certificate<'_>, der: &[u8]) -> CertificateSummary {
     CertificateSummary {
         subject: certificate.subject_text(),
         issuer: certificate.issuer_text(),
-        serial: certificate.serial().unwrap_or_default(),
+        serial: certificate
+            .serial()
+            .map(|serial| serial.to_string())
+            .unwrap_or_default(),
         kind: guess(certificate),
         dns_names: certificate
             .dns_names()

@@ -19,24 +19,30 @@ pub mod pem;
 mod anchor;
 mod causes;
 mod certificate;
+mod denied;
 mod distinguished_name;
 mod fingerprint;
 mod path;
 mod prefix;
 mod provider;
 mod refusal;
+mod revocation;
+mod serial;
 mod spiffe;
 mod tunnel_name;
 
 pub use anchor::{AnchorFault, TrustAnchor};
 pub use bundle::TrustBundle;
 pub use causes::WithCauses;
+pub use denied::{Denied, DeniedFault};
 pub use entrance::{EntranceDomain, EntranceFault};
 pub use fingerprint::{Fingerprint, FingerprintFault};
 pub use identify::{Identity, NameFault, identify};
 pub use prefix::{Prefix, PrefixFault};
-pub use provider::{Provider, ProviderFault, ProviderId, UsernameFrom};
-pub use refusal::{IssuerRule, Link, Purpose, Refusal};
+pub use provider::{LateList, Provider, ProviderFault, ProviderId, Revocations, UsernameFrom};
+pub use refusal::{IssuerRule, Link, Purpose, Refusal, Revoker};
+pub use revocation::{AuthorityId, RevocationList, RevocationListFault, UnprovenList};
+pub use serial::{Serial, SerialFault};
 pub use tunnel_name::{TunnelName, TunnelNameFault};
 
 #[cfg(test)]

@@ -9,8 +9,10 @@ use rustls_pki_types::UnixTime;
 use webpki::{KeyUsage, VerifiedPath};
 
 use crate::anchor::TrustAnchor;
+use crate::certificate::Certificate;
 use crate::crypto;
-use crate::refusal::{IssuerRule, Link, Purpose, Refusal};
+use crate::provider::{Issuer, Provider};
+use crate::refusal::{IssuerRule, Link, Purpose, Refusal, Revoker};
 
 /// id-kp-clientAuth, 1.3.6.1.5.5.7.3.2 (RFC 5280 §4.2.1.12), as its DER content.
 const CLIENT_AUTH: &[u8] = &[43, 6, 1, 5, 5, 7, 3, 2];
@@ -50,6 +52,22 @@ impl Usage {
     }
 }
 
+/// A CA that is trusted, and by which provider; agents and relays are nobody's.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Trusted<'b> {
+    pub(crate) anchor: &'b TrustAnchor,
+    pub(crate) provider: Option<&'b Provider>,
+}
+
+impl<'b> From<&'b TrustAnchor> for Trusted<'b> {
+    fn from(anchor: &'b TrustAnchor) -> Self {
+        Self {
+            anchor,
+            provider: None,
+        }
+    }
+}
+
 /// A path that holds: which of the given anchors it ends at, and the last second it is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Path {
@@ -61,30 +79,34 @@ pub(crate) struct Path {
 ///
 /// webpki verifies signatures, validity, names and usages of what was sent, and is told to go on
 /// after each path it finds. What it knows nothing of is checked here: the anchor's own validity,
-/// purposes and path length, and the key usage of intermediates.
+/// purposes and path length, the key usage of intermediates, and what was revoked.
+///
+/// A path through a revoked intermediate does not hold, but another may. A leaf that was revoked on
+/// one path is refused whatever the others say: it would be someone else's otherwise.
 pub(crate) fn verify(
     chain: &Chain<'_>,
-    anchors: &[&TrustAnchor],
+    anchors: &[Trusted<'_>],
     usage: Usage,
     now: UnixTime,
 ) -> Result<Vec<Path>, Refusal> {
     if anchors.is_empty() {
         return Err(chain.unknown_issuer()); // no work for strangers
     }
-    let for_webpki: Vec<_> = anchors.iter().map(|anchor| anchor.for_webpki()).collect();
+    let for_webpki: Vec<_> = anchors.iter().map(|it| it.anchor.for_webpki()).collect();
     let search = RefCell::new(Search {
         chain,
         usage,
         now,
         paths: Vec::new(),
         refused: None,
+        revoked: None,
     });
     let weigh = |path: &VerifiedPath<'_>| {
         let position = for_webpki
             .iter()
             .position(|anchor| std::ptr::eq(anchor, path.anchor()));
-        let anchor = position.and_then(|at| Some((at, *anchors.get(at)?)));
-        search.borrow_mut().weigh(path, anchor);
+        let trusted = position.and_then(|at| Some((at, *anchors.get(at)?)));
+        search.borrow_mut().weigh(path, trusted);
         Err(webpki::Error::UnknownIssuer) // go on: all paths are wanted
     };
     let outcome = chain.end_entity().verify_for_usage(
@@ -101,6 +123,9 @@ pub(crate) fn verify(
     let refusal = explain(chain, usage, &error);
     if refusal == Refusal::TooComplex {
         return Err(refusal); // a path not looked at could lead elsewhere
+    }
+    if let Some(revoked) = search.revoked {
+        return Err(revoked);
     }
     if search.paths.is_empty() {
         return Err(search.refused.unwrap_or(refusal));
@@ -119,14 +144,16 @@ struct Search<'c, 'a> {
     now: UnixTime,
     paths: Vec<Path>,
     refused: Option<Refusal>,
+    /// That the leaf was revoked on some path.
+    revoked: Option<Refusal>,
 }
 
 impl Search<'_, '_> {
-    fn weigh(&mut self, path: &VerifiedPath<'_>, anchor: Option<(usize, &TrustAnchor)>) {
-        let Some((position, anchor)) = anchor else {
+    fn weigh(&mut self, path: &VerifiedPath<'_>, trusted: Option<(usize, Trusted<'_>)>) {
+        let Some((position, trusted)) = trusted else {
             return;
         };
-        match self.check(path, anchor) {
+        match self.check(path, trusted) {
             Ok(valid_until) => self.paths.push(Path {
                 anchor: position,
                 valid_until,
@@ -138,7 +165,12 @@ impl Search<'_, '_> {
     }
 
     /// Checks what webpki does not, and finds the earliest end on the path.
-    fn check(&self, path: &VerifiedPath<'_>, anchor: &TrustAnchor) -> Result<UnixTime, Refusal> {
+    fn check(
+        &mut self,
+        path: &VerifiedPath<'_>,
+        trusted: Trusted<'_>,
+    ) -> Result<UnixTime, Refusal> {
+        let anchor = trusted.anchor;
         if self.now < anchor.not_before() {
             let not_before = anchor.not_before();
             return Err(Refusal::NotYetValid {
@@ -158,18 +190,22 @@ impl Search<'_, '_> {
                 purpose: self.usage.purpose(),
             });
         }
-        let between = path.intermediate_certificates().count();
-        if anchor.path_length().is_some_and(|most| between > most) {
+        let chain = self.chain;
+        let between: Vec<_> = path
+            .intermediate_certificates()
+            .map(|it| chain.intermediate(&it.der()))
+            .collect::<Option<_>>()
+            .ok_or_else(|| chain.unknown_issuer())?;
+        if anchor
+            .path_length()
+            .is_some_and(|most| between.len() > most)
+        {
             return Err(Refusal::IssuerNotAllowed {
                 rule: IssuerRule::PathLength,
             });
         }
-        let mut valid_until = self.chain.leaf().not_after().min(anchor.not_after());
-        for intermediate in path.intermediate_certificates() {
-            let parsed = self
-                .chain
-                .intermediate(&intermediate.der())
-                .ok_or_else(|| self.chain.unknown_issuer())?;
+        let mut valid_until = chain.leaf().not_after().min(anchor.not_after());
+        for parsed in &between {
             if !parsed.may_sign_certificates() {
                 return Err(Refusal::IssuerNotAllowed {
                     rule: IssuerRule::KeyUsage,
@@ -177,7 +213,44 @@ impl Search<'_, '_> {
             }
             valid_until = valid_until.min(parsed.not_after());
         }
-        Ok(valid_until)
+        match trusted.provider.filter(|it| it.revokes_something()) {
+            Some(provider) => Ok(self
+                .check_revocations(provider, anchor, &between)?
+                .map_or(valid_until, |until| until.min(valid_until))),
+            None => Ok(valid_until),
+        }
+    }
+
+    /// Is any certificate of the path revoked, from the leaf up? `between` are the intermediates in
+    /// this order. Gives the earliest moment until which a strict provider's lists can say so.
+    fn check_revocations(
+        &mut self,
+        provider: &Provider,
+        anchor: &TrustAnchor,
+        between: &[&Certificate<'_>],
+    ) -> Result<Option<UnixTime>, Refusal> {
+        if provider.denies_anchor(anchor) {
+            let (link, by) = (Link::Anchor, Revoker::Administrator);
+            return Err(Refusal::Revoked { link, by });
+        }
+        let issuers = between
+            .iter()
+            .map(|certificate| Issuer::Intermediate(certificate))
+            .chain([Issuer::Anchor(anchor)]);
+        let links = std::iter::once((self.chain.leaf(), Link::Leaf))
+            .chain(between.iter().map(|it| (*it, Link::Intermediate)));
+        let mut until: Option<UnixTime> = None;
+        for ((certificate, link), issuer) in links.zip(issuers) {
+            let said = provider
+                .check_standing(certificate, link, issuer, self.now)
+                .inspect_err(|refusal| {
+                    if link == Link::Leaf {
+                        self.revoked.get_or_insert_with(|| refusal.clone());
+                    }
+                })?;
+            until = until.into_iter().chain(said).min();
+        }
+        Ok(until)
     }
 }
 

@@ -78,6 +78,8 @@ pub(crate) fn as_tls_error(refusal: Refusal) -> rustls::Error {
         Refusal::UnknownIssuer { .. } => CertificateError::UnknownIssuer,
         Refusal::Expired { .. } => CertificateError::Expired,
         Refusal::NotYetValid { .. } => CertificateError::NotValidYet,
+        Refusal::Revoked { .. } => CertificateError::Revoked,
+        Refusal::RevocationUnknown { .. } => CertificateError::UnknownRevocationStatus,
         Refusal::WrongPurpose { .. } | Refusal::IsAuthority { .. } => {
             CertificateError::InvalidPurpose
         }

@@ -48,6 +48,15 @@ pub enum PemProblem {
     /// A certificate block without a certificate in it.
     #[error("the block that begins here is not an X.509 certificate; export it anew")]
     NotACertificate,
+    /// No revocation list, though one was expected.
+    #[error("there is no revocation list in it; give DER, or PEM with `-----BEGIN X509 CRL-----`")]
+    NoRevocationList,
+    /// Something else among revocation lists.
+    #[error(
+        "the block that begins here is not a revocation list; leave only blocks that begin with \
+         `-----BEGIN X509 CRL-----`"
+    )]
+    NotARevocationList,
     /// A key among certificates.
     #[error(
         "a private key is among the certificates; take it out, it belongs to nobody but its owner"
@@ -76,6 +85,8 @@ impl PemFault {
             PemProblem::NotClosed => "PemNotClosed",
             PemProblem::NotBase64 => "PemNotBase64",
             PemProblem::NotACertificate => "NotACertificate",
+            PemProblem::NoRevocationList => "NoRevocationList",
+            PemProblem::NotARevocationList => "NotARevocationList",
             PemProblem::PrivateKeyAmongCertificates => "PrivateKeyAmongCertificates",
             PemProblem::OtherBlock => "OtherPemBlock",
             PemProblem::EncryptedKey => "EncryptedKey",
@@ -116,6 +127,52 @@ pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemFault
         });
     }
     Ok(certificates)
+}
+
+/// One revocation list in DER, and in which line it began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListBlock {
+    /// The line, counted from 1; 0 where the whole file is the list.
+    pub line: usize,
+    /// The list.
+    pub der: Vec<u8>,
+}
+
+/// Every revocation list of a file, in order: PEM, or a single one in DER, as CAs publish them.
+///
+/// # Errors
+/// When there is none, when a block is broken, or when there is something else.
+pub fn revocation_lists(file: &[u8]) -> Result<Vec<ListBlock>, PemFault> {
+    // A list is longer than the 127 bytes that a short length can say, so no text begins like it.
+    if matches!(file, [0x30, 0x80..=0xff, ..]) {
+        let der = file.to_vec();
+        return Ok(vec![ListBlock { line: 0, der }]);
+    }
+    let mut lists = Vec::new();
+    for block in blocks(file)? {
+        let problem = match block.label.as_str() {
+            "X509 CRL" => {
+                lists.push(ListBlock {
+                    line: block.line,
+                    der: block.content,
+                });
+                continue;
+            }
+            label if label.ends_with("PRIVATE KEY") => PemProblem::PrivateKeyAmongCertificates,
+            _ => PemProblem::NotARevocationList,
+        };
+        return Err(PemFault {
+            line: block.line,
+            problem,
+        });
+    }
+    if lists.is_empty() {
+        return Err(PemFault {
+            line: 1,
+            problem: PemProblem::NoRevocationList,
+        });
+    }
+    Ok(lists)
 }
 
 /// The one private key of a file; certificates and curve parameters beside it are passed over.

@@ -1,15 +1,22 @@
 //! A TrustedIdentityProvider as it is meant: whose CAs, and which usernames they may mint.
 
+mod revocations;
+
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::Arc;
 
 use thiserror::Error;
 
 use crate::anchor::TrustAnchor;
+use crate::denied::Denied;
 use crate::fingerprint::Fingerprint;
 use crate::prefix::Prefix;
 use crate::refusal::Purpose;
+use crate::revocation::RevocationList;
 use crate::spiffe;
+
+pub(crate) use revocations::{Issuer, NewestLists};
 
 /// Most groups a provider may give: they ride on every request as a header each.
 const MOST_GROUPS: usize = 64;
@@ -55,14 +62,41 @@ pub enum UsernameFrom {
     Uri,
 }
 
+/// What a revocation list counts for once its successor should be there and is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum LateList {
+    /// As much as before: whoever keeps a list from being renewed cannot shut everybody out.
+    #[default]
+    Keep,
+    /// Nobody of its authority is accepted until the successor is there: whoever keeps a list from being
+    /// renewed cannot keep a revoked certificate in use.
+    Strict,
+}
+
+/// What a provider's object says about certificates that are no longer good.
+#[derive(Debug, Clone, Default)]
+pub struct Revocations {
+    /// Lists of its CAs.
+    pub lists: Vec<Arc<RevocationList>>,
+    /// What becomes of a list that is late.
+    pub late: LateList,
+    /// Single certificates.
+    pub denied: Vec<Denied>,
+}
+
 /// Some CAs and what the certificates below them are worth here.
 #[derive(Debug, Clone)]
 pub struct Provider {
     id: ProviderId,
     prefix: Prefix,
-    anchors: Vec<TrustAnchor>,
+    anchors: Arc<[TrustAnchor]>,
     username_from: UsernameFrom,
     groups: Vec<String>,
+    /// As its object has them: of each CA its newest list, by authority; `denied` is sorted.
+    revocations: Revocations,
+    /// Of each of its CAs the newest list there is, wherever it was found, sorted by authority.
+    lists: Arc<[Arc<RevocationList>]>,
+    object_digest: Fingerprint,
     digest: Fingerprint,
 }
 
@@ -88,16 +122,30 @@ impl Provider {
         check_groups(&groups)?;
         groups.sort();
         groups.dedup();
-        let mut provider = Self {
+        let provider = Self {
+            object_digest: Fingerprint::of(&[]),
             digest: Fingerprint::of(&[]),
             id,
             prefix,
-            anchors,
+            anchors: anchors.into(),
             username_from,
             groups,
+            revocations: Revocations::default(),
+            lists: Arc::default(),
         };
-        provider.digest = Fingerprint::of(&provider.description());
-        Ok(provider)
+        Ok(provider.with_revocations(Revocations::default()))
+    }
+
+    /// The same provider, with what its object says of certificates that are no longer good.
+    #[must_use]
+    pub fn with_revocations(mut self, mut revocations: Revocations) -> Self {
+        revocations.denied.sort_unstable();
+        revocations.denied.dedup();
+        revocations.lists = NewestLists::of(&revocations.lists).sorted();
+        self.revocations = revocations;
+        self.object_digest = Fingerprint::of(&self.description());
+        self.put_in_force(self.revocations.lists.clone());
+        self
     }
 
     /// Which object it is.
@@ -125,10 +173,44 @@ impl Provider {
         &self.groups
     }
 
-    /// SHA-256 over all that decides who someone is: equal for two versions of an object that make
-    /// no difference.
+    /// The lists of its object, the newest of each CA.
+    pub fn own_lists(&self) -> &[Arc<RevocationList>] {
+        &self.revocations.lists
+    }
+
+    /// The newest list of each of its CAs that has one.
+    pub fn lists(&self) -> &[Arc<RevocationList>] {
+        &self.lists
+    }
+
+    /// What becomes of a list that is late.
+    pub fn late_list(&self) -> LateList {
+        self.revocations.late
+    }
+
+    /// Single certificates that are refused, sorted.
+    pub fn denied(&self) -> &[Denied] {
+        &self.revocations.denied
+    }
+
+    /// SHA-256 over all that decides who someone is, revocation lists included: equal for two versions
+    /// that make no difference.
     pub fn digest(&self) -> Fingerprint {
         self.digest
+    }
+
+    /// The same over what its object says alone, without lists that were found beside it.
+    pub(crate) fn object_digest(&self) -> Fingerprint {
+        self.object_digest
+    }
+
+    /// Does it claim no prefix and no certificate of a CA that `other` does not claim?
+    pub(crate) fn claims_nothing_beyond(&self, other: &Self) -> bool {
+        self.prefix == other.prefix
+            && self.anchors.iter().all(|anchor| {
+                let same = |held: &TrustAnchor| held.fingerprint() == anchor.fingerprint();
+                other.anchors.iter().any(same)
+            })
     }
 
     /// Everything that matters, each part with its length before it, so that no two providers have
@@ -151,7 +233,19 @@ impl Provider {
         self.groups.iter().for_each(|group| add(group.as_bytes()));
         let mut anchors: Vec<_> = self.anchors.iter().map(TrustAnchor::fingerprint).collect();
         anchors.sort_unstable();
+        add(anchors.len().to_string().as_bytes());
         anchors.iter().for_each(|anchor| add(anchor.as_bytes()));
+        add(match self.revocations.late {
+            LateList::Keep => b"Keep",
+            LateList::Strict => b"Strict",
+        });
+        add(self.denied().len().to_string().as_bytes());
+        for denied in self.denied() {
+            add(denied.to_string().as_bytes());
+        }
+        for list in self.own_lists() {
+            add(list.fingerprint().as_bytes());
+        }
         description
     }
 }

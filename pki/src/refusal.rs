@@ -70,6 +70,24 @@ impl fmt::Display for IssuerRule {
     }
 }
 
+/// Who took a certificate back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Revoker {
+    /// The CA that issued it, in its revocation list.
+    Authority,
+    /// The administrator here, by naming it.
+    Administrator,
+}
+
+impl fmt::Display for Revoker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Authority => "was revoked by its CA",
+            Self::Administrator => "is denied here",
+        })
+    }
+}
+
 /// Why nobody was identified. [`Refusal::class`] is the kind, stable and safe to count;
 /// [`Refusal::remedy`] says what to do next. The message is safe to show to the refused party: what
 /// it repeats of a certificate is escaped and cut.
@@ -134,6 +152,23 @@ pub enum Refusal {
         /// Its first valid second.
         not_before: UnixTime,
     },
+    /// A certificate was taken back.
+    #[error("the {link} {by}")]
+    Revoked {
+        /// Which.
+        link: Link,
+        /// By whom.
+        by: Revoker,
+    },
+    /// Whether it was taken back cannot be said, and must be.
+    #[error(
+        "the CA's revocation list was to be renewed by {}, and without its successor nobody is let in",
+        rfc3339(*.next_update)
+    )]
+    RevocationUnknown {
+        /// The last second of the list.
+        next_update: UnixTime,
+    },
     /// An extended key usage forbids this use, or a required one is missing.
     #[error("the extended key usage of the chain does not allow {purpose}")]
     WrongPurpose {
@@ -177,6 +212,8 @@ impl Refusal {
             Self::TooManyCandidates { .. } | Self::Ambiguous { .. } => "Ambiguous",
             Self::Expired { .. } => "Expired",
             Self::NotYetValid { .. } => "NotYetValid",
+            Self::Revoked { .. } => "Revoked",
+            Self::RevocationUnknown { .. } => "RevocationUnknown",
             Self::WrongPurpose { purpose } | Self::IsAuthority { purpose } => match purpose {
                 Purpose::Client => "NotForClients",
                 Purpose::Server => "NotForServers",
@@ -214,6 +251,10 @@ impl Refusal {
                 link: Link::Anchor, ..
             } => "ask the cluster's administrator to trust the renewed CA",
             Self::NotYetValid { .. } => "check the clocks of both sides, or wait",
+            Self::Revoked { .. } => "have a new certificate issued, with a new key",
+            Self::RevocationUnknown { .. } => {
+                "ask the cluster's administrator to fetch the CA's current revocation list"
+            }
             Self::WrongPurpose {
                 purpose: Purpose::Client,
             } => "use a certificate with the extended key usage clientAuth",

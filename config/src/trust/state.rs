@@ -90,7 +90,7 @@ impl State {
     /// Makes of what the files hold the bundle that counts.
     fn take_over(&mut self) {
         self.faults = self.holding.take(self.folder.files());
-        let wanted = self
+        let wanted: Vec<Provider> = self
             .holding
             .providers()
             .map(|(provider, _)| provider.clone())

@@ -2,8 +2,9 @@
 //!
 //! No two providers may be able to mint one username, and no CA key may stand for two. Where wishes
 //! collide, the holder keeps: what was accepted stays until its object is deleted or changed to
-//! something that collides with nobody. Wishes that are new at the same time have no age to go by,
-//! so all that collide are refused.
+//! something that collides with nobody. An edit that claims nothing more than its object held goes in
+//! whatever is new beside it, so that nobody can hold up a revocation by colliding with it. Wishes that
+//! are new at the same time have no age to go by, so all that collide are refused.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +15,27 @@ use super::TrustBundle;
 use super::claims::{Claims, Crowd};
 use crate::fingerprint::Fingerprint;
 use crate::prefix::Prefix;
-use crate::provider::{Provider, ProviderId};
+use crate::provider::{NewestLists, Provider, ProviderId};
+use crate::revocation::RevocationList;
+
+/// What is wished for.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// Providers, one an object.
+    pub providers: Vec<Arc<Provider>>,
+    /// Revocation lists that were found beside the objects. Each counts for the provider of the CA that
+    /// signed it, whichever version of that provider is in force: a list speaks for itself.
+    pub lists: Vec<Arc<RevocationList>>,
+}
+
+impl From<Vec<Provider>> for Wanted {
+    fn from(providers: Vec<Provider>) -> Self {
+        Self {
+            providers: providers.into_iter().map(Arc::new).collect(),
+            lists: Vec::new(),
+        }
+    }
+}
 
 /// A new bundle, and what did not make it into it.
 #[derive(Debug)]
@@ -75,19 +96,20 @@ impl Conflict {
 /// Takes in what is wanted, as far as it collides with nothing.
 ///
 /// The cost grows with the number of providers only by sorting.
-pub fn assemble(previous: &TrustBundle, wanted: Vec<Provider>) -> Assembly {
-    let mut merge = Merge::sort_out(previous, wanted);
+pub fn assemble(previous: &TrustBundle, wanted: impl Into<Wanted>) -> Assembly {
+    let Wanted { providers, lists } = wanted.into();
+    let mut merge = Merge::sort_out(previous, providers);
     merge.refuse_what_holders_exclude();
     merge.refuse_what_collides_among_the_new();
     merge.refuse_what_holders_exclude();
     while merge.refuse_what_crowds_an_authority() {
         merge.refuse_what_holders_exclude();
     }
-    merge.finish(previous)
+    merge.finish(&NewestLists::of(&lists))
 }
 
-/// The work in progress. Invariant: what is `held` is free of conflicts, for it is part of the
-/// previous bundle.
+/// The work in progress. Invariant: what is `held` is free of conflicts, for it claims a part of what the
+/// previous bundle does.
 struct Merge<'p> {
     previous: &'p TrustBundle,
     held: BTreeMap<ProviderId, Arc<Provider>>,
@@ -99,7 +121,7 @@ struct Merge<'p> {
 }
 
 impl<'p> Merge<'p> {
-    fn sort_out(previous: &'p TrustBundle, wanted: Vec<Provider>) -> Self {
+    fn sort_out(previous: &'p TrustBundle, wanted: Vec<Arc<Provider>>) -> Self {
         let mut merge = Self {
             previous,
             held: BTreeMap::new(),
@@ -107,7 +129,7 @@ impl<'p> Merge<'p> {
             new: Claims::default(),
             refused: BTreeMap::new(),
         };
-        let mut by_id: BTreeMap<ProviderId, Vec<Provider>> = BTreeMap::new();
+        let mut by_id: BTreeMap<ProviderId, Vec<Arc<Provider>>> = BTreeMap::new();
         for provider in wanted {
             by_id
                 .entry(provider.id().clone())
@@ -115,12 +137,9 @@ impl<'p> Merge<'p> {
                 .push(provider);
         }
         for (id, mut versions) in by_id {
-            let unchanged = versions
-                .iter()
-                .any(|version| previous.holds(&id, version.digest()));
-            match versions.pop() {
-                Some(only) if versions.is_empty() && !unchanged => merge.new.add(Arc::new(only)),
-                Some(_) if versions.is_empty() => merge.keep(&id),
+            match (versions.pop(), previous.provider(&id)) {
+                (Some(only), Some(old)) if versions.is_empty() => merge.compare(id, old, only),
+                (Some(only), None) if versions.is_empty() => merge.new.add(only),
                 _ => {
                     merge.keep(&id);
                     merge.refused.insert(id, Conflict::SameObject);
@@ -130,11 +149,25 @@ impl<'p> Merge<'p> {
         merge
     }
 
+    fn compare(&mut self, id: ProviderId, old: &Arc<Provider>, wish: Arc<Provider>) {
+        if wish.object_digest() == old.object_digest() {
+            self.keep(&id);
+        } else if wish.claims_nothing_beyond(old) {
+            self.hold(id, wish);
+        } else {
+            self.new.add(wish);
+        }
+    }
+
+    fn hold(&mut self, id: ProviderId, provider: Arc<Provider>) {
+        self.unchecked.push(Arc::clone(&provider));
+        self.held.insert(id, provider);
+    }
+
     /// The held version of this object stays.
     fn keep(&mut self, id: &ProviderId) {
         if let Some(old) = self.previous.provider(id) {
-            self.held.insert(id.clone(), Arc::clone(old));
-            self.unchecked.push(Arc::clone(old));
+            self.hold(id.clone(), Arc::clone(old));
         }
     }
 
@@ -174,9 +207,14 @@ impl<'p> Merge<'p> {
         any
     }
 
-    fn finish(mut self, previous: &TrustBundle) -> Assembly {
+    fn finish(mut self, lists: &NewestLists<'_>) -> Assembly {
+        let previous = self.previous;
         self.held.append(&mut self.new.into_providers());
-        let providers: Vec<_> = self.held.into_values().collect();
+        let providers: Vec<_> = self
+            .held
+            .into_values()
+            .map(|provider| provider.with_lists(lists).map_or(provider, Arc::new))
+            .collect();
         let unchanged = providers.len() == previous.providers().len()
             && providers.iter().all(|p| previous.holds(p.id(), p.digest()));
         let bundle = if unchanged {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::anchor::TrustAnchor;
+use crate::path::Trusted;
 use crate::provider::Provider;
 
 /// Most anchors that are tried for one chain. Each costs a signature check, of which webpki makes
@@ -35,6 +36,15 @@ pub(crate) struct AnchorIndex {
 pub(crate) struct Candidate<'b> {
     pub(crate) provider: &'b Arc<Provider>,
     pub(crate) anchor: &'b TrustAnchor,
+}
+
+impl<'b> Candidate<'b> {
+    pub(crate) fn trusted(&self) -> Trusted<'b> {
+        Trusted {
+            anchor: self.anchor,
+            provider: Some(self.provider),
+        }
+    }
 }
 
 impl AnchorIndex {

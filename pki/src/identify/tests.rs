@@ -1,6 +1,8 @@
 mod chains;
 mod constraints;
+mod grounds;
 mod names;
+mod revoked;
 mod scale;
 
 use rustls_pki_types::CertificateDer;

@@ -14,7 +14,7 @@ use super::{IssueFault, Issued, Request};
 use crate::anchor::TrustAnchor;
 use crate::clock::at;
 use crate::identify::check_common_name;
-use crate::path::{self, Chain};
+use crate::path::{self, Chain, Trusted};
 use crate::pem;
 
 /// How long before `now` a certificate begins, so that a clock that is a little slow accepts it.
@@ -153,9 +153,14 @@ impl CertificateAuthority {
         if !from_here {
             return Err(IssueFault::Unverifiable(chain.unknown_issuer()));
         }
-        path::verify(&chain, &[&self.anchor], request.kind.usage(), request.now)
-            .map(|_paths| ())
-            .map_err(IssueFault::Unverifiable)
+        path::verify(
+            &chain,
+            &[Trusted::from(&self.anchor)],
+            request.kind.usage(),
+            request.now,
+        )
+        .map(|_paths| ())
+        .map_err(IssueFault::Unverifiable)
     }
 }
 

@@ -137,7 +137,7 @@ fn serials_are_random_and_key_ids_are_set() {
             let leaf = Certificate::parse(&der).unwrap();
             assert_eq!(leaf.authority_key_id(), Some(ca.anchor().key_id()));
             assert!(leaf.key_id().is_some());
-            leaf.serial().unwrap()
+            leaf.serial().unwrap().to_string()
         })
         .collect();
     assert_eq!(serials.len(), 50);

@@ -6,6 +6,7 @@ use webpki::EndEntityCert;
 use crate::certificate::Certificate;
 use crate::fingerprint::Fingerprint;
 use crate::refusal::{Link, Refusal};
+use crate::serial::Serial;
 
 /// Most certificates of a chain that are looked at, the leaf included. webpki builds paths with six
 /// intermediates at most; with this bound the worst mesh of equal names costs it a few thousand
@@ -16,7 +17,7 @@ const MOST_CERTIFICATES: usize = 8;
 pub(crate) struct Chain<'a> {
     leaf: Certificate<'a>,
     leaf_der: &'a [u8],
-    serial: String,
+    serial: Serial,
     end_entity: EndEntityCert<'a>,
     intermediates: Vec<CertificateDer<'a>>,
     parsed_intermediates: Vec<Certificate<'a>>,
@@ -85,8 +86,8 @@ impl<'a> Chain<'a> {
         Fingerprint::of(self.leaf_der)
     }
 
-    pub(crate) fn serial(&self) -> &str {
-        &self.serial
+    pub(crate) fn serial(&self) -> Serial {
+        self.serial
     }
 
     /// Who may have issued a certificate of the chain: encoded name and key identifier.
@@ -104,10 +105,9 @@ impl<'a> Chain<'a> {
 
     /// The intermediate with exactly these bytes.
     pub(super) fn intermediate(&self, der: &[u8]) -> Option<&Certificate<'a>> {
-        self.intermediates
+        self.parsed_intermediates
             .iter()
-            .zip(&self.parsed_intermediates)
-            .find_map(|(bytes, parsed)| (bytes.as_ref() == der).then_some(parsed))
+            .find(|parsed| parsed.der() == der)
     }
 
     /// Whose end or beginning this moment is.

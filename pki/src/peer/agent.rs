@@ -12,7 +12,7 @@ use super::{VerifierFault, as_tls_error, read_anchors, tunnel_name};
 use crate::anchor::TrustAnchor;
 use crate::clock::Clock;
 use crate::crypto;
-use crate::path::{self, Chain, Usage};
+use crate::path::{self, Chain, Trusted, Usage};
 
 /// Lets in agents only: a certificate is mandatory, its chain ends at a given CA, it says clientAuth
 /// and has exactly one DNS name, which is a tunnel's.
@@ -56,7 +56,7 @@ impl ClientCertVerifier for AgentVerifier {
             .cloned()
             .collect();
         let chain = Chain::read(&sent).map_err(as_tls_error)?;
-        let anchors: Vec<_> = self.anchors.iter().collect();
+        let anchors: Vec<_> = self.anchors.iter().map(Trusted::from).collect();
         path::verify(&chain, &anchors, Usage::AgentAtRelay, self.clock.now())
             .map_err(as_tls_error)?;
         tunnel_name(&sent).map_err(|fault| {

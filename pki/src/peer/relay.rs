@@ -11,7 +11,7 @@ use super::{VerifierFault, as_tls_error, read_anchors};
 use crate::anchor::TrustAnchor;
 use crate::clock::Clock;
 use crate::crypto;
-use crate::path::{self, Chain, Usage};
+use crate::path::{self, Chain, Trusted, Usage};
 
 /// Accepts one relay: its chain ends at a given CA, it says serverAuth and carries the host name or
 /// address that was dialled among its alternative names.
@@ -53,7 +53,7 @@ impl ServerCertVerifier for RelayVerifier {
             .cloned()
             .collect();
         let chain = Chain::read(&sent).map_err(as_tls_error)?;
-        let anchors: Vec<_> = self.anchors.iter().collect();
+        let anchors: Vec<_> = self.anchors.iter().map(Trusted::from).collect();
         path::verify(&chain, &anchors, Usage::RelayAtAgent, self.clock.now())
             .map_err(as_tls_error)?;
         chain

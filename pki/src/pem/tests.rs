@@ -43,6 +43,50 @@ fn bundles_are_read_as_people_write_them() {
 }
 
 #[test]
+fn revocation_lists_are_read_in_der_and_in_pem() {
+    let ca = Ca::root("ca");
+    let der = ca.list_draft(&[&[1]]).sign(&ca.key);
+    let text = encode("X509 CRL", &der);
+    let of = |file: &[u8]| -> Vec<_> {
+        let lists = revocation_lists(file).unwrap();
+        assert!(lists.iter().all(|list| list.der == der));
+        lists.iter().map(|list| list.line).collect()
+    };
+    assert_eq!(of(&der), [0]);
+    assert_eq!(of(text.as_bytes()), [1]);
+    let talkative = format!("0 Certificate Revocation List (CRL):\n\n{text}\n{text}");
+    let second = 4 + text.lines().count();
+    assert_eq!(of(talkative.as_bytes()), [3, second]);
+    let key = new_key().serialize_pem();
+    for (text, line, problem) in [
+        (String::new(), 1, PemProblem::NoRevocationList),
+        ("0".to_owned(), 1, PemProblem::NoRevocationList),
+        (
+            format!("{text}{}", certificate()),
+            second - 3,
+            PemProblem::NotARevocationList,
+        ),
+        (
+            format!("\n{key}"),
+            2,
+            PemProblem::PrivateKeyAmongCertificates,
+        ),
+        (
+            text.replace("END X509 CRL", "END CRL"),
+            1,
+            PemProblem::NotClosed,
+        ),
+        (text.replace("MI", "M*"), 1, PemProblem::NotBase64),
+    ] {
+        assert_eq!(
+            fault(revocation_lists(text.as_bytes())),
+            (line, problem),
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn faults_in_bundles_have_a_line_and_a_remedy() {
     let good = certificate();
     let lines = good.lines().count();

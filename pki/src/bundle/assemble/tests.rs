@@ -5,7 +5,7 @@ use rcgen::KeyPair;
 
 use super::*;
 use crate::fixture::{Ca, common_name, new_key, provider};
-use crate::provider::UsernameFrom;
+use crate::provider::{LateList, Revocations, UsernameFrom};
 
 fn names(bundle: &TrustBundle) -> Vec<String> {
     bundle
@@ -106,6 +106,44 @@ fn whatever_matters_changes_the_digest_and_the_generation() {
         made("a:", &[1, 0], name, &["h", "g", "g"]),
     );
     assert_eq!(one.digest(), other.digest(), "order makes no difference");
+}
+
+#[test]
+fn what_is_revoked_changes_the_digest() {
+    let cas = Cas::new(1);
+    let base = cas.provider("a", "spiffe://a/", 0);
+    let list = cas.0[0].revoking(&[]);
+    let revoking = |late, lists: &[&Arc<RevocationList>], denied: &[&str]| {
+        base.clone().with_revocations(Revocations {
+            lists: lists.iter().map(|list| Arc::clone(list)).collect(),
+            late,
+            denied: denied.iter().map(|text| text.parse().unwrap()).collect(),
+        })
+    };
+    let mut digests: Vec<_> = [
+        revoking(LateList::Keep, &[], &[]),
+        revoking(LateList::Strict, &[], &[]),
+        revoking(LateList::Keep, &[&list], &[]),
+        revoking(LateList::Keep, &[], &["serial:01"]),
+        revoking(LateList::Keep, &[], &["serial:01", "serial:02"]),
+    ]
+    .iter()
+    .map(Provider::digest)
+    .collect();
+    assert_eq!(digests[0], base.digest());
+    digests.sort_unstable();
+    digests.dedup();
+    assert_eq!(digests.len(), 5);
+    assert_eq!(
+        revoking(
+            LateList::Keep,
+            &[&list, &list],
+            &["serial:02", "serial:1", "serial:02"]
+        )
+        .digest(),
+        revoking(LateList::Keep, &[&list], &["serial:01", "serial:02"]).digest(),
+        "neither order nor repetition makes a difference"
+    );
 }
 
 #[test]
@@ -222,6 +260,58 @@ fn a_refused_edit_holds_its_old_ground_again() {
     assert_eq!(names(&assembly.bundle), ["a a:", "b b:", "c c:"]);
     assert_eq!(refused(&assembly).len(), 3);
     assert_eq!(assembly.bundle.generation(), held.generation());
+}
+
+/// Otherwise whoever collides with an object would hold up what it revokes.
+#[test]
+fn an_edit_that_claims_nothing_new_goes_in_whatever_is_new_beside_it() {
+    let cas = Cas::new(3);
+    let both = provider("a", "a:", &[&cas.0[0], &cas.0[1]]);
+    let held = taken(vec![both]);
+    let denying = Revocations {
+        denied: vec!["serial:01".parse().unwrap()],
+        ..Revocations::default()
+    };
+    let edit = || cas.provider("a", "a:", 0).with_revocations(denying.clone());
+    for newcomer in [cas.provider("b", "a:", 2), cas.provider("b", "b:", 1)] {
+        let assembly = assemble(&held, vec![edit(), newcomer]);
+        assert!(assembly.bundle.holds(edit().id(), edit().digest()));
+        if assembly.bundle.providers().len() == 1 {
+            assert_eq!(refused(&assembly), [("b", "PrefixConflict")]);
+        } else {
+            assert_eq!(refused(&assembly), [], "the CA that was given up is free");
+        }
+    }
+}
+
+/// A list speaks for itself: it counts whether or not the object's newest version does.
+#[test]
+fn a_list_found_beside_counts_for_the_version_that_is_in_force() {
+    let cas = Cas::new(3);
+    let held = taken(vec![cas.provider("a", "a:", 0), cas.provider("b", "b:", 1)]);
+    let wanted = |lists: Vec<Arc<RevocationList>>| Wanted {
+        providers: vec![
+            Arc::new(cas.provider("a", "b:x", 0)),
+            Arc::new(cas.provider("b", "b:", 1)),
+        ],
+        lists,
+    };
+    let leaf = [cas.0[0].leaf("a")];
+    let list = cas.0[0].revoking(&[&[0x12, 0x34]]);
+    let assembly = assemble(&held, wanted(vec![list, cas.0[2].revoking(&[])]));
+    assert_eq!(refused(&assembly), [("a", "PrefixConflict")]);
+    assert_eq!(assembly.bundle.generation(), 2);
+    let answer = crate::identify(&assembly.bundle, &leaf, crate::fixture::now());
+    assert_eq!(answer.unwrap_err().class(), "Revoked");
+    let b = assembly.bundle.provider(&ProviderId::new("default", "b"));
+    assert_eq!(b.unwrap().digest(), held.providers()[1].digest());
+    let without = assemble(&assembly.bundle, wanted(Vec::new()));
+    assert_eq!(
+        without.bundle.generation(),
+        3,
+        "a list that is gone is gone"
+    );
+    assert!(crate::identify(&without.bundle, &leaf, crate::fixture::now()).is_ok());
 }
 
 #[test]

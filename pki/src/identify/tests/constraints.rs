@@ -9,7 +9,7 @@ use crate::fixture::{
 use crate::pem;
 use crate::provider::UsernameFrom;
 
-const A25: [(&str, &[u8], &str); 13] = [
+const A25: [(&str, &[u8], &str); 14] = [
     (
         "rsa-2048",
         include_bytes!("../../../testdata/rsa-2048.pem"),
@@ -64,6 +64,11 @@ const A25: [(&str, &[u8], &str); 13] = [
         "sha-1",
         include_bytes!("../../../testdata/sha-1.pem"),
         "UnsupportedAlgorithm",
+    ),
+    (
+        "sha-1-root", // what a root says of itself is not believed anyway
+        include_bytes!("../../../testdata/sha-1-root.pem"),
+        "p:alice",
     ),
     (
         "md5",
