@@ -10,6 +10,7 @@ mod kind;
 mod line;
 mod metrics;
 mod queue;
+mod request_info;
 mod sink;
 mod timestamp;
 mod trail;

@@ -13,6 +13,8 @@ use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -55,6 +57,8 @@ impl BodyError {
 pub struct RequestBody {
     data: Option<Data>,
     cutoff: Cutoff,
+    /// Counts the bytes, if anyone wants to know.
+    passed: Option<Arc<AtomicU64>>,
 }
 
 impl RequestBody {
@@ -64,7 +68,14 @@ impl RequestBody {
         Self {
             data: (!empty).then(|| Data::new(incoming, version)),
             cutoff: Cutoff::new(revoked),
+            passed: None,
         }
+    }
+
+    /// The same, counting into what `counter` gives, which is not asked if there is nothing to count.
+    pub(crate) fn counted(mut self, counter: impl FnOnce() -> Arc<AtomicU64>) -> Self {
+        self.passed = self.data.is_some().then(counter);
+        self
     }
 
     /// A body without a byte.
@@ -72,6 +83,7 @@ impl RequestBody {
         Self {
             data: None,
             cutoff: Cutoff::new(CancellationToken::new()),
+            passed: None,
         }
     }
 
@@ -94,6 +106,10 @@ impl Body for RequestBody {
             return Poll::Ready(None);
         };
         if let Poll::Ready(bytes) = data.poll_bytes(cx) {
+            if let (Some(passed), Some(Ok(bytes))) = (&me.passed, &bytes) {
+                let bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+                passed.fetch_add(bytes, Ordering::Relaxed);
+            }
             return Poll::Ready(bytes.map(|result| result.map(Frame::data)));
         }
         ready!(me.cutoff.poll(cx));

@@ -63,6 +63,7 @@ impl Connection {
             username: admitted.identity.username().to_owned(),
             provider: admitted.identity.provider().to_string(),
             certificate: admitted.identity.certificate().to_string(),
+            serial: admitted.identity.serial().to_string(),
         });
         let trail = exit.audit.clone();
         Arc::new(Self {
@@ -181,10 +182,13 @@ impl Connection {
         }
     }
 
-    async fn run_splice(&self, splice: Splice) {
+    async fn run_splice(&self, mut splice: Splice) {
         tokio::select! {
             () = splice.run() => {}
-            class = until_right_ends(&self.papers) => self.revoke(class),
+            class = until_right_ends(&self.papers) => {
+                splice.revoked();
+                self.revoke(class);
+            }
         }
     }
 

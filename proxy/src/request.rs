@@ -60,13 +60,8 @@ pub(crate) async fn answer(
 }
 
 fn begin_entry(connection: &Connection, parts: &Parts, upgrades: bool) -> Entry {
-    let kind = if upgrades {
-        Kind::Upgrade
-    } else {
-        Kind::of(&parts.method, parts.uri.path(), parts.uri.query())
-    };
     let who = Arc::clone(&connection.who);
-    Entry::begin(who, Arc::clone(&connection.exit.metrics), kind, parts)
+    Entry::begin(who, Arc::clone(&connection.exit.metrics), upgrades, parts)
 }
 
 /// A request that has not been answered.
@@ -93,7 +88,8 @@ impl Asked<'_> {
             };
             let request = outgoing(&parts, target, &admitted, &entry, None)?;
             let revoked = connection.revoked.clone();
-            let body = RequestBody::new(body, parts.version, revoked);
+            let body = RequestBody::new(body, parts.version, revoked)
+                .counted(|| entry.counter_of_received());
             let sent = connection
                 .exit
                 .upstream

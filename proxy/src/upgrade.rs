@@ -3,14 +3,18 @@
 //! Only protocols that Kubernetes speaks, only over HTTP/1.1, and only after the API server's 101 for
 //! the very protocol that was asked for. Until then not a byte that the caller sent ahead goes on.
 
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::io::copy_bidirectional_with_sizes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional_with_sizes};
 
 use crate::audit::{Entry, Outcome};
-use crate::body::AnswerBody;
+use crate::body::{AnswerBody, BodyError};
 use crate::headers::{connection_has, strip_response};
 
 /// What is read at a time in each direction. TLS gives at most one record of 16 KiB a read; more would
@@ -85,40 +89,85 @@ pub(crate) fn confirm(response: Response<()>, asked: Protocol) -> Option<Respons
 #[derive(Debug)]
 pub(crate) struct Splice {
     caller: OnUpgrade,
-    upstream: Upgraded,
-    entry: Entry,
+    upstream: Counted<TokioIo<Upgraded>>,
 }
 
 impl Splice {
-    pub(crate) const fn new(caller: OnUpgrade, upstream: Upgraded, entry: Entry) -> Self {
+    pub(crate) fn new(caller: OnUpgrade, upstream: Upgraded, entry: Entry) -> Self {
+        let io = TokioIo::new(upstream);
         Self {
             caller,
-            upstream,
-            entry,
+            upstream: Counted { io, entry },
         }
     }
 
     /// Passes bytes both ways until both sides have ended. The end of one direction is passed on as
     /// such; a break of either is a break of both, by dropping them without saying goodbye.
-    pub(crate) async fn run(self) {
-        let Self {
-            caller,
-            upstream,
-            mut entry,
-        } = self;
-        let Ok(caller) = caller.await else { return };
-        let (mut caller, mut upstream) = (TokioIo::new(caller), TokioIo::new(upstream));
-        match copy_bidirectional_with_sizes(&mut caller, &mut upstream, COPY_BYTES, COPY_BYTES)
-            .await
-        {
-            Ok((sent, received)) => {
-                entry.count_both(sent, received);
-                entry.end(Outcome::Whole);
-            }
+    pub(crate) async fn run(&mut self) {
+        let Ok(caller) = (&mut self.caller).await else {
+            return;
+        };
+        let mut caller = TokioIo::new(caller);
+        let copied =
+            copy_bidirectional_with_sizes(&mut caller, &mut self.upstream, COPY_BYTES, COPY_BYTES);
+        let outcome = match copied.await {
+            Ok(_) => Outcome::Whole,
             Err(error) => {
                 tracing::debug!(%error, "an upgraded connection broke off");
-                entry.end(Outcome::CutShort("BrokeOff"));
+                Outcome::CutShort("BrokeOff")
             }
+        };
+        self.upstream.entry.end(outcome);
+    }
+
+    /// It is ended because the caller's right has ended.
+    pub(crate) fn revoked(&mut self) {
+        let reason = BodyError::Revoked.reason();
+        self.upstream.entry.end(Outcome::CutShort(reason));
+    }
+}
+
+/// The upstream side of a splice, whose bytes are counted as they pass: however it ends, the trail has
+/// them.
+#[derive(Debug)]
+struct Counted<IO> {
+    io: IO,
+    entry: Entry,
+}
+
+impl<IO: AsyncRead + Unpin> AsyncRead for Counted<IO> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let me = self.get_mut();
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut me.io).poll_read(cx, buffer);
+        me.entry.count(buffer.filled().len().saturating_sub(before));
+        polled
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> AsyncWrite for Counted<IO> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let me = self.get_mut();
+        let polled = Pin::new(&mut me.io).poll_write(cx, bytes);
+        if let Poll::Ready(Ok(written)) = polled {
+            me.entry.count_received(written);
         }
+        polled
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
     }
 }

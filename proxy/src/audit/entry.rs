@@ -1,6 +1,7 @@
 //! One request in the trail.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::request::Parts;
@@ -9,6 +10,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::line::Fields;
+use super::request_info::{Query, RequestInfo, decoded};
 use super::timestamp::Timestamp;
 use super::{Kind, TARGET, Who};
 use crate::metrics::{KindLabels, Metrics, ReasonLabels};
@@ -21,6 +23,9 @@ const CALLER_TEXT_LIMIT: usize = 256;
 /// about a thousand; what is longer lies behind a `proxy`, and strangers can make it as long as they like.
 const PATH_LIMIT: usize = 2048;
 
+/// How much of a name goes into an event: Kubernetes' longest have 253 bytes.
+const NAME_LIMIT: usize = 256;
+
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -30,6 +35,22 @@ pub(crate) enum Outcome {
     Drained,
     /// The answer broke off; the reason.
     CutShort(&'static str),
+}
+
+/// The bytes that came from the caller.
+#[derive(Debug)]
+enum Received {
+    Counted(u64),
+    Elsewhere(Arc<AtomicU64>),
+}
+
+impl Received {
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Counted(bytes) => *bytes,
+            Self::Elsewhere(counter) => counter.load(Ordering::Relaxed),
+        }
+    }
 }
 
 /// One request's entry in the trail. It is written when the entry is dropped at the latest, so that no
@@ -46,19 +67,33 @@ pub(crate) struct Entry {
     asked: Vec<u8>,
     began: Instant,
     status: Option<StatusCode>,
-    bytes: u64,
+    sent: u64,
+    received: Received,
     outcome: Option<Outcome>,
     class: &'static str,
 }
 
 impl Entry {
-    pub(crate) fn begin(who: Arc<Who>, metrics: Arc<Metrics>, kind: Kind, request: &Parts) -> Self {
+    pub(crate) fn begin(
+        who: Arc<Who>,
+        metrics: Arc<Metrics>,
+        upgrades: bool,
+        request: &Parts,
+    ) -> Self {
+        let path = decoded(request.uri.path());
+        let query = Query(request.uri.query());
+        let info = RequestInfo::of(&request.method, &path, query);
+        let kind = if upgrades {
+            Kind::Upgrade
+        } else {
+            Kind::of(&request.method, &info, query)
+        };
         metrics.running.get_or_create(&KindLabels::of(kind)).inc();
         let id = Uuid::new_v4();
         let asked = if who.trail.is_off() {
             Vec::new()
         } else {
-            render_asked(id, kind, request)
+            render_asked(id, kind, &info, request)
         };
         Self {
             who,
@@ -69,7 +104,8 @@ impl Entry {
             asked,
             began: Instant::now(),
             status: None,
-            bytes: 0,
+            sent: 0,
+            received: Received::Counted(0),
             outcome: None,
             class: "",
         }
@@ -102,14 +138,21 @@ impl Entry {
 
     /// So many bytes of the answer were passed on.
     pub(crate) fn count(&mut self, bytes: usize) {
-        self.bytes = self
-            .bytes
-            .saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        self.sent = self.sent.saturating_add(length(bytes));
     }
 
-    /// So many bytes went each way on an upgraded connection.
-    pub(crate) const fn count_both(&mut self, sent: u64, received: u64) {
-        self.bytes = self.bytes.saturating_add(sent).saturating_add(received);
+    /// So many bytes of the caller's were passed on, on an upgraded connection.
+    pub(crate) fn count_received(&mut self, bytes: usize) {
+        if let Received::Counted(received) = &mut self.received {
+            *received = received.saturating_add(length(bytes));
+        }
+    }
+
+    /// What the request's body, which goes its own way, counts its bytes with.
+    pub(crate) fn counter_of_received(&mut self) -> Arc<AtomicU64> {
+        let counter = Arc::new(AtomicU64::new(0));
+        self.received = Received::Elsewhere(Arc::clone(&counter));
+        counter
     }
 
     /// The request ended like this; later calls change nothing.
@@ -130,7 +173,8 @@ impl Entry {
                 fields.number("status", status.as_u16().into());
             }
             fields.word("class", self.class);
-            fields.number("bytes", self.bytes);
+            fields.number("bytes.received", self.received.bytes());
+            fields.number("bytes.sent", self.sent);
             fields.seconds("seconds", elapsed);
             fields.word("ended", ended);
             line.extend_from_slice(b"}\n");
@@ -146,17 +190,29 @@ fn begin_line(line: &mut Vec<u8>, moment: &Timestamp) {
     Fields(line).word("target", TARGET);
 }
 
-fn render_asked(id: Uuid, kind: Kind, request: &Parts) -> Vec<u8> {
+fn length(bytes: usize) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}
+
+fn render_asked(id: Uuid, kind: Kind, info: &RequestInfo<'_>, request: &Parts) -> Vec<u8> {
     let path = request.uri.path().as_bytes();
     let user_agent = caller_text(&request.headers, &header::USER_AGENT);
     let audit_id = caller_text(&request.headers, &crate::headers::AUDIT_ID);
-    /// The fields' names, the id, method and kind.
-    const BESIDES: usize = 180;
-    let length = BESIDES + path.len().min(PATH_LIMIT) + user_agent.len() + audit_id.len();
+    /// The fields' names, the id, method, verb and kind.
+    const BESIDES: usize = 240;
+    // A resource's words stand in the path, too.
+    let length = BESIDES + 2 * path.len().min(PATH_LIMIT) + user_agent.len() + audit_id.len();
     let mut asked = Vec::with_capacity(length);
     let mut fields = Fields(&mut asked);
     let mut buffer = Uuid::encode_buffer();
     fields.word("request.id", id.hyphenated().encode_lower(&mut buffer));
+    fields.text("verb", info.verb.as_bytes(), NAME_LIMIT);
+    fields.text("api.group", info.api_group, NAME_LIMIT);
+    fields.text("api.version", info.api_version, NAME_LIMIT);
+    fields.text("resource", info.resource, NAME_LIMIT);
+    fields.text("subresource", info.subresource, NAME_LIMIT);
+    fields.text("namespace", info.namespace, NAME_LIMIT);
+    fields.text("name", &info.name, NAME_LIMIT);
     fields.text(
         "method",
         request.method.as_str().as_bytes(),

@@ -2,6 +2,8 @@
 
 use http::Method;
 
+use super::request_info::{Query, RequestInfo};
+
 /// What sort of request it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -17,15 +19,12 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// What a request that is not an upgrade is.
-    pub(crate) fn of(method: &Method, path: &str, query: Option<&str>) -> Self {
-        let segments: Vec<&str> = path.split('/').skip(1).collect();
-        // What a proxied service makes of its query is its own affair.
-        if method != Method::GET || segments.contains(&"proxy") {
-            return Self::Short;
-        }
-        if asks(query, "watch") || is_watch_path(&segments) {
+    pub(super) fn of(method: &Method, info: &RequestInfo<'_>, query: Query<'_>) -> Self {
+        if *method != Method::GET {
+            Self::Short
+        } else if info.verb == "watch" {
             Self::Watch
-        } else if segments.last() == Some(&"log") && asks(query, "follow") {
+        } else if info.subresource == b"log" && query.asks("follow") {
             Self::Log
         } else {
             Self::Short
@@ -46,25 +45,18 @@ impl Kind {
     }
 }
 
-/// Whether the query asks for `name`, by kube-apiserver's reading: anything but 0 and false.
-fn asks(query: Option<&str>, name: &str) -> bool {
-    query.unwrap_or_default().split('&').any(|pair| {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        key == name && value != "0" && !value.eq_ignore_ascii_case("false")
-    })
-}
-
-/// The deprecated form: `/api/v1/watch/…`, `/apis/GROUP/VERSION/watch/…`.
-fn is_watch_path(segments: &[&str]) -> bool {
-    matches!(
-        segments,
-        ["api", _, "watch", ..] | ["apis", _, _, "watch", ..]
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn kind_of(method: &Method, path: &str, query: Option<&str>) -> Kind {
+        let query = Query(query);
+        Kind::of(
+            method,
+            &RequestInfo::of(method, path.as_bytes(), query),
+            query,
+        )
+    }
 
     #[test]
     fn kinds_are_told_by_path_and_query() {
@@ -90,15 +82,14 @@ mod tests {
                 Kind::Log,
             ),
             ("/api/v1/namespaces/a/pods/p/log", None, Kind::Short),
+            // kube-apiserver answers with the object.
+            ("/api/v1/namespaces/a/pods/p", Some("watch=1"), Kind::Short),
+            ("/elsewhere", Some("watch=1"), Kind::Short),
         ] {
-            assert_eq!(
-                Kind::of(&Method::GET, path, query),
-                kind,
-                "{path} {query:?}"
-            );
+            assert_eq!(kind_of(&Method::GET, path, query), kind, "{path} {query:?}");
         }
         assert_eq!(
-            Kind::of(&Method::POST, "/api/v1/pods", Some("watch=1")),
+            kind_of(&Method::POST, "/api/v1/pods", Some("watch=1")),
             Kind::Short
         );
     }

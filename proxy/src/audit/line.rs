@@ -6,7 +6,7 @@
 use std::io::Write as _;
 use std::time::Duration;
 
-/// A line, or a part of one: fields with a comma before each.
+/// A line, or a part of one: fields with a comma before each. Fields that have nothing to say are left out.
 #[derive(Debug)]
 pub(super) struct Fields<'a>(pub(super) &'a mut Vec<u8>);
 
@@ -14,6 +14,9 @@ impl Fields<'_> {
     /// Bytes that someone else wrote, at most `limit` of them, as text that cannot steer a terminal:
     /// everything but printable ASCII as `\xNN`.
     pub(super) fn text(&mut self, name: &str, bytes: &[u8], limit: usize) {
+        if bytes.is_empty() {
+            return;
+        }
         self.name(name);
         self.0.push(b'"');
         printable(self.0, bytes.get(..limit).unwrap_or(bytes));
@@ -22,6 +25,9 @@ impl Fields<'_> {
 
     /// A word of our own, which needs no escaping.
     pub(super) fn word(&mut self, name: &str, word: &str) {
+        if word.is_empty() {
+            return;
+        }
         self.name(name);
         self.0.push(b'"');
         self.0.extend_from_slice(word.as_bytes());
@@ -80,7 +86,7 @@ mod tests {
         Fields(&mut line).text("b", bytes, limit);
         line.push(b'}');
         let line: serde_json::Value = serde_json::from_slice(&line).unwrap();
-        line["b"].as_str().unwrap().to_owned()
+        line["b"].as_str().unwrap_or("(left out)").to_owned()
     }
 
     #[test]
@@ -92,7 +98,7 @@ mod tests {
         assert_eq!(said(b"\"},{\"user\":\"root", 100), "\"},{\"user\":\"root");
         assert_eq!(said(b"\x7f\0", 100), "\\x7f\\x00");
         assert_eq!(said(b"abcdef", 3), "abc");
-        assert_eq!(said(b"", 3), "");
+        assert_eq!(said(b"", 3), "(left out)");
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub(crate) struct Accepted {
     pub(crate) username: String,
     pub(crate) provider: String,
     pub(crate) certificate: String,
+    pub(crate) serial: String,
 }
 
 impl Who {
@@ -48,16 +49,11 @@ fn render(caller: &Caller, accepted: Option<&Accepted>) -> Box<[u8]> {
     let unlimited = usize::MAX;
     let tunnel = caller.tunnel.as_deref().unwrap_or_default();
     fields.text("tunnel", tunnel.as_bytes(), unlimited);
-    let (username, provider, certificate) = match accepted {
-        Some(it) => (
-            it.username.as_str(),
-            it.provider.as_str(),
-            it.certificate.as_str(),
-        ),
-        None => ("", "", ""),
-    };
-    fields.text("user", username.as_bytes(), unlimited);
-    fields.text("provider", provider.as_bytes(), unlimited);
-    fields.text("certificate", certificate.as_bytes(), unlimited);
+    if let Some(accepted) = accepted {
+        fields.text("user", accepted.username.as_bytes(), unlimited);
+        fields.text("provider", accepted.provider.as_bytes(), unlimited);
+        fields.word("certificate", &accepted.certificate);
+        fields.word("serial", &accepted.serial);
+    }
     rendered.into_boxed_slice()
 }

@@ -82,7 +82,11 @@ async fn a_watch_ends_cleanly_between_two_events_and_a_list_is_finished() {
     for index in 0..2 {
         let drain = CancellationToken::new();
         let mut http = both(&stage, &drain).await.into_iter().nth(index).unwrap();
-        let mut watch = http.send(get("/api?watch=true")).await.unwrap().into_body();
+        let mut watch = http
+            .send(get("/api/v1/pods?watch=true"))
+            .await
+            .unwrap()
+            .into_body();
         let feed = fed_bodies.recv().await.unwrap();
         feed.send(Ok(Bytes::from_static(b"{\"type\":\"ADDED\"}\n{\"ha")))
             .await

@@ -192,7 +192,7 @@ async fn a_watch_without_events_gives_its_headers_and_each_event_at_once() {
     .await;
     let papers = stage.partner("x");
     for mut http in Http::both(&stage, Some(&papers)).await {
-        let response = timeout(BOUND, http.send(get("/api?watch=true")))
+        let response = timeout(BOUND, http.send(get("/api/v1/pods?watch=true")))
             .await
             .unwrap()
             .unwrap();
@@ -258,7 +258,7 @@ async fn a_caller_who_leaves_takes_the_request_along() {
     .await;
     let papers = stage.partner("x");
     for mut http in Http::both(&stage, Some(&papers)).await {
-        let response = http.send(get("/api?watch=1")).await.unwrap();
+        let response = http.send(get("/api/v1/pods?watch=1")).await.unwrap();
         let feed = fed_bodies.recv().await.unwrap();
         drop((response, http));
         timeout(BOUND, feed.closed())

@@ -60,9 +60,9 @@ async fn a_removed_provider_ends_its_watches_within_a_second_and_nobody_elses() 
             .into_iter()
             .nth(index)
             .unwrap();
-        let cut = theirs.send(get("/api?watch=true")).await.unwrap();
+        let cut = theirs.send(get("/api/v1/pods?watch=true")).await.unwrap();
         let cut_feed = feeds.recv().await.unwrap();
-        let kept = others.send(get("/api?watch=true")).await.unwrap();
+        let kept = others.send(get("/api/v1/pods?watch=true")).await.unwrap();
         let kept_feed = feeds.recv().await.unwrap();
 
         let began = Instant::now();
@@ -165,7 +165,7 @@ async fn an_unrelated_change_disturbs_nothing() {
     let (stage, mut feeds) = watched().await;
     let papers = stage.partner("x");
     for mut http in Http::both(&stage, Some(&papers)).await {
-        let watch = http.send(get("/api?watch=true")).await.unwrap();
+        let watch = http.send(get("/api/v1/pods?watch=true")).await.unwrap();
         let feed = feeds.recv().await.unwrap();
         for _ in 0..5 {
             stage.trust(vec![stage.provider_partners(PARTNERS)]);
@@ -196,7 +196,7 @@ async fn an_expired_certificate_ends_its_watch() {
     let (mut watches, mut kept) = (Vec::new(), Vec::new());
     let mut both = Http::both(&stage, Some(&short)).await;
     for http in &mut both {
-        watches.push(http.send(get("/api?watch=true")).await.unwrap());
+        watches.push(http.send(get("/api/v1/pods?watch=true")).await.unwrap());
         kept.push(feeds.recv().await.unwrap());
     }
     // The connections look again when the certificate's last second has begun by their reckoning.
