@@ -1,6 +1,7 @@
 //! What all long-running roles do alike: log, runtime, signals, admin endpoint, an orderly end.
 
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -68,6 +69,15 @@ pub(crate) fn start_log(written: Log, overrides: &Overrides) -> Outcome {
     )
 }
 
+/// Threads that run tasks: one for two cores. A request is a chain of short steps, and waking a sleeping
+/// thread for one of them costs more than the step: with a thread a core, small requests cost a third to
+/// a half more CPU time and are slower (docs/performance.md). The kernel's share of the work, which is
+/// as large, runs on the other half. A container's CPU limit counts as its cores.
+fn workers() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    cores.div_ceil(2)
+}
+
 /// Runs a role on a runtime of its own and ends what it leaves behind.
 ///
 /// # Errors
@@ -77,6 +87,7 @@ pub(crate) fn run_on_runtime<F: Future<Output = Outcome>>(
     role: impl FnOnce(Stage) -> F,
 ) -> Outcome {
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers())
         .enable_all()
         .build()
         .context("the runtime cannot be started")?;

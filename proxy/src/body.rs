@@ -15,7 +15,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use http::Version;
@@ -139,19 +139,33 @@ impl fmt::Debug for RequestBody {
 
 /// An answer's body as it comes from the API server: data frames only, trailers dropped.
 ///
-/// It holds on to whatever the upstream side needs until the body has ended (a place in the pool's
-/// count of streams, for instance).
+/// It holds on to its place on the upstream side until the body has ended, and runs the connection there
+/// when nobody else does.
 pub struct UpstreamBody {
     data: Data,
-    _guard: Option<Box<dyn Any + Send>>,
+    place: Option<HeldPlace>,
+}
+
+/// What a body keeps of the upstream side until it has ended.
+pub(crate) enum HeldPlace {
+    /// Of a connection that others use, too.
+    Shared(#[expect(dead_code, reason = "held, never looked at")] Arc<dyn Any + Send + Sync>),
+    /// A whole connection, which the body's reader runs.
+    Own(Box<dyn OwnConnection>),
+}
+
+/// A connection that has no task of its own.
+pub(crate) trait OwnConnection: Send {
+    /// Lets the connection do what it can, and wake `cx` when it can do more.
+    fn run(&mut self, cx: &mut Context<'_>);
 }
 
 impl UpstreamBody {
-    /// The body of a response of `version`; `guard` is dropped together with the body.
-    pub fn new(incoming: Incoming, version: Version, guard: impl Any + Send) -> Self {
+    /// The body of a response of `version`; `place` is dropped together with the body.
+    pub(crate) fn new(incoming: Incoming, version: Version, place: HeldPlace) -> Self {
         Self {
             data: Data::new(incoming, version),
-            _guard: Some(Box::new(guard)),
+            place: Some(place),
         }
     }
 
@@ -159,8 +173,22 @@ impl UpstreamBody {
     pub fn unguarded(incoming: Incoming, version: Version) -> Self {
         Self {
             data: Data::new(incoming, version),
-            _guard: None,
+            place: None,
         }
+    }
+
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        let Some(HeldPlace::Own(connection)) = self.place.as_mut() else {
+            return self.data.poll_bytes(cx);
+        };
+        // Only what is run here brings bytes, so nobody needs to be woken for them.
+        let mut nobody = Context::from_waker(Waker::noop());
+        let here = self.data.poll_bytes(&mut nobody);
+        if here.is_ready() {
+            return here;
+        }
+        connection.run(cx);
+        self.data.poll_bytes(&mut nobody)
     }
 }
 
@@ -172,7 +200,7 @@ impl Body for UpstreamBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let bytes = ready!(self.get_mut().data.poll_bytes(cx));
+        let bytes = ready!(self.get_mut().poll_bytes(cx));
         Poll::Ready(bytes.map(|result| result.map(Frame::data)))
     }
 

@@ -25,7 +25,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::attentive::Attentive;
+use self::attentive::{Attentive, Left};
 use self::limits::{GOAWAY_AFTER_ANSWER, LEFT_LIFE, REFUSED_LIFE, REVOKED_LIFE};
 use self::linger::{Returning, linger};
 use crate::audit::{Accepted, Who};
@@ -103,9 +103,8 @@ impl Connection {
         let (io, listener) = Attentive::new(io);
         let (io, returned) = Returning::new(io);
         let http = limits::http1().serve_connection(TokioIo::new(io), self.service());
-        let end = self
-            .drive(http.with_upgrades(), listener.caller_left())
-            .await;
+        let http = Box::pin(http.with_upgrades());
+        let end = self.drive(http, listener.caller_left()).await;
         drop(listener);
         if let Some(splice) = self.take_splice() {
             self.run_splice(splice).await;
@@ -123,6 +122,7 @@ impl Connection {
         let (io, returned) = Returning::new(io);
         let streams = Streams(self.exit.tasks.clone());
         let http = limits::http2(streams).serve_connection(TokioIo::new(io), self.service());
+        let http = Box::pin(http);
         // HTTP/2 is read whatever its streams do, so it hears of the caller's end by itself.
         if self.drive(http, pending()).await == End::Finished {
             linger(returned.take()).await;
@@ -144,8 +144,12 @@ impl Connection {
     }
 
     /// Lets HTTP run until it has ended, and tells it when it should.
-    async fn drive<G: Gentle>(&self, http: G, caller_left: impl Future<Output = ()>) -> End {
-        let (mut http, mut caller_left) = (pin!(http), pin!(caller_left));
+    async fn drive<G: Gentle>(
+        &self,
+        mut http: Pin<Box<G>>,
+        caller_left: impl Future<Output = Left>,
+    ) -> End {
+        let mut caller_left = pin!(caller_left);
         let admitted = self.papers.began_as().is_some();
         let mut right_ends = pin!(until_right_ends(&self.papers));
         // A caller who was refused has this long to hear why.
@@ -153,6 +157,7 @@ impl Connection {
         let (mut right, mut told, mut left) = (admitted, false, false);
         loop {
             tokio::select! {
+                biased;
                 result = http.as_mut() => return self.ended(result),
                 class = &mut right_ends, if right => {
                     right = false;
@@ -165,8 +170,11 @@ impl Connection {
                     told = true;
                     http.as_mut().finish();
                 }
-                () = &mut caller_left, if !left => {
+                how = &mut caller_left, if !left => {
                     left = true;
+                    if how == Left::NothingAhead {
+                        return End::Cut;
+                    }
                     let end = Instant::now() + LEFT_LIFE;
                     cut = Some(cut.map_or(end, |cut| cut.min(end)));
                 }

@@ -131,7 +131,8 @@ impl Exit {
     where
         IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let tls = match self.shared.handshake.accept(io).await {
+        // On the heap for as long as it takes: the connection's task is smaller without it.
+        let tls = match Box::pin(self.shared.handshake.accept(io)).await {
             Ok(tls) => tls,
             Err(fault) => return self.shared.note_failed_handshake(&fault, &caller),
         };

@@ -20,7 +20,7 @@ use crate::headers;
 use crate::metrics::ReasonLabels;
 use crate::respond::{Problem, options_of_everything};
 use crate::upgrade::{Protocol, Splice, confirm};
-use crate::upstream::{UpgradeAnswer, UpstreamError};
+use crate::upstream::{Expected, UpgradeAnswer, UpstreamError};
 
 /// Answers one request of a connection; whatever happens, there is an answer.
 pub(crate) async fn answer(
@@ -37,8 +37,10 @@ pub(crate) async fn answer(
         entry,
     };
     let result = match upgrade {
-        Some((protocol, on_upgrade)) => asked.switch(protocol, on_upgrade, &body).await,
-        None => asked.forward(body).await,
+        // What runs until the answer's head is there is large, and hyper keeps room for this future for as
+        // long as the connection or stream lives: on the heap that room is given back with the head.
+        Some((protocol, on_upgrade)) => Box::pin(asked.switch(protocol, on_upgrade, &body)).await,
+        None => Box::pin(asked.forward(body)).await,
     };
     Ok(match result {
         Ok(response) => response,
@@ -86,14 +88,18 @@ impl Asked<'_> {
             let Some(target) = target(&parts)? else {
                 return Ok(None);
             };
-            let request = outgoing(&parts, target, &admitted, &entry, None)?;
-            let revoked = connection.revoked.clone();
-            let body = RequestBody::new(body, parts.version, revoked)
+            let body = RequestBody::new(body, parts.version, connection.revoked.clone())
                 .counted(|| entry.counter_of_received());
-            let sent = connection
-                .exit
-                .upstream
-                .send(&admitted.identity, request.map(|()| body));
+            let again = || outgoing(&parts, target.clone(), &admitted, &entry, None).ok();
+            let request = outgoing(&parts, target.clone(), &admitted, &entry, None)?;
+            let expected = if entry.kind() == Kind::Short {
+                Expected::Soon
+            } else {
+                Expected::Long
+            };
+            let upstream = &connection.exit.upstream;
+            let request = request.map(|()| body);
+            let sent = upstream.send(&admitted.identity, request, expected, &again);
             unless_revoked(connection, sent).await.map(Some)
         };
         match step.await {

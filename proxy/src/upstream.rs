@@ -2,8 +2,8 @@
 //!
 //! [`Client`] takes a request whose headers are final but for the credential and the host, checks that it
 //! speaks for exactly the caller that it is said to, adds the proxy's own credential and sends it to the
-//! one configured server. Ordinary requests share HTTP/2 connections (`pool`), upgrades have an HTTP/1.1
-//! connection each (`upgrade`). Redirects are answers like any other: they are never followed, so that
+//! one configured server. Ordinary requests share HTTP/2 connections or, plain reads, take turns on
+//! HTTP/1.1 connections (`pool`); upgrades have an HTTP/1.1 connection each (`upgrade`). Redirects are answers like any other: they are never followed, so that
 //! no credential goes where the configuration does not say (CVE-2020-8559, CVE-2022-3172).
 //!
 //! Not here: who the caller is, what of its request is passed on, and how answers and errors are told.
@@ -42,6 +42,15 @@ use self::outgoing::{Head, Outgoing};
 use self::pool::Pool;
 pub use self::upgrade::UpgradeAnswer;
 use crate::body::{RequestBody, UpstreamBody};
+
+/// When the whole answer is expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// As soon as the API server has it.
+    Soon,
+    /// Bit by bit until someone ends it: a watch, a log that is followed.
+    Long,
+}
 
 /// Sends requests to one API server with one credential; a clone shares its connections.
 #[derive(Clone, Debug)]
@@ -112,7 +121,9 @@ impl Client {
     ///
     /// The request's headers must hold exactly one `Impersonate-User`, the identity's. `Authorization`
     /// and `Host` are set here. Of the URI only path and query count; they are sent byte by byte.
-    /// Dropping the returned future, or the answer's body, cancels the request.
+    /// Dropping the returned future, or the answer's body, cancels the request. `again` makes the same
+    /// request once more, should a connection certainly not have carried it; hardly ever, so that no
+    /// request is copied beforehand.
     ///
     /// # Errors
     /// See [`UpstreamError`]; [`UpstreamError::certainly_not_sent`] tells whether the server may have
@@ -121,22 +132,40 @@ impl Client {
         &self,
         identity: &Identity,
         request: Request<RequestBody>,
+        answer: Expected,
+        again: &(dyn Fn() -> Option<Request<()>> + Sync),
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
         let authority = self.authority()?;
         let (parts, body) = request.into_parts();
         let mut outgoing = Outgoing::new(self.head(identity, parts).await?, body);
-        for _attempt in 0..ATTEMPTS {
-            let place = self.0.pool.place().await?;
+        let mut read = answer == Expected::Soon && outgoing.is_read();
+        for attempt in 1..=ATTEMPTS {
+            let own = if read {
+                self.0.pool.place_for_read()
+            } else {
+                None
+            };
+            let place = match own {
+                Some(place) => place,
+                None => self.0.pool.place().await?,
+            };
             match place.send(outgoing, authority).await {
                 Ok(response) => return Ok(response),
                 Err(Failure::Final(error)) => return Err(error),
-                Err(Failure::Unprocessed(again, why)) => {
-                    self.0
-                        .metrics
-                        .sent_again
-                        .get_or_create(&OutcomeLabels { outcome: why })
-                        .inc();
-                    outgoing = *again;
+                Err(Failure::Unprocessed(unsent, why)) => {
+                    let labels = OutcomeLabels { outcome: why };
+                    self.0.metrics.sent_again.get_or_create(&labels).inc();
+                    outgoing = if let Some(unsent) = unsent {
+                        *unsent
+                    } else if let Some(request) = again() {
+                        let head = self.head(identity, request.into_parts().0).await?;
+                        Outgoing::new(head, RequestBody::empty())
+                    } else {
+                        return Err(UpstreamError::RefusedUnprocessed { attempts: attempt });
+                    };
+                    // Whatever ended that connection may end its like: the second attempt goes where
+                    // the server says what it has not processed.
+                    read = false;
                 }
             }
         }

@@ -1,15 +1,17 @@
-//! Hearing that a caller has left, although hyper is not listening.
+//! Hearing that a caller has left while hyper is not listening.
 //!
-//! While an HTTP/1.1 request is being answered, hyper notices the caller's end only as long as nothing
-//! lies unread behind the request. One further byte, and a watch whose caller is gone would keep its
-//! descriptors and its place at the API server until the API server ends it. So whenever hyper flushes,
-//! which it does each time it is woken, what it has not asked for is read ahead here, a little of it,
-//! and the end that stands behind it is told to whoever drives the connection.
+//! While an HTTP/1.1 request is being answered, hyper would notice the caller's end only as long as
+//! nothing lies unread behind the request, and keep a buffer of 8 KiB for it. One further byte, and a
+//! watch whose caller is gone would keep its descriptors and its place at the API server until the API
+//! server ends it. So hyper is told not to look (`half_close`), and whenever it flushes, which it does
+//! each time it is woken, what it has not asked for is read ahead here, a little of it, and the end that
+//! stands behind it is told to whoever drives the connection.
 
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -30,7 +32,7 @@ const UNHEARD: Duration = Duration::from_secs(300);
 pub(super) struct Attentive<IO> {
     io: IO,
     /// Told when the caller has left; nobody reads ahead any more once it was dropped.
-    listener: std::sync::Weak<CancellationToken>,
+    listener: std::sync::Weak<Told>,
     ahead: Vec<u8>,
     taken: usize,
     end: Option<io::Result<()>>,
@@ -39,19 +41,39 @@ pub(super) struct Attentive<IO> {
     unheard: Option<Pin<Box<Sleep>>>,
 }
 
+#[derive(Default)]
+struct Told {
+    left: CancellationToken,
+    something_ahead: AtomicBool,
+}
+
+/// What a caller who has left had sent last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// The request that is being answered, if any: nobody waits for the answer any more.
+    NothingAhead,
+    /// More than that, which was not looked at yet.
+    SomethingAhead,
+}
+
 /// Where it is told that the caller has left.
-pub(super) struct Listener(Arc<CancellationToken>);
+pub(super) struct Listener(Arc<Told>);
 
 impl Listener {
-    /// Resolves once the caller is gone; never, while there is nothing but hyper to notice it.
-    pub(super) async fn caller_left(&self) {
-        self.0.cancelled().await;
+    /// Resolves once the caller is gone while a request is being answered.
+    pub(super) async fn caller_left(&self) -> Left {
+        self.0.left.cancelled().await;
+        if self.0.something_ahead.load(Ordering::Relaxed) {
+            Left::SomethingAhead
+        } else {
+            Left::NothingAhead
+        }
     }
 }
 
 impl<IO> Attentive<IO> {
     pub(super) fn new(io: IO) -> (Self, Listener) {
-        let told = Arc::new(CancellationToken::new());
+        let told = Arc::new(Told::default());
         let attentive = Self {
             io,
             listener: Arc::downgrade(&told),
@@ -97,7 +119,9 @@ impl<IO: AsyncRead + Unpin> Attentive<IO> {
             }
         }
         if self.end.is_some() || self.is_unheard(cx) {
-            told.cancel();
+            told.something_ahead
+                .store(self.taken < self.ahead.len(), Ordering::Relaxed);
+            told.left.cancel();
         }
     }
 
@@ -187,7 +211,7 @@ mod tests {
         });
         tokio::select! {
             error = flushing => panic!("{error}"),
-            () = listener.caller_left() => {}
+            _how = listener.caller_left() => {}
         }
     }
 

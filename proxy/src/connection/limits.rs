@@ -15,8 +15,9 @@ const HEADER_BYTES: usize = 128 * 1024;
 /// The same for HTTP/2, where each field counts 32 bytes more (RFC 9113 §6.5.2).
 const HEADER_LIST_BYTES: u32 = 192 * 1024;
 
-/// Header lines; a client behind a few gateways sends some dozens, a browser with cookies fewer.
-const HEADER_LINES: usize = 512;
+/// Header lines: a client behind a few gateways sends some dozens, one that impersonates a member of two
+/// hundred groups as many more. hyper makes room for all of them with every request.
+const HEADER_LINES: usize = 256;
 
 /// For a whole head of an HTTP/1.1 request, and for its first byte on an idle connection:
 /// kube-apiserver's ReadHeaderTimeout.
@@ -72,8 +73,8 @@ pub(super) const GOAWAY_AFTER_ANSWER: Duration = Duration::from_millis(50);
 /// After the end of a caller's right: for resets and the GOAWAY to go out, then it is cut.
 pub(super) const REVOKED_LIFE: Duration = Duration::from_millis(250);
 
-/// After a caller has left while hyper was not listening: for the answers to short requests that it
-/// had sent ahead, should it read them after all; what runs longer is cut then.
+/// After a caller has left who had sent requests ahead: for the answers to short ones, should it read
+/// them after all; what runs longer is cut then.
 pub(super) const LEFT_LIFE: Duration = Duration::from_secs(1);
 
 pub(super) fn http1() -> http1::Builder {
@@ -84,8 +85,9 @@ pub(super) fn http1() -> http1::Builder {
         .max_header_size(HEADER_BYTES)
         .max_buf_size(BUFFER_BYTES)
         .keep_alive(true)
-        // A caller who closes their half has left: TLS has no half-closed requests.
-        .half_close(false)
+        // A caller who closes their half has left, but `Attentive` hears that: hyper would keep 8 KiB
+        // for each request only to hear it, too.
+        .half_close(true)
         .ignore_invalid_headers(false)
         .allow_multiple_spaces_in_request_line_delimiters(false)
         .auto_date_header(true)

@@ -24,11 +24,11 @@ use super::limits::{ADDRESSES_TRIED, Pace};
 pub(super) type Secured = TlsStream<TcpStream>;
 
 /// What is offered to speak on a connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Offer {
     /// HTTP/2, or HTTP/1.1 where the server knows no better.
     Newest,
-    /// HTTP/1.1 only: HTTP/2 has no upgrade to SPDY.
+    /// HTTP/1.1 only: for plain reads, and for upgrades, which HTTP/2 does not have.
     Http1,
 }
 

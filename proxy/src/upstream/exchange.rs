@@ -11,13 +11,14 @@ use super::error::UpstreamError;
 use super::h2_connection::SentBody;
 use super::outgoing::Outgoing;
 use super::pool::Place;
-use crate::body::{RequestBody, UpstreamBody};
+use crate::body::{HeldPlace, RequestBody, UpstreamBody};
 
 /// Why a request got no answer on this connection.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The server certainly did not process it; here it is again, to be sent elsewhere.
-    Unprocessed(Box<Outgoing>, &'static str),
+    /// The server certainly did not process it, or it only reads: it can be sent elsewhere. Here it is
+    /// again, or without a body it is to be made again.
+    Unprocessed(Option<Box<Outgoing>>, &'static str),
     /// It may have been processed, or cannot be had again.
     Final(UpstreamError),
 }
@@ -38,36 +39,42 @@ impl Place {
     ) -> Result<Response<UpstreamBody>, Failure> {
         match self {
             Self::Http2(mut sender, place) => {
-                let copy = outgoing.copy();
+                let has_body = !outgoing.is_empty();
                 let request = outgoing.into_http2(authority)?.map(|body| SentBody {
                     body,
                     _place: Arc::clone(&place),
                 });
                 match sender.try_send_request(request).await {
-                    Ok(response) => Ok(guarded(response, Version::HTTP_2, place)),
+                    Ok(response) => {
+                        Ok(guarded(response, Version::HTTP_2, HeldPlace::Shared(place)))
+                    }
                     Err(mut error) => {
                         if let Some(request) = error.take_message() {
                             place.retire_connection();
                             let request = request.map(|sent| sent.body);
                             return Err(unsent(request));
                         }
-                        Err(failure(error.into_error(), copy))
+                        Err(failure(error.into_error(), has_body))
                     }
                 }
             }
             Self::Http1(mut place) => {
-                let request = outgoing.into_http1(authority)?;
-                let Some(sender) = place.sender() else {
-                    return Err(unsent(request));
+                let Some(connection) = place.connection() else {
+                    return Err(Failure::Unprocessed(Some(Box::new(outgoing)), "unsent"));
                 };
-                match sender.try_send_request(request).await {
+                let may_ask_again = connection.was_used() && outgoing.is_read();
+                let request = outgoing.into_http1(authority)?;
+                match connection.send(request).await {
                     Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                         Err(Failure::Final(UpstreamError::WrongProtocol))
                     }
-                    Ok(response) => Ok(guarded(response, Version::HTTP_11, place)),
+                    Ok(response) => {
+                        let place = HeldPlace::Own(Box::new(place));
+                        Ok(guarded(response, Version::HTTP_11, place))
+                    }
                     Err(mut error) => match error.take_message() {
                         Some(request) => Err(unsent(request)),
-                        None => Err(failure(error.into_error(), None)),
+                        None => Err(met_closing(error.into_error(), may_ask_again)),
                     },
                 }
             }
@@ -78,21 +85,33 @@ impl Place {
 fn guarded(
     response: Response<Incoming>,
     version: Version,
-    place: impl Send + 'static,
+    place: HeldPlace,
 ) -> Response<UpstreamBody> {
     response.map(|incoming| UpstreamBody::new(incoming, version, place))
 }
 
 /// hyper gave the request back: it was never written to the connection.
 fn unsent(request: Request<RequestBody>) -> Failure {
-    Failure::Unprocessed(Box::new(Outgoing::from_unsent(request)), "unsent")
+    Failure::Unprocessed(Some(Box::new(Outgoing::from_unsent(request))), "unsent")
 }
 
-fn failure(error: hyper::Error, copy: Option<Outgoing>) -> Failure {
-    match (unprocessed(&error), copy) {
-        (Some(why), Some(outgoing)) => Failure::Unprocessed(Box::new(outgoing), why),
-        (Some(_), None) => Failure::Final(UpstreamError::RefusedUnprocessed { attempts: 1 }),
-        (None, _) => Failure::Final(classify(error)),
+/// A connection that had answered before broke off before it answered a plain read: the server was most
+/// likely closing it, and asking once more changes nothing there (RFC 9110 §9.2.2). What is no read is
+/// never sent a second time.
+fn met_closing(error: hyper::Error, may_ask_again: bool) -> Failure {
+    if may_ask_again && !error.is_parse() {
+        Failure::Unprocessed(None, "closing")
+    } else {
+        Failure::Final(classify(error))
+    }
+}
+
+/// A body that was begun cannot be had again.
+fn failure(error: hyper::Error, has_body: bool) -> Failure {
+    match unprocessed(&error) {
+        Some(why) if !has_body => Failure::Unprocessed(None, why),
+        Some(_) => Failure::Final(UpstreamError::RefusedUnprocessed { attempts: 1 }),
+        None => Failure::Final(classify(error)),
     }
 }
 

@@ -53,11 +53,17 @@ pub(super) const IDLE_CHECK: Duration = Duration::from_secs(10);
 /// last; a quarter of the 4,096 file descriptors that a small container has. Past it requests are refused.
 pub(super) const HTTP1_CONNECTIONS: usize = 1024;
 
-/// HTTP/1.1 connections kept for reuse when the server speaks nothing newer.
-pub(super) const IDLE_HTTP1: usize = 32;
+/// HTTP/1.1 connections for plain reads beside the HTTP/2 connections; further reads at the same time go
+/// over those. As many as a busy exit has reads under way at a moment; each is a descriptor at the API
+/// server, whose own default for requests in flight is 600.
+pub(super) const READING_CONNECTIONS: usize = 64;
 
-/// How long an HTTP/1.1 connection may take to become reusable after its answer was read.
-pub(super) const HTTP1_REUSE_DEADLINE: Duration = Duration::from_secs(1);
+/// Connections for plain reads being opened at the same time. Nobody waits for them.
+pub(super) const READING_DIALS: usize = 4;
+
+/// How long what was sent on a connection for plain reads may stay unacknowledged. There is no PING on it
+/// that would notice a server whose host is gone; as long as the PINGs of an HTTP/2 connection take.
+pub(super) const READING_UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 
 /// Receive window of one HTTP/2 stream: what an unread body may hold in memory. The same as
 /// kube-apiserver's own; at a round trip of 1 ms it lets 256 MB/s through.

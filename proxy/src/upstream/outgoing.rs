@@ -27,7 +27,7 @@ pub(super) struct Outgoing {
 }
 
 /// The same without its body.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Head {
     parts: Parts,
     target: PathAndQuery,
@@ -38,13 +38,14 @@ impl Outgoing {
         Self { head, body }
     }
 
-    /// A copy to send when it turns out that this one was certainly not processed; only of a request
-    /// that certainly has no body, for a body that was begun cannot be had again.
-    pub(super) fn copy(&self) -> Option<Self> {
-        self.body.certainly_empty().then(|| Self {
-            head: self.head.clone(),
-            body: RequestBody::empty(),
-        })
+    /// Whether it certainly has no body.
+    pub(super) fn is_empty(&self) -> bool {
+        self.body.certainly_empty()
+    }
+
+    /// Whether it only reads: it can then be asked again without harm.
+    pub(super) fn is_read(&self) -> bool {
+        matches!(self.head.parts.method, Method::GET | Method::HEAD) && self.is_empty()
     }
 
     /// The request for an HTTP/2 connection, addressed by `:scheme`, `:authority` and `:path`.

@@ -2,8 +2,12 @@
 //!
 //! Over HTTP/2 a request takes a *place*: one of the streams that the server allows on a connection. When
 //! places run short the next connection is opened before anyone has to wait for it, so that no number of
-//! watches stops a request. Over HTTP/1.1, with servers that know nothing newer, a request takes a whole
+//! watches stops a request. With servers that know nothing newer than HTTP/1.1, a request takes a whole
 //! connection and gives it back.
+//!
+//! A plain read takes a whole HTTP/1.1 connection in any case, if there is one: without streams to
+//! account for, that costs both sides about a third less (docs/performance.md). Such connections are
+//! opened beside the others as reads find none; until then, and beyond their number, reads share HTTP/2.
 //!
 //! There is one pool a credential and one credential a pool. Who waits for a connection gets the first
 //! place that becomes free, or the error of the dial that failed; nobody dials on their own.
@@ -15,6 +19,7 @@ mod upkeep;
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
@@ -27,10 +32,11 @@ pub(super) use self::place::{Http2Place, Place};
 use self::roster::Roster;
 use super::connect::Connector;
 use super::error::{DialError, UpstreamError};
-use super::h1_connection::Http1Sender;
+use super::h1_connection::Http1Connection;
 use super::h2_connection::Sender;
 use super::limits::{
-    CONNECTIONS, DIALS, HTTP1_CONNECTIONS, RESERVE_PAUSE, STREAMS_PER_CONNECTION, WAITING,
+    CONNECTIONS, DIALS, HTTP1_CONNECTIONS, READING_CONNECTIONS, READING_DIALS, RESERVE_PAUSE,
+    STREAMS_PER_CONNECTION, WAITING,
 };
 use super::metrics::Metrics;
 
@@ -41,6 +47,7 @@ pub(super) struct Pool(Arc<Shared>);
 /// What the pool, its connections' tasks and the places share.
 struct Shared {
     state: Mutex<State>,
+    http1_open: Arc<AtomicUsize>,
     connector: Arc<Connector>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -50,8 +57,12 @@ struct Shared {
 struct State {
     http2: Roster<Sender>,
     /// Connections without a request, the one used last at the end.
-    idle_http1: Vec<(Http1Sender, Instant)>,
-    http1_open: usize,
+    idle_http1: Vec<(Http1Connection, Instant)>,
+    /// Someone looks after the idle ones.
+    swept: bool,
+    /// What the server chose when it was last asked; then HTTP/1.1 is for plain reads only.
+    speaks_http2: bool,
+    dialling_for_reads: usize,
     /// At most [`WAITING`]; a request that finds it full is refused.
     waiting: VecDeque<Waiter>,
     dialling: usize,
@@ -75,7 +86,9 @@ impl Pool {
         let state = State {
             http2: Roster::new(),
             idle_http1: Vec::new(),
-            http1_open: 0,
+            swept: false,
+            speaks_http2: false,
+            dialling_for_reads: 0,
             waiting: VecDeque::new(),
             dialling: 0,
             places_expected: STREAMS_PER_CONNECTION,
@@ -83,11 +96,26 @@ impl Pool {
         };
         Self(Arc::new(Shared {
             state: Mutex::new(state),
+            http1_open: Arc::default(),
             connector,
             tasks,
             stop,
             metrics,
         }))
+    }
+
+    /// A place for a plain read, if it can have a connection of its own now.
+    pub(super) fn place_for_read(&self) -> Option<Place> {
+        let mut state = self.0.lock();
+        if !state.speaks_http2 || self.0.stop.is_cancelled() {
+            return None;
+        }
+        let place = self.0.idle_http1(&mut state);
+        if place.is_none() {
+            self.0.dial_for_read(&mut state);
+        }
+        drop(state);
+        place
     }
 
     /// A place for one request, at once where one is free.
@@ -107,6 +135,11 @@ impl Pool {
             Err(_unanswered) if self.0.stop.is_cancelled() => Err(UpstreamError::Stopping),
             Err(_unanswered) => Err(UpstreamError::Crowded),
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn dialling_for_reads(&self) -> usize {
+        self.0.lock().dialling_for_reads
     }
 
     /// Whether a connection is open; otherwise opens one, for the next request to use.
@@ -176,9 +209,18 @@ impl Shared {
                 Arc::new(Http2Place::new(Arc::clone(self), member)),
             ));
         }
-        while let Some((sender, _since)) = state.idle_http1.pop() {
-            if !sender.is_closed() {
-                return Some(Place::Http1(Http1Place::new(Arc::clone(self), sender)));
+        if state.speaks_http2 {
+            return None;
+        }
+        self.idle_http1(state)
+    }
+
+    fn idle_http1(self: &Arc<Self>, state: &mut State) -> Option<Place> {
+        let certificate = self.connector.certificate();
+        while let Some((mut connection, _since)) = state.idle_http1.pop() {
+            if connection.certificate() == certificate && connection.is_vacant() {
+                let place = Http1Place::new(Arc::clone(self), connection);
+                return Some(Place::Http1(place));
             }
         }
         None
@@ -219,25 +261,42 @@ impl Shared {
             .len()
             .div_ceil(state.places_expected)
             .min(DIALS);
-        while state.dialling < wanted && state.has_room() {
+        while state.dialling < wanted && self.has_room(state) {
             self.start_dial(state);
         }
     }
 
     fn dial_in_advance(self: &Arc<Self>, state: &mut State) {
-        let paused = state
-            .last_failure
-            .is_some_and(|at| at.elapsed() < RESERVE_PAUSE);
-        if state.dialling == 0 && state.http2.runs_short() && !paused && state.has_room() {
+        if state.dialling == 0
+            && state.http2.runs_short()
+            && !state.failed_lately()
+            && self.has_room(state)
+        {
             self.start_dial(state);
         }
+    }
+
+    fn dial_for_read(self: &Arc<Self>, state: &mut State) {
+        let open = self.http1_open.load(Ordering::Relaxed) + state.dialling_for_reads;
+        if open < READING_CONNECTIONS
+            && state.dialling_for_reads < READING_DIALS
+            && !state.failed_lately()
+        {
+            self.start_dial_for_read(state);
+        }
+    }
+
+    fn has_room(&self, state: &State) -> bool {
+        let http1_open = self.http1_open.load(Ordering::Relaxed);
+        state.http2.len() + state.dialling < CONNECTIONS
+            && http1_open + state.dialling < HTTP1_CONNECTIONS
     }
 }
 
 impl State {
-    fn has_room(&self) -> bool {
-        self.http2.len() + self.dialling < CONNECTIONS
-            && self.http1_open + self.dialling < HTTP1_CONNECTIONS
+    fn failed_lately(&self) -> bool {
+        self.last_failure
+            .is_some_and(|at| at.elapsed() < RESERVE_PAUSE)
     }
 }
 

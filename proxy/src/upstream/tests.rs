@@ -7,4 +7,5 @@ mod connections;
 mod credentials;
 mod faults;
 mod http1;
+mod reads;
 mod upgrades;

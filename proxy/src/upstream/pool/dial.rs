@@ -3,20 +3,34 @@
 use std::io;
 use std::sync::Arc;
 
+use socket2::SockRef;
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use super::upkeep::{Membership, attend_http1, attend_http2};
+use super::upkeep::{Membership, attend_http2};
 use super::{Shared, State};
 use crate::upstream::connect::{Offer, chose_http2};
 use crate::upstream::error::DialError;
-use crate::upstream::h1_connection::{self, Http1Running, Http1Sender};
+use crate::upstream::h1_connection::{Http1Connection, Open};
 use crate::upstream::h2_connection::Http2Connection;
+use crate::upstream::limits::READING_UNACKNOWLEDGED;
 use crate::upstream::metrics::{OutcomeLabels, ProtocolLabels};
 
 enum Dialled {
     /// With the number of the client certificate that it was made with.
     Http2(Box<Http2Connection>, u64),
-    Http1(Http1Sender, Box<Http1Running>),
+    Http1(Box<Http1Connection>),
+}
+
+impl Dialled {
+    /// What came of a dial, for the metric.
+    const fn outcome(dialled: &Result<Self, DialError>) -> &'static str {
+        match dialled {
+            Ok(Self::Http2(..)) => ProtocolLabels::HTTP2.protocol,
+            Ok(Self::Http1(_)) => ProtocolLabels::HTTP1.protocol,
+            Err(error) => error.reason(),
+        }
+    }
 }
 
 impl Shared {
@@ -29,40 +43,68 @@ impl Shared {
             let shared = &dialling.0;
             let outcome = tokio::select! {
                 () = shared.stop.cancelled() => return,
-                outcome = shared.dial() => outcome,
+                outcome = shared.dial(Offer::Newest) => outcome,
             };
-            let word = match &outcome {
-                Ok(Dialled::Http2(..)) => ProtocolLabels::HTTP2.protocol,
-                Ok(Dialled::Http1(..)) => ProtocolLabels::HTTP1.protocol,
-                Err(error) => error.reason(),
-            };
-            shared
-                .metrics
-                .dials
-                .get_or_create(&OutcomeLabels { outcome: word })
-                .inc();
             match outcome {
                 Ok(Dialled::Http2(connection, certificate)) => {
                     shared.admit_http2(*connection, certificate);
                 }
-                Ok(Dialled::Http1(sender, running)) => shared.admit_http1(sender, running),
+                Ok(Dialled::Http1(connection)) => shared.admit_http1(*connection),
                 Err(error) => shared.answer_waiting(&error),
             }
         });
     }
 
-    async fn dial(&self) -> Result<Dialled, DialError> {
+    /// Opens a connection for plain reads. A failure concerns nobody: they go over HTTP/2.
+    pub(super) fn start_dial_for_read(self: &Arc<Self>, state: &mut State) {
+        state.dialling_for_reads += 1;
+        let shared = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let dialling = DiallingForRead(shared);
+            let shared = &dialling.0;
+            let outcome = tokio::select! {
+                () = shared.stop.cancelled() => return,
+                outcome = shared.dial(Offer::Http1) => outcome,
+            };
+            match outcome {
+                Ok(Dialled::Http1(connection)) => shared.park(*connection),
+                // It cannot choose what was not offered.
+                Ok(Dialled::Http2(..)) => {}
+                Err(error) => {
+                    tracing::debug!(%error, reason = error.reason(), "dial for reads failed");
+                    shared.lock().last_failure = Some(Instant::now());
+                }
+            }
+        });
+    }
+
+    async fn dial(&self, offer: Offer) -> Result<Dialled, DialError> {
+        let dialled = self.dial_uncounted(offer).await;
+        let outcome = Dialled::outcome(&dialled);
+        let labels = OutcomeLabels { outcome };
+        self.metrics.dials.get_or_create(&labels).inc();
+        dialled
+    }
+
+    async fn dial_uncounted(&self, offer: Offer) -> Result<Dialled, DialError> {
         let tcp = self.connector.reach().await?;
+        if offer == Offer::Http1 {
+            limit_unacknowledged(&tcp);
+        }
         let deadline = self.connector.pace().handshake;
         let opening = async {
-            let io = self.connector.secure(tcp, Offer::Newest).await?;
+            let io = self.connector.secure(tcp, offer).await?;
             let certificate = self.connector.certificate();
             let opened = if chose_http2(&io) {
                 let opened = Http2Connection::open(io, &self.tasks, self.connector.pace()).await;
                 opened.map(|connection| Dialled::Http2(Box::new(connection), certificate))
             } else {
-                let opened = h1_connection::open(io).await.map_err(io::Error::other);
-                opened.map(|(sender, running)| Dialled::Http1(sender, Box::new(running)))
+                let gauge = &self.metrics.connections;
+                let gauge = gauge.get_or_create_owned(&ProtocolLabels::HTTP1);
+                let open = Open::counted(&self.http1_open, gauge);
+                let opened = Http1Connection::open(io, certificate, open).await;
+                let opened = opened.map_err(io::Error::other);
+                opened.map(|connection| Dialled::Http1(Box::new(connection)))
             };
             opened.map_err(|error| self.connector.tls_fault(error))
         };
@@ -82,6 +124,7 @@ impl Shared {
         let (sender, limit, running) = connection.into_halves();
         self.change(|state| {
             state.places_expected = limit.now().max(1);
+            state.speaks_http2 = true;
             state.last_failure = None;
             let member = state.http2.admit(sender, limit);
             let membership = Membership {
@@ -93,16 +136,14 @@ impl Shared {
         });
     }
 
-    fn admit_http1(self: &Arc<Self>, sender: Http1Sender, running: Box<Http1Running>) {
+    fn admit_http1(self: &Arc<Self>, connection: Http1Connection) {
         {
             let mut state = self.lock();
             state.places_expected = 1;
             state.last_failure = None;
-            state.http1_open += 1;
+            state.speaks_http2 = false;
         }
-        self.tasks
-            .spawn(attend_http1(Arc::downgrade(self), running));
-        self.park(sender);
+        self.park(connection);
     }
 
     /// A dial failed: everyone who waits learns it now rather than after a dial of their own.
@@ -116,6 +157,24 @@ impl Shared {
         for waiter in waiting {
             drop(waiter.send(Err(error.clone())));
         }
+    }
+}
+
+/// An HTTP/1.1 connection has no PINGs: the kernel notices a far end that is gone.
+fn limit_unacknowledged(tcp: &TcpStream) {
+    let limited = SockRef::from(tcp).set_tcp_user_timeout(Some(READING_UNACKNOWLEDGED));
+    if let Err(error) = limited {
+        tracing::debug!(%error, "a socket's user timeout could not be set");
+    }
+}
+
+/// Counts one dial for reads as under way, however it ends.
+struct DiallingForRead(Arc<Shared>);
+
+impl Drop for DiallingForRead {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.dialling_for_reads = state.dialling_for_reads.saturating_sub(1);
     }
 }
 

@@ -2,14 +2,15 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::task::Context;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::Shared;
 use super::roster::MemberId;
-use crate::upstream::h1_connection::Http1Sender;
+use crate::body::OwnConnection;
+use crate::upstream::h1_connection::Http1Connection;
 use crate::upstream::h2_connection::Sender;
-use crate::upstream::limits::{HTTP1_REUSE_DEADLINE, IDLE_HTTP1};
 
 /// Where one request may go.
 pub(in crate::upstream) enum Place {
@@ -55,46 +56,39 @@ impl fmt::Debug for Http2Place {
 /// An HTTP/1.1 connection for one request at a time.
 pub(in crate::upstream) struct Http1Place {
     shared: Arc<Shared>,
-    sender: Option<Http1Sender>,
+    connection: Option<Http1Connection>,
 }
 
 impl Http1Place {
-    pub(super) const fn new(shared: Arc<Shared>, sender: Http1Sender) -> Self {
+    pub(super) const fn new(shared: Arc<Shared>, connection: Http1Connection) -> Self {
         Self {
             shared,
-            sender: Some(sender),
+            connection: Some(connection),
         }
     }
 
     /// The connection, to send the request on; there until this is dropped.
-    pub(in crate::upstream) const fn sender(&mut self) -> Option<&mut Http1Sender> {
-        self.sender.as_mut()
+    pub(in crate::upstream) const fn connection(&mut self) -> Option<&mut Http1Connection> {
+        self.connection.as_mut()
+    }
+}
+
+impl OwnConnection for Http1Place {
+    fn run(&mut self, cx: &mut Context<'_>) {
+        if let Some(connection) = &mut self.connection {
+            connection.run(cx);
+        }
     }
 }
 
 impl Drop for Http1Place {
     fn drop(&mut self) {
-        let Some(mut sender) = self.sender.take() else {
-            return;
-        };
-        if sender.is_closed() {
-            return;
+        // An answer that nobody read to its end closes the connection.
+        if let Some(mut connection) = self.connection.take()
+            && connection.is_vacant()
+        {
+            self.shared.park(connection);
         }
-        if sender.is_ready() {
-            self.shared.park(sender);
-            return;
-        }
-        // The answer's end may still be on its way through hyper; an answer that nobody read to its end
-        // closes the connection instead.
-        let shared = Arc::clone(&self.shared);
-        self.shared.tasks.spawn(async move {
-            if matches!(
-                timeout(HTTP1_REUSE_DEADLINE, sender.ready()).await,
-                Ok(Ok(()))
-            ) {
-                shared.park(sender);
-            }
-        });
     }
 }
 
@@ -106,14 +100,13 @@ impl fmt::Debug for Http1Place {
 
 impl Shared {
     /// Keeps a connection for the next request, or gives it to the one that waits.
-    pub(super) fn park(self: &Arc<Self>, sender: Http1Sender) {
+    pub(super) fn park(self: &Arc<Self>, connection: Http1Connection) {
         if self.stop.is_cancelled() {
             return;
         }
         self.change(|state| {
-            if state.idle_http1.len() < IDLE_HTTP1 {
-                state.idle_http1.push((sender, Instant::now()));
-            }
+            state.idle_http1.push((connection, Instant::now()));
+            self.sweep_idle(state);
         });
     }
 }

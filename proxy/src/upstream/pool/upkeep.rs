@@ -3,12 +3,11 @@
 use std::sync::{Arc, Weak};
 
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::time::{Duration, Instant, interval};
+use tokio::time::{Duration, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::Shared;
 use super::roster::MemberId;
-use crate::upstream::h1_connection::Http1Running;
+use super::{Shared, State};
 use crate::upstream::h2_connection::Running;
 use crate::upstream::metrics::ProtocolLabels;
 
@@ -68,32 +67,47 @@ pub(super) async fn attend_http2(
     retire(&shared, membership.member);
 }
 
-/// The same for an HTTP/1.1 connection.
-pub(super) async fn attend_http1(shared: Weak<Shared>, mut running: Box<Http1Running>) {
-    let Some(upkeep) = Upkeep::of(&shared, ProtocolLabels::HTTP1) else {
-        return;
-    };
-    let mut check = interval(upkeep.check);
-    let mut stopped = false;
-    loop {
-        tokio::select! {
-            ended = &mut running => {
-                if let Err(error) = ended {
-                    tracing::debug!(%error, "upstream connection ended");
-                }
-                break;
-            }
-            _ = check.tick() => {}
-            () = upkeep.stop.cancelled(), if !stopped => stopped = true,
-        }
-        if let Some(shared) = shared.upgrade() {
-            let keep = |since: &Instant| !stopped && since.elapsed() < upkeep.idle;
-            shared.lock().idle_http1.retain(|(_, since)| keep(since));
+impl Shared {
+    /// Has someone look after the idle HTTP/1.1 connections for as long as there are some: they have no
+    /// task that would notice their end.
+    pub(super) fn sweep_idle(self: &Arc<Self>, state: &mut State) {
+        if !std::mem::replace(&mut state.swept, true) {
+            self.tasks.spawn(sweep(Arc::downgrade(self)));
         }
     }
-    if let Some(shared) = shared.upgrade() {
-        let mut state = shared.lock();
-        state.http1_open = state.http1_open.saturating_sub(1);
+
+    /// Lets go of those that were idle for long enough, are closed, or show an outdated certificate;
+    /// whether any is left.
+    fn sweep_once(&self, certificate: u64) -> bool {
+        let (idle, stopped) = (self.connector.pace().idle, self.stop.is_cancelled());
+        let mut state = self.lock();
+        state.idle_http1.retain_mut(|(connection, since)| {
+            !stopped
+                && since.elapsed() < idle
+                && connection.certificate() == certificate
+                && connection.is_vacant()
+        });
+        state.swept = !state.idle_http1.is_empty();
+        state.swept
+    }
+}
+
+async fn sweep(shared: Weak<Shared>) {
+    loop {
+        let Some((check, stop)) = shared
+            .upgrade()
+            .map(|shared| (shared.connector.pace().idle_check, shared.stop.clone()))
+        else {
+            return;
+        };
+        let _stopped = stop.run_until_cancelled(sleep(check)).await;
+        let Some(shared) = shared.upgrade() else {
+            return;
+        };
+        let certificate = shared.connector.reread_certificate().await;
+        if !shared.sweep_once(certificate) {
+            return;
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::future::pending;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -290,4 +290,54 @@ pub(super) async fn http1(
     })
     .await;
     (port, read)
+}
+
+/// A server of both protocols: HTTP/2 as [`Exchange::play`] has it, over HTTP/1.1 the same answer to what
+/// is short; of `/half` a byte stays out. Once told to cut, an HTTP/1.1 connection ends at its next request without an answer.
+pub(super) struct Both {
+    pub(super) port: u16,
+    pub(super) http2: Arc<Sight>,
+    /// Number of the connection, and the request as it was read.
+    pub(super) http1: Arc<Mutex<Vec<(usize, String)>>>,
+    pub(super) cut_http1: Arc<AtomicBool>,
+}
+
+pub(super) async fn both(pair: &KeyPair) -> Both {
+    let http2 = Arc::new(Sight::default());
+    let http1: Arc<Mutex<Vec<(usize, String)>>> = Arc::default();
+    let cut_http1 = Arc::new(AtomicBool::new(false));
+    let seen = (
+        Arc::clone(&http2),
+        Arc::clone(&http1),
+        Arc::clone(&cut_http1),
+    );
+    let port = listen(tls(pair, &["h2", "http/1.1"]), move |number, tls| {
+        let (http2, http1, cut) = seen.clone();
+        Box::pin(async move {
+            let Ok(mut tls) = tls else { return };
+            if tls.get_ref().1.alpn_protocol() == Some(b"h2") {
+                let play =
+                    |exchange: Exchange| -> BoxFuture<'static, ()> { Box::pin(exchange.play()) };
+                return run(tls, 100, Arc::new(play), http2).await;
+            }
+            while let Some(request) = read_request(&mut tls).await {
+                let path = request.split(' ').nth(1).unwrap().to_owned();
+                http1.lock().unwrap().push((number, request));
+                if cut.load(Ordering::SeqCst) {
+                    return;
+                }
+                let missing = usize::from(path.starts_with("/half"));
+                let length = path.len() + missing;
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
+                tls.write_all((head + &path).as_bytes()).await.unwrap();
+            }
+        })
+    })
+    .await;
+    Both {
+        port,
+        http2,
+        http1,
+        cut_http1,
+    }
 }

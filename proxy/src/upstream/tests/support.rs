@@ -26,7 +26,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::body::{RequestBody, UpstreamBody};
 use crate::upstream::limits::Pace;
-use crate::upstream::{Client, Metrics, UpstreamError};
+use crate::upstream::{Client, Expected, Metrics, UpstreamError};
 
 /// Nothing in these tests takes longer unless it hangs.
 pub(super) const LONG: Duration = Duration::from_secs(20);
@@ -162,7 +162,20 @@ impl Harness {
         &self,
         request: Request<RequestBody>,
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
-        within(self.client.send(identity(), request)).await
+        self.send_expecting(request, Expected::Long).await
+    }
+
+    /// Sends a request whose answer is expected at once, or not.
+    pub(super) async fn send_expecting(
+        &self,
+        request: Request<RequestBody>,
+        expected: Expected,
+    ) -> Result<Response<UpstreamBody>, UpstreamError> {
+        let (parts, body) = request.into_parts();
+        let again = || Some(Request::from_parts(parts.clone(), ()));
+        let request = Request::from_parts(parts.clone(), body);
+        let sent = self.client.send(identity(), request, expected, &again);
+        within(sent).await
     }
 
     pub(super) async fn get(&self, path: &str) -> Result<Response<UpstreamBody>, UpstreamError> {
