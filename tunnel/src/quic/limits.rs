@@ -25,9 +25,10 @@ pub const SEND_WINDOW: u64 = 32 << 20;
 /// relay, 100 cost 38 KiB, and large figures more than a megabyte.
 pub const INITIAL_STREAM_CREDIT: u32 = 8;
 
-/// Streams an agent ever lets its relay open at a time: a busy cluster's watches twice over. More
-/// callers than that belong on a second slot or replica.
-pub const MAX_STREAM_CREDIT: u32 = 4096;
+/// Streams an agent ever lets its relay open at a time: 5,000 HTTP/1.1 watches, each a stream, three
+/// times over, which hold some 500 MiB at the exit. More callers than that belong on a second slot or
+/// replica.
+pub const MAX_STREAM_CREDIT: u32 = 16_384;
 
 /// Streams a relay lets an agent open: the control stream. An agent has nothing to open towards
 /// other clusters.
