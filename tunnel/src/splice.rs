@@ -2,9 +2,9 @@
 //!
 //! Each direction ends by itself: FIN becomes FIN. A break on either side becomes a break on the
 //! other: RST ↔ RESET_STREAM, so that what was cut off never looks complete. There is no idle
-//! timeout. While nothing moves, no buffer is held.
+//! timeout. While nothing moves, no buffer is held: what the tunnel brings goes to the socket as it came,
+//! what a caller says is read on the stack.
 
-mod buffer;
 mod directions;
 
 use std::io;

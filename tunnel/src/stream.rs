@@ -2,14 +2,19 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::wire::AbortCode;
+
+/// What a transport without chunks of its own reads at a time: a TLS record.
+const COPIED: usize = 16 << 10;
 
 /// The peer broke a stream off: the inside of an [`io::ErrorKind::ConnectionReset`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +43,25 @@ impl From<StreamReset> for io::Error {
 /// A reset by the peer is a [`StreamReset`], the end of the session
 /// [`io::ErrorKind::ConnectionAborted`]. Neither ever looks like an end of file.
 pub trait ReadHalf: AsyncRead + Send + Sync + Unpin {
+    /// Reads what is there into the front of `chunks` and says how many were filled; none is the end
+    /// of file. What was read counts as taken: the peer may send as much again. A transport that
+    /// keeps what arrives in chunks gives them away as they are; this one copies into the first.
+    fn poll_read_chunks(
+        &mut self,
+        cx: &mut Context<'_>,
+        chunks: &mut [Bytes],
+    ) -> Poll<io::Result<usize>> {
+        let mut room = [MaybeUninit::uninit(); COPIED];
+        let mut room = ReadBuf::uninit(&mut room);
+        ready!(Pin::new(self).poll_read(cx, &mut room))?;
+        let read = Bytes::copy_from_slice(room.filled());
+        let filled = usize::from(!read.is_empty());
+        if let Some(first) = chunks.first_mut() {
+            *first = read;
+        }
+        Poll::Ready(Ok(filled))
+    }
+
     /// Tells the peer that nothing more is read. Without effect after the end was read.
     fn stop(&mut self, code: AbortCode);
 
@@ -217,6 +241,24 @@ impl StreamReader {
         }
     }
 
+    /// Reads what is there into the front of `chunks`, without copying it, and says how many were
+    /// filled; none is the end of file. `chunks` must not be empty.
+    ///
+    /// # Errors
+    ///
+    /// When the stream or the session broke off.
+    pub fn poll_read_chunks(
+        &mut self,
+        cx: &mut Context<'_>,
+        chunks: &mut [Bytes],
+    ) -> Poll<io::Result<usize>> {
+        let polled = self.half.poll_read_chunks(cx, chunks);
+        if matches!(polled, Poll::Ready(Ok(0) | Err(_))) {
+            self.ended = true;
+        }
+        polled
+    }
+
     /// Ready when the peer has reset the stream, although bytes may wait to be read.
     pub fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<AbortCode> {
         if self.ended {
@@ -339,5 +381,49 @@ impl std::fmt::Debug for StreamWriter {
         f.debug_struct("StreamWriter")
             .field("ended", &self.ended)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+
+    /// A transport that keeps no chunks.
+    struct Plain(DuplexStream);
+
+    impl AsyncRead for Plain {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_read(cx, buf)
+        }
+    }
+
+    impl ReadHalf for Plain {
+        fn stop(&mut self, _code: AbortCode) {}
+
+        fn poll_reset(&mut self, _cx: &mut Context<'_>) -> Poll<AbortCode> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test]
+    async fn a_transport_without_chunks_reads_into_one() {
+        let (near, mut far) = duplex(64);
+        let mut near = Plain(near);
+        far.write_all(b"said").await.expect("written");
+        drop(far);
+        let mut chunks = [const { Bytes::new() }; 2];
+        let filled = poll_fn(|cx| near.poll_read_chunks(cx, &mut chunks)).await;
+        assert_eq!(filled.expect("read"), 1);
+        assert_eq!(chunks, [Bytes::from_static(b"said"), Bytes::new()]);
+        let filled = poll_fn(|cx| near.poll_read_chunks(cx, &mut chunks)).await;
+        assert_eq!(filled.expect("read"), 0, "the end of file");
     }
 }

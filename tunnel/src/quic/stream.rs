@@ -5,6 +5,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use quinn::{ReadError, RecvStream, SendStream, StoppedError, VarInt, WriteError};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -15,6 +16,16 @@ use crate::wire::AbortCode;
 pub(super) struct QuicReader(pub(super) RecvStream);
 
 impl ReadHalf for QuicReader {
+    fn poll_read_chunks(
+        &mut self,
+        cx: &mut Context<'_>,
+        chunks: &mut [Bytes],
+    ) -> Poll<io::Result<usize>> {
+        // The future keeps nothing between polls.
+        let polled = pin!(self.0.read_chunks(chunks)).poll(cx);
+        polled.map_ok(Option::unwrap_or_default).map_err(read_error)
+    }
+
     fn stop(&mut self, code: AbortCode) {
         if self.0.stop(code.number().into()).is_err() {
             tracing::trace!("the stream had ended before it was stopped");

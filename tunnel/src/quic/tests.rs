@@ -1,5 +1,7 @@
+use std::future::poll_fn;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, SanType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::task::TaskTracker;
@@ -10,7 +12,7 @@ use crate::fixture::{
     request, soon,
 };
 use crate::session::{Closed, Session};
-use crate::stream::StreamReset;
+use crate::stream::{StreamReader, StreamReset};
 use crate::wire::{AbortCode, CloseCode};
 
 /// How an attempt that must fail does so: at the relay and at the agent. TLS 1.3 lets the agent
@@ -399,7 +401,7 @@ async fn a_stream_that_was_shut_down_may_be_dropped() {
     assert_eq!(heard, b"all of it");
     // Its reader was dropped too: nobody reads there, and nothing is wrong.
     let (_, mut writer) = at_relay.into_split();
-    let code = soon(std::future::poll_fn(|cx| writer.poll_stopped(cx))).await;
+    let code = soon(poll_fn(|cx| writer.poll_stopped(cx))).await;
     assert_eq!(code, AbortCode::NotReading);
 }
 
@@ -416,6 +418,50 @@ async fn vectored_writes_arrive_in_order() {
         .await
         .expect("an end of file");
     assert_eq!(heard, "one two three");
+}
+
+/// Reads once, without a buffer.
+async fn read_chunks(reader: &mut StreamReader, most: usize) -> std::io::Result<Vec<Bytes>> {
+    let mut chunks = vec![Bytes::new(); most];
+    let filled = soon(poll_fn(|cx| reader.poll_read_chunks(cx, &mut chunks))).await?;
+    chunks.truncate(filled);
+    Ok(chunks)
+}
+
+#[tokio::test]
+async fn chunks_come_in_order_until_the_end_of_file() {
+    let pair = pair().await;
+    let (at_relay, at_agent) = pair.stream().await;
+    let (mut reader, _writer) = at_relay.into_split();
+    let (_, mut writer) = at_agent.into_split();
+    let sent: Vec<u8> = (0..=250).cycle().take(2 << 20).collect();
+    let sending = async {
+        writer.write_all(&sent).await.expect("written");
+        writer.shutdown().await.expect("ended");
+    };
+    let hearing = async {
+        let mut heard = Vec::new();
+        loop {
+            let chunks = read_chunks(&mut reader, 3).await.expect("read");
+            if chunks.is_empty() {
+                return heard;
+            }
+            assert!(chunks.iter().all(|chunk| !chunk.is_empty()));
+            heard.extend(chunks.concat());
+        }
+    };
+    let ((), heard) = soon(async { tokio::join!(sending, hearing) }).await;
+    assert!(heard == sent, "{} of {} bytes", heard.len(), sent.len());
+}
+
+#[tokio::test]
+async fn a_reset_is_no_end_of_chunks() {
+    let pair = pair().await;
+    let (at_relay, at_agent) = pair.stream().await;
+    let (mut reader, _writer) = at_relay.into_split();
+    at_agent.abort(AbortCode::Dropped);
+    let error = read_chunks(&mut reader, 3).await.expect_err("a reset");
+    assert_eq!(StreamReset::within(&error), Some(AbortCode::Dropped));
 }
 
 #[tokio::test]
@@ -444,7 +490,7 @@ async fn stream_credit_is_not_there_before_it_is_used() {
         held.push(soon(pair.relay.open()).await.expect("within the credit"));
     }
     let mut beyond = pair.relay.open();
-    let polled = std::future::poll_fn(|cx| std::task::Poll::Ready(beyond.as_mut().poll(cx))).await;
+    let polled = poll_fn(|cx| std::task::Poll::Ready(beyond.as_mut().poll(cx))).await;
     assert!(polled.is_pending(), "the agent has accepted none yet");
     pair.agent
         .grow_stream_credit(2 * limits::INITIAL_STREAM_CREDIT);
@@ -465,13 +511,13 @@ async fn an_agent_has_nothing_to_open_but_its_control_stream() {
     control.write_all(b"!").await.expect("written");
     let mut second = Box::pin(at_client.open_bi());
     let mut one_way = Box::pin(at_client.open_uni());
-    std::future::poll_fn(|cx| {
+    poll_fn(|cx| {
         assert!(second.as_mut().poll(cx).is_pending(), "a second stream");
         assert!(one_way.as_mut().poll(cx).is_pending(), "a one-way stream");
         std::task::Poll::Ready(())
     })
     .await;
-    let datagram = at_client.send_datagram(bytes::Bytes::from_static(b"?"));
+    let datagram = at_client.send_datagram(Bytes::from_static(b"?"));
     assert!(datagram.is_err(), "a datagram");
 }
 
@@ -492,8 +538,7 @@ async fn callers_that_stop_reading_stop_nobody_else() {
                 .await
                 .expect("the window takes it");
             let mut beyond = Box::pin(at_agent.write_u8(0));
-            let polled =
-                std::future::poll_fn(|cx| std::task::Poll::Ready(beyond.as_mut().poll(cx))).await;
+            let polled = poll_fn(|cx| std::task::Poll::Ready(beyond.as_mut().poll(cx))).await;
             assert!(polled.is_pending(), "a stalled stream is bounded");
             drop(beyond);
             at_agent

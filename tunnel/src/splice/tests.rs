@@ -1,6 +1,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use aws_lc_rs::digest::{Context, SHA256};
+use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -336,12 +337,12 @@ async fn an_answer_survives_a_caller_that_still_talks() {
     assert!(matches!(spliced.ended, Ended::Finished), "{spliced:?}");
 }
 
-#[tokio::test]
-async fn nothing_is_held_while_nothing_moves() {
-    let mut buffer = buffer::Buffer::empty();
-    assert_eq!(buffer.vacant().capacity(), 16 << 10);
-    buffer.grow_after(16 << 10);
-    assert_eq!(buffer.vacant().capacity(), 64 << 10);
-    buffer.release();
-    assert_eq!(buffer.vacant().capacity(), 16 << 10);
+#[test]
+fn what_a_caller_has_not_taken_is_all_that_is_kept() {
+    let chunks = [&b"ab"[..], b"", b"cde", b"f"].map(Bytes::from_static);
+    let all = b"abcdef";
+    for written in 0..=all.len() {
+        let rest = directions::rest_of(&chunks, written);
+        assert_eq!(rest, all[written..], "behind {written} bytes");
+    }
 }
