@@ -275,7 +275,9 @@ async fn serve<F>(
         drop(server.serve_connection(TokioIo::new(stream), service).await);
     } else {
         drop(
+            // kube-apiserver does not count header lines; hyper would after a hundred.
             http1::Builder::new()
+                .max_headers(1024)
                 .serve_connection(TokioIo::new(stream), service)
                 .with_upgrades()
                 .await,
