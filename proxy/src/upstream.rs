@@ -137,7 +137,7 @@ impl Client {
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
         let authority = self.authority()?;
         let (parts, body) = request.into_parts();
-        let mut outgoing = Outgoing::new(self.head(identity, parts).await?, body);
+        let mut outgoing = Outgoing::new(self.head(identity, parts).await?, body)?;
         let mut read = answer == Expected::Soon && outgoing.is_read();
         for attempt in 1..=ATTEMPTS {
             let own = if read {
@@ -159,7 +159,7 @@ impl Client {
                         *unsent
                     } else if let Some(request) = again() {
                         let head = self.head(identity, request.into_parts().0).await?;
-                        Outgoing::new(head, RequestBody::empty())
+                        Outgoing::new(head, RequestBody::empty())?
                     } else {
                         return Err(UpstreamError::RefusedUnprocessed { attempts: attempt });
                     };

@@ -34,8 +34,20 @@ pub(super) struct Head {
 }
 
 impl Outgoing {
-    pub(super) fn new(head: Head, body: RequestBody) -> Self {
-        Self { head, body }
+    /// # Errors
+    /// When the head announces a body that is not there: over HTTP/1.1 the server would take the next
+    /// request, which may be someone else's, for it (RFC 9112 §11.2).
+    pub(super) fn new(head: Head, body: RequestBody) -> Result<Self, UpstreamError> {
+        let headers = &head.parts.headers;
+        let announced = headers.contains_key(TRANSFER_ENCODING)
+            || headers
+                .get_all(CONTENT_LENGTH)
+                .iter()
+                .any(|length| length != "0");
+        if announced && body.certainly_empty() {
+            return Err(UpstreamError::Target("it announces a body and has none"));
+        }
+        Ok(Self { head, body })
     }
 
     /// Whether it certainly has no body.

@@ -9,9 +9,9 @@ use http::Method;
 use super::fake::{self, Both};
 use super::support::{Harness, Papers, get, head, post, text, until};
 use crate::body::RequestBody;
-use crate::upstream::Expected;
 use crate::upstream::limits::{Pace, READING_CONNECTIONS};
 use crate::upstream::metrics::{OutcomeLabels, ProtocolLabels};
+use crate::upstream::{Expected, UpstreamError};
 
 async fn server() -> (Harness, Both) {
     server_with(Pace::default()).await
@@ -136,4 +136,26 @@ async fn idle_connections_are_closed_in_time_and_at_the_end() {
     assert_eq!(open(&harness), 1);
     harness.stop.cancel();
     until("the last connection is closed", || open(&harness) == 0).await;
+}
+
+/// Over HTTP/1.1 such a request would swallow the next one, which may be another caller's.
+#[tokio::test]
+async fn a_read_that_announces_a_body_without_one_is_not_sent() {
+    let (harness, server) = server().await;
+    settle(&harness, &server).await;
+    let before = server.http1.lock().unwrap().len();
+    for (name, value) in [("content-length", "5"), ("transfer-encoding", "chunked")] {
+        let request = head(Method::GET, "/get").header(name, value);
+        let request = request.body(RequestBody::empty()).unwrap();
+        let answer = harness.send_expecting(request, Expected::Soon).await;
+        assert!(
+            matches!(answer, Err(UpstreamError::Target(_))),
+            "{answer:?}"
+        );
+    }
+    let request = head(Method::GET, "/get").header("content-length", "0");
+    let request = request.body(RequestBody::empty()).unwrap();
+    let answer = harness.send_expecting(request, Expected::Soon).await;
+    assert_eq!(text(answer.unwrap()).await, "/get");
+    assert_eq!(server.http1.lock().unwrap().len(), before + 1);
 }
