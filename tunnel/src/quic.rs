@@ -10,6 +10,7 @@ mod credit;
 mod keys;
 pub mod limits;
 mod relay;
+mod route;
 mod session;
 mod socket;
 mod stream;

@@ -16,7 +16,7 @@ use super::credit::StreamCredit;
 use super::keys::{RelaySecret, endpoint_config};
 use super::session::QuicSession;
 use super::socket::{self, BindError};
-use super::{ALPN, TlsError, limits};
+use super::{ALPN, TlsError, limits, route};
 use crate::wire::{CloseCode, Message};
 
 /// Who the agent is to a relay, and who judges the relay's certificate.
@@ -87,7 +87,8 @@ impl AgentEndpoint {
         let not_begun = |message: String| HandshakeError::NotBegun {
             message: Message::fitting(&message),
         };
-        let config = client_config(tls).map_err(|error| not_begun(error.to_string()))?;
+        let config = client_config(tls, route::mtu(address))
+            .map_err(|error| not_begun(error.to_string()))?;
         let connecting = self
             .endpoint
             .connect_with(config, address, server_name)
@@ -131,7 +132,7 @@ impl AgentEndpoint {
     }
 }
 
-fn client_config(tls: AgentTls) -> Result<quinn::ClientConfig, TlsError> {
+fn client_config(tls: AgentTls, mtu: Option<usize>) -> Result<quinn::ClientConfig, TlsError> {
     let mut config = rustls::ClientConfig::builder_with_provider(gangplank_pki::crypto::provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(TlsError::Identity)?
@@ -144,6 +145,6 @@ fn client_config(tls: AgentTls) -> Result<quinn::ClientConfig, TlsError> {
     config.enable_early_data = false;
     let crypto = QuicClientConfig::try_from(config).map_err(|_none| TlsError::NoInitialSuite)?;
     let mut client = quinn::ClientConfig::new(Arc::new(crypto));
-    client.transport_config(Arc::new(limits::agent_transport()));
+    client.transport_config(Arc::new(limits::agent_transport(mtu)));
     Ok(client)
 }

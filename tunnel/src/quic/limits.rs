@@ -77,37 +77,57 @@ pub(super) const RETRY_LIFETIME: Duration = Duration::from_secs(15);
 /// reset is smaller than what provoked it.
 pub(super) const RESET_INTERVAL: Duration = Duration::from_micros(200);
 
-/// Largest UDP payload accepted: Ethernet's 1500 bytes less the headers of IPv4 and UDP.
-pub(super) const MAX_UDP_PAYLOAD: u16 = 1472;
+/// Largest UDP payload accepted, and tried where the route has room for it: 6,500. Clouds carry frames of
+/// 8,896 and 9,001 bytes, a host to itself 64 KiB, and a datagram's price hardly depends on its length:
+/// bodies of 1 MiB cost the whole path a third less CPU than in datagrams of 1,452. More is not to be
+/// had: up to ten datagrams go to the kernel in one call, which takes less than 64 KiB. The endpoint's
+/// receive buffer grows with this number to 13 MB of address space. Of that at most 2 MiB are ever
+/// written, 32 batches of 64 KiB, whatever stands here.
+pub(super) const MAX_UDP_PAYLOAD: u16 = 6500;
 
-/// Largest UDP payload that is tried: Ethernet less IPv6 and UDP headers.
-const MTU_UPPER_BOUND: u16 = 1452;
+/// Largest UDP payload that is tried on every route: Ethernet's 1500 bytes less IPv6 and UDP headers.
+const ETHERNET_PAYLOAD: u16 = 1452;
+
+/// Headers of IPv6 and UDP.
+const IP_UDP_HEADERS: usize = 48;
 
 /// Smallest UDP payload, which every path of QUIC carries (RFC 9000 §14).
 const MTU_LOWER_BOUND: u16 = 1200;
 
-/// What a relay's transport is set to.
+/// Largest UDP payload that is tried on a route whose first hop carries packets of `mtu` bytes. A search
+/// up to 6,500 on a path of 1,500 loses eighteen probes (they do not count as congestion). On an idle
+/// connection that takes seconds, and it starts again every ten minutes; so it is made only where the
+/// first hop leaves hope.
+pub(super) fn largest_tried(mtu: Option<usize>) -> u16 {
+    let payload = mtu.map_or(0, |mtu| mtu.saturating_sub(IP_UDP_HEADERS));
+    u16::try_from(payload)
+        .unwrap_or(u16::MAX)
+        .clamp(ETHERNET_PAYLOAD, MAX_UDP_PAYLOAD)
+}
+
+/// What a relay's transport is set to. It stays with Ethernet's datagrams, whatever its routes: the bulk
+/// comes from the agents, and ten thousand searches would be the relay's.
 pub(super) fn relay_transport() -> TransportConfig {
-    let mut transport = both_sides();
+    let mut transport = both_sides(ETHERNET_PAYLOAD);
     transport
         .max_concurrent_bidi_streams(CONTROL_STREAMS.into())
         .keep_alive_interval(None);
     transport
 }
 
-/// What an agent's transport is set to.
-pub(super) fn agent_transport() -> TransportConfig {
-    let mut transport = both_sides();
+/// What an agent's transport is set to, on a route that carries packets of `mtu` bytes, if known.
+pub(super) fn agent_transport(mtu: Option<usize>) -> TransportConfig {
+    let mut transport = both_sides(largest_tried(mtu));
     transport
         .max_concurrent_bidi_streams(INITIAL_STREAM_CREDIT.into())
         .keep_alive_interval(Some(KEEPALIVE_INTERVAL));
     transport
 }
 
-fn both_sides() -> TransportConfig {
+fn both_sides(largest_tried: u16) -> TransportConfig {
     let mut mtu = MtuDiscoveryConfig::default();
     mtu.interval(Duration::from_secs(600)) // RFC 8899 §5.1.1
-        .upper_bound(MTU_UPPER_BOUND)
+        .upper_bound(largest_tried)
         .minimum_change(20)
         .black_hole_cooldown(Duration::from_secs(60));
     let mut transport = TransportConfig::default();

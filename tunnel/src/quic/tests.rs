@@ -129,10 +129,19 @@ async fn agent_without_a_name_is_refused() {
 
 /// A peer that does not keep to our rules: plain quinn with the given rustls configuration.
 fn raw_client(config: rustls::ClientConfig) -> quinn::Endpoint {
+    raw_client_with(config, quinn::TransportConfig::default())
+}
+
+fn raw_client_with(
+    config: rustls::ClientConfig,
+    transport: quinn::TransportConfig,
+) -> quinn::Endpoint {
     let mut endpoint =
         quinn::Endpoint::client((std::net::Ipv4Addr::LOCALHOST, 0).into()).expect("an endpoint");
     let crypto = quinn::crypto::rustls::QuicClientConfig::try_from(config).expect("a suite");
-    endpoint.set_default_client_config(quinn::ClientConfig::new(Arc::new(crypto)));
+    let mut config = quinn::ClientConfig::new(Arc::new(crypto));
+    config.transport_config(Arc::new(transport));
+    endpoint.set_default_client_config(config);
     endpoint
 }
 
@@ -148,6 +157,10 @@ fn raw_config(
 
 /// A raw agent with a good certificate.
 fn raw_agent(authorities: &Authorities, alpn: &[u8]) -> quinn::Endpoint {
+    raw_client(raw_agent_config(authorities, alpn))
+}
+
+fn raw_agent_config(authorities: &Authorities, alpn: &[u8]) -> rustls::ClientConfig {
     let (chain, key) = identity(
         &authorities
             .agents
@@ -158,7 +171,7 @@ fn raw_agent(authorities: &Authorities, alpn: &[u8]) -> quinn::Endpoint {
         .with_client_auth_cert(chain, key)
         .expect("an identity");
     config.alpn_protocols = vec![alpn.to_vec()];
-    raw_client(config)
+    config
 }
 
 /// Both ends of what a raw client achieves.
@@ -182,6 +195,25 @@ async fn raw_dial(
             .await
     };
     soon(async { tokio::join!(arrival, connecting) }).await
+}
+
+#[tokio::test]
+async fn datagrams_grow_to_what_the_route_carries() {
+    let authorities = Authorities::new();
+    let relay = relay_endpoint(authorities.relay_tls());
+    let address = relay.local_address().expect("an address");
+    let client = raw_client_with(
+        raw_agent_config(&authorities, ALPN),
+        limits::agent_transport(route::mtu(address)),
+    );
+    let (at_relay, at_client) = raw_dial(&relay, &client).await;
+    let (_at_relay, at_client) = (at_relay.expect("let in"), at_client.expect("let in"));
+    soon(async {
+        while at_client.stats().path.current_mtu < limits::MAX_UDP_PAYLOAD {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -687,4 +719,26 @@ async fn the_socket_says_what_the_kernel_granted() {
     assert!(buffers.receive > 0 && buffers.send > 0);
     let short = buffers.receive < limits::SOCKET_BUFFER || buffers.send < limits::SOCKET_BUFFER;
     assert_eq!(buffers.fall_short(), short);
+}
+
+#[test]
+fn large_datagrams_are_tried_only_where_the_first_hop_carries_them() {
+    for (mtu, tried) in [
+        (None, 1452),
+        (Some(1280), 1452), // a probe more or less; the path is asked, not the interface
+        (Some(1500), 1452),
+        (Some(1501), 1453),
+        (Some(4096), 4048),
+        (Some(8896), 6500),
+        (Some(65_536), 6500),
+        (Some(usize::MAX), 6500),
+    ] {
+        assert_eq!(limits::largest_tried(mtu), tried, "{mtu:?}");
+    }
+}
+
+#[test]
+fn ten_datagrams_fit_one_call_to_the_kernel() {
+    // An IPv4 packet's 65,535 bytes less its headers.
+    assert!(10 * usize::from(limits::MAX_UDP_PAYLOAD) <= 65_507);
 }
