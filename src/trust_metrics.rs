@@ -1,12 +1,14 @@
 //! Trust and the serving certificate as metrics: read off their sources at each scrape, so that they can never
 //! drift from what is in force.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use gangplank_config::{KeyPair, Reloaded, TrustSource};
+use gangplank_config::{Fault, KeyPair, Reloaded, TrustSource};
 use gangplank_pki::inspect::inspect_der;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
@@ -23,7 +25,7 @@ pub(crate) fn register(metrics: &mut Registry, trust: TrustSource, serving: Relo
 
 impl Files {
     /// Name, help, unit and value of each.
-    fn gauges(&self) -> [(&'static str, &'static str, Option<Unit>, i64); 7] {
+    fn gauges(&self) -> [(&'static str, &'static str, Option<Unit>, i64); 6] {
         let report = self.trust.report();
         let serving = self.serving.reports();
         let reload = serving.borrow();
@@ -39,12 +41,6 @@ impl Files {
                 "Providers in force.",
                 None,
                 count(report.providers),
-            ),
-            (
-                "trust_faults",
-                "What is written in the trust directory and not in force.",
-                None,
-                count(report.faults.len()),
             ),
             (
                 "trust_kept_providers",
@@ -73,6 +69,31 @@ impl Files {
         ]
     }
 
+    /// How many faults of each kind there are in the trust directory. Kinds are words of this program,
+    /// never of a file.
+    fn faults(&self) -> BTreeMap<&'static str, i64> {
+        let mut faults = BTreeMap::new();
+        for reason in self.trust.report().faults.iter().map(Fault::reason) {
+            *faults.entry(reason).or_default() += 1;
+        }
+        faults
+    }
+
+    fn encode_faults(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let faults = self.faults();
+        if faults.is_empty() {
+            return Ok(()); // a name without a value would be a metric without its label
+        }
+        let help = "What is wrong in the trust directory, by kind of fault.";
+        let mut family =
+            encoder.encode_descriptor("trust_faults", help, None, MetricType::Gauge)?;
+        for (reason, faults) in faults {
+            let gauge = ConstGauge::new(faults);
+            gauge.encode(family.encode_family(&[("reason", reason)])?)?;
+        }
+        Ok(())
+    }
+
     fn serving_not_after(&self) -> i64 {
         let pair = self.serving.current();
         let summary = pair.leaf().and_then(|leaf| inspect_der(leaf));
@@ -90,7 +111,7 @@ impl Collector for Files {
                 encoder.encode_descriptor(name, help, unit.as_ref(), gauge.metric_type())?;
             gauge.encode(encoder)?;
         }
-        Ok(())
+        self.encode_faults(&mut encoder)
     }
 }
 

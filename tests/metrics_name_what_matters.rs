@@ -109,6 +109,13 @@ async fn as_in_the_manual() {
         assert_counts(exit, &known, &breaking).await;
     }
     bother(site.relay.as_ref().expect("a relay")).await;
+    for exit in [&site, &proxy] {
+        std::fs::write(exit.folder().join("trust/evil.yaml"), "kind: [").expect("written");
+        wait::until("the fault to be counted", || {
+            let faults = exit.exit.metric("gangplank_trust_faults{reason=\"NotYaml\"} ");
+            (faults == Some(1.0)).then_some(())
+        });
+    }
     fake.stop_listening();
     for exit in [&site, &proxy] {
         let mut connection = Connection::open(exit, Some(&known.caller("a")), Protocol::One).await;

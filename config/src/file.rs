@@ -14,19 +14,24 @@ pub(crate) const MAX_FILE_BYTES: u64 = 1024 * 1024;
 /// # Errors
 /// When it is missing, not a regular file (a FIFO would block for ever), too large, or unreadable.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Fault> {
+    read_at_most(path, MAX_FILE_BYTES)
+}
+
+/// As [`read`], with another bound, in whole MiB.
+pub(crate) fn read_at_most(path: &Path, bound: u64) -> Result<Vec<u8>, Fault> {
     let metadata = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
     refuse_other_than_files(path, &metadata)?;
-    if metadata.len() > MAX_FILE_BYTES {
-        return Err(too_large(path));
+    if metadata.len() > bound {
+        return Err(too_large(path, bound));
     }
     let file = fs::File::open(path).map_err(|error| unreadable(path, &error))?;
     let mut bytes = Vec::new();
-    file.take(MAX_FILE_BYTES + 1)
+    file.take(bound.saturating_add(1))
         .read_to_end(&mut bytes)
         .map_err(|error| unreadable(path, &error))?;
     // It may have grown since it was measured.
-    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > MAX_FILE_BYTES {
-        return Err(too_large(path));
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > bound {
+        return Err(too_large(path, bound));
     }
     Ok(bytes)
 }
@@ -76,12 +81,12 @@ fn refuse_other_than_files(path: &Path, metadata: &fs::Metadata) -> Result<(), F
     ))
 }
 
-fn too_large(path: &Path) -> Fault {
+fn too_large(path: &Path, bound: u64) -> Fault {
     Fault::new(
         path,
         Place::WHOLE_FILE,
         "TooLarge",
-        "this file is larger than 1 MiB",
+        format!("this file is larger than {} MiB", bound / (1024 * 1024)),
         "split it, or check that it is the file you meant",
     )
 }

@@ -39,6 +39,73 @@ pub(crate) fn issued(authority: &CertificateAuthority, kind: Kind) -> Issued {
         .unwrap()
 }
 
+/// A revocation list: its number, until when it is current, and which serial numbers it revokes, in
+/// hexadecimal.
+#[derive(Clone, Copy)]
+pub(crate) struct List<'s> {
+    pub(crate) number: u64,
+    pub(crate) next_update: u64,
+    pub(crate) serials: &'s [&'s str],
+}
+
+impl List<'_> {
+    /// An empty one, current for a day.
+    pub(crate) fn numbered(number: u64) -> Self {
+        Self {
+            number,
+            next_update: now().as_secs() + 86_400,
+            serials: &[],
+        }
+    }
+
+    /// As `authority` publishes it, in DER.
+    pub(crate) fn der(&self, authority: &CertificateAuthority) -> Vec<u8> {
+        self.sign(authority).der().to_vec()
+    }
+
+    /// The same in PEM.
+    pub(crate) fn pem(&self, authority: &CertificateAuthority) -> String {
+        self.sign(authority).pem().unwrap()
+    }
+
+    fn sign(&self, authority: &CertificateAuthority) -> rcgen::CertificateRevocationList {
+        let key = rcgen::KeyPair::from_pem(&authority.key_pem()).unwrap();
+        let issuer = rcgen::Issuer::from_ca_cert_der(authority.anchor().der(), key).unwrap();
+        let epoch = rcgen::date_time_ymd(1970, 1, 1);
+        let revoked = |serial: &&str| rcgen::RevokedCertParams {
+            serial_number: rcgen::SerialNumber::from_slice(&bytes(serial)),
+            revocation_time: epoch,
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let params = rcgen::CertificateRevocationListParams {
+            this_update: epoch,
+            next_update: epoch + Duration::from_secs(self.next_update),
+            crl_number: self.number.into(),
+            issuing_distribution_point: None,
+            revoked_certs: self.serials.iter().map(revoked).collect(),
+            key_identifier_method: rcgen::KeyIdMethod::Sha256,
+        };
+        params.signed_by(&issuer).unwrap()
+    }
+}
+
+/// The bytes that hexadecimal digits stand for.
+fn bytes(digits: &str) -> Vec<u8> {
+    let pairs = digits.as_bytes().chunks(2);
+    let pairs = pairs.map(|pair| std::str::from_utf8(pair).unwrap());
+    pairs
+        .map(|pair| u8::from_str_radix(pair, 16).unwrap())
+        .collect()
+}
+
+pub(crate) fn caller() -> Kind {
+    Kind::Caller {
+        common_name: "alice".to_owned(),
+        uri: None,
+    }
+}
+
 pub(crate) fn agent() -> Kind {
     Kind::Agent {
         tunnel: TunnelName::parse("one.acme").unwrap(),

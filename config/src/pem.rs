@@ -5,7 +5,7 @@
 use std::fmt;
 use std::path::Path;
 
-use gangplank_pki::{TrustAnchor, pem};
+use gangplank_pki::{RevocationListFault, TrustAnchor, UnprovenList, pem};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::fault::{Fault, Place};
@@ -21,7 +21,7 @@ pub(crate) struct PemComplaint {
 
 impl PemComplaint {
     /// The complaint about PEM text in the file `path`.
-    fn of_file(self, path: &Path) -> Fault {
+    pub(crate) fn of_file(self, path: &Path) -> Fault {
         let Self {
             line,
             complaint:
@@ -103,6 +103,36 @@ pub(crate) fn anchors(bytes: &[u8]) -> Result<Vec<TrustAnchor>, PemComplaint> {
             })
         });
     parsed.collect()
+}
+
+/// A revocation list, not proven yet, and in which line it began (0: in none in particular).
+#[derive(Clone, Debug)]
+pub(crate) struct FoundList {
+    pub(crate) line: usize,
+    pub(crate) list: UnprovenList,
+}
+
+/// The revocation lists in DER or PEM.
+pub(crate) fn lists(bytes: &[u8]) -> Result<Vec<FoundList>, PemComplaint> {
+    let blocks = pem::revocation_lists(bytes)?.into_iter();
+    let read = blocks.map(|block| {
+        let line = block.line;
+        UnprovenList::parse(&block.der)
+            .map(|list| FoundList { line, list })
+            .map_err(|fault| fault_of_list(line, &fault))
+    });
+    read.collect()
+}
+
+/// What is wrong with the revocation list that begins in this line.
+pub(crate) fn fault_of_list(line: usize, fault: &RevocationListFault) -> PemComplaint {
+    let (message, remedy) = told(fault, "fetch it anew from the CA");
+    let complaint = Complaint {
+        reason: fault.reason(),
+        message,
+        remedy,
+    };
+    PemComplaint { line, complaint }
 }
 
 /// In which line, from 1, the block of this index begins.

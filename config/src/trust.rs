@@ -4,9 +4,11 @@
 //! takes away trust that was good, deletion always does:
 //!
 //! * an object that turned bad keeps its last good version, and costs nothing but itself;
-//! * a file that cannot be read, is not YAML, is empty, holds a document of which nobody can tell which
+//! * a file that cannot be read, is not what its name says, is empty, holds a document of which nobody can tell which
 //!   object it is, or ends in a faulty one (as if cut off), keeps what it held before;
-//! * an object that is in no file any more, or was taken out of a readable one, is gone at once;
+//! * a revocation list counts from when its authority's key has proven it, and never gives way to an older
+//!   one of the same authority;
+//! * an object or list that is in no file any more, or was taken out of a readable one, is gone at once;
 //! * a directory that vanished keeps everything, and the report says since when.
 //!
 //! Nothing of this outlives the process: at the start every fault is an error, except conflicts between
@@ -28,6 +30,8 @@ pub use watcher::TrustWatcher;
 
 mod folder;
 mod holding;
+mod lists;
+mod notices;
 mod state;
 mod watcher;
 

@@ -50,10 +50,7 @@ impl FromStr for Denied {
 #[non_exhaustive]
 pub enum DeniedFault {
     /// Neither of the two kinds.
-    #[error(
-        "a denied certificate is named by `sha256:` and its fingerprint, or by `serial:` and its \
-         serial number in hexadecimal"
-    )]
+    #[error("it begins neither with `sha256:` nor with `serial:`")]
     Kind,
     /// `serial:` and something else.
     #[error(transparent)]

@@ -41,7 +41,7 @@ pub use identify::{Identity, NameFault, identify};
 pub use prefix::{Prefix, PrefixFault};
 pub use provider::{LateList, Provider, ProviderFault, ProviderId, Revocations, UsernameFrom};
 pub use refusal::{IssuerRule, Link, Purpose, Refusal, Revoker};
-pub use revocation::{AuthorityId, RevocationList, RevocationListFault, UnprovenList};
+pub use revocation::{Authorities, AuthorityId, RevocationList, RevocationListFault, UnprovenList};
 pub use serial::{Serial, SerialFault};
 pub use tunnel_name::{TunnelName, TunnelNameFault};
 

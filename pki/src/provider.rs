@@ -188,6 +188,15 @@ impl Provider {
         self.revocations.late
     }
 
+    /// Its CAs that have no list.
+    pub fn anchors_without_list(&self) -> impl Iterator<Item = &TrustAnchor> {
+        let has_list = |anchor: &TrustAnchor| {
+            let id = (anchor.subject(), anchor.key_fingerprint());
+            self.lists.iter().any(|list| list.authority().parts() == id)
+        };
+        self.anchors.iter().filter(move |anchor| !has_list(anchor))
+    }
+
     /// Single certificates that are refused, sorted.
     pub fn denied(&self) -> &[Denied] {
         &self.revocations.denied
@@ -200,7 +209,7 @@ impl Provider {
     }
 
     /// The same over what its object says alone, without lists that were found beside it.
-    pub(crate) fn object_digest(&self) -> Fingerprint {
+    pub fn object_digest(&self) -> Fingerprint {
         self.object_digest
     }
 

@@ -4,6 +4,7 @@
 //! [`RevocationList`]: nothing else does, so that a list signed by somebody else revokes nobody. That is
 //! done once, when the list is loaded; looking a certificate up costs no signature.
 
+mod authorities;
 mod fault;
 mod signed;
 
@@ -16,37 +17,15 @@ use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
 use x509_parser::x509::X509Version;
 
+pub use authorities::{Authorities, AuthorityId};
 pub use fault::RevocationListFault;
 use signed::Signed;
 
-use crate::anchor::TrustAnchor;
 use crate::bundle::MOST_CANDIDATES;
 use crate::clock::at;
 use crate::distinguished_name;
 use crate::fingerprint::Fingerprint;
 use crate::serial::Serial;
-
-/// Which authority a list speaks for: one name, one key. Serial numbers are unique below a name, and only
-/// the key tells authorities of one name apart.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AuthorityId {
-    subject: Arc<[u8]>,
-    key: Fingerprint,
-}
-
-impl AuthorityId {
-    pub(crate) fn of(anchor: &TrustAnchor) -> Self {
-        Self {
-            subject: anchor.subject().into(),
-            key: anchor.key_fingerprint(),
-        }
-    }
-
-    /// Its name as encoded, and SHA-256 over its subjectPublicKeyInfo.
-    pub(crate) fn parts(&self) -> (&[u8], Fingerprint) {
-        (&self.subject, self.key)
-    }
-}
 
 /// What a list says.
 #[derive(Debug, Clone)]
@@ -123,11 +102,6 @@ impl UnprovenList {
         })
     }
 
-    /// The name of the authority it claims to be of, as encoded.
-    pub fn issuer(&self) -> &[u8] {
-        &self.issuer
-    }
-
     /// SHA-256 over the list.
     pub fn fingerprint(&self) -> Fingerprint {
         self.content.fingerprint
@@ -138,15 +112,12 @@ impl UnprovenList {
     /// # Errors
     /// When none of these has its name, or none of that name signed it, or the one that did may not sign
     /// lists.
-    pub fn prove<'a>(
+    pub fn prove(
         &self,
-        anchors: impl IntoIterator<Item = &'a TrustAnchor>,
+        authorities: &Authorities<'_>,
     ) -> Result<RevocationList, RevocationListFault> {
         let issuer = || self.content.issuer_text.clone();
-        let of_name = anchors
-            .into_iter()
-            .filter(|anchor| anchor.subject() == self.issuer);
-        let mut candidates: Vec<_> = of_name.collect();
+        let mut candidates = authorities.of_name(&self.issuer).to_vec();
         let crowded = candidates.len() > MOST_CANDIDATES;
         if let Some(key_id) = self.key_id.as_deref().filter(|_| crowded) {
             candidates.retain(|anchor| key_id == anchor.key_id());

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::fixture::{authority, authority_pem, base64, exit, issued, provider_yaml};
+use crate::fixture::{List, authority, authority_pem, base64, exit, issued, provider_yaml};
 
 fn read(text: &str) -> Vec<Document> {
     documents(Path::new("providers.yaml"), text.as_bytes().to_vec()).unwrap()
@@ -154,6 +154,114 @@ fn faults_of_authorities() {
         ),
     ];
     insta::assert_snapshot!(paragraphs(planted, &["MII", "MIG", "TUlJ", "TUlH"]));
+}
+
+/// A manifest with these lines in its specification.
+fn specified(pem: &str, lines: &str) -> String {
+    let good = provider_yaml("partner", "spiffe://partner/", pem);
+    good.replace("spec:\n", &format!("spec:\n  {lines}\n"))
+}
+
+#[test]
+fn faults_of_revocation_lists() {
+    let (ours, namesake, other) = (
+        authority("partner"),
+        authority("partner"),
+        authority("other"),
+    );
+    let list = List::numbered(1);
+    let planted = |data: &str| {
+        let line = format!("certificateRevocationListData: {data}");
+        specified(ours.certificate_pem(), &line)
+    };
+    let (good, stranger) = (list.pem(&ours), list.pem(&other));
+    let half = good.split_at(good.len() / 2).0;
+    let der = list.der(&ours);
+    let (cut, _) = der.split_at(der.len() - 1);
+    let planted = vec![
+        ("no text", planted("[a]")),
+        ("not base64", planted("\"*\"")),
+        ("PEM instead of base64", planted("-----BEGIN")),
+        ("nothing in it", planted(&base64("nothing"))),
+        ("PEM that is cut off", planted(&base64(half))),
+        ("DER that is cut off", planted(&base64(cut))),
+        (
+            "a certificate",
+            planted(&base64(format!("{good}{}", ours.certificate_pem()))),
+        ),
+        (
+            "a private key",
+            planted(&base64(format!("# ours\n{}", ours.key_pem()))),
+        ),
+        (
+            "another authority's",
+            planted(&base64(format!("# mine\n{good}{stranger}"))),
+        ),
+        ("a namesake's", planted(&base64(list.der(&namesake)))),
+        ("a word for late lists", {
+            specified(ours.certificate_pem(), "crl: strict")
+        }),
+    ];
+    insta::assert_snapshot!(paragraphs(planted, &["MII", "MIG", "TUlJ", "TUlH"]));
+}
+
+#[test]
+fn faults_of_denied_certificates() {
+    let pem = authority_pem("partner");
+    let planted = |value: &str| specified(&pem, &format!("deniedCertificates: {value}"));
+    let planted = vec![
+        ("no list", planted("serial:0a")),
+        ("a number", planted("[4711]")),
+        ("neither kind", planted("[\"4711\", \"sha1:00\"]")),
+        ("no digits", planted("[\"serial:\", \"serial:4z\"]")),
+        (
+            "a fingerprint that is cut off",
+            planted("[\"sha256:0a1b\"]"),
+        ),
+    ];
+    insta::assert_snapshot!(paragraphs(planted, &[]));
+}
+
+#[test]
+fn what_is_revoked_and_denied_stands_in_the_object() {
+    let (one, two) = (authority("one"), authority("two"));
+    let pem = format!("{}{}", one.certificate_pem(), two.certificate_pem());
+    let lists = [
+        List::numbered(1).pem(&one),
+        List::numbered(2).pem(&one),
+        List::numbered(7).pem(&two),
+    ];
+    let lines = |data: &str| {
+        let lists = format!("certificateRevocationListData: {data}");
+        let denied = format!(
+            "deniedCertificates: [serial:0A1B, \"sha256:{}\"]",
+            "0".repeat(64)
+        );
+        specified(&pem, &format!("{lists}\n  {denied}\n  crl: Strict"))
+    };
+    let manifest = lines(&base64(lists.concat()));
+    let documents = read(&manifest);
+    let Ok(Object::TrustedIdentityProvider(object)) = &documents[0].object else {
+        panic!("{documents:?}")
+    };
+    let numbers = object.provider.lists().iter().map(|list| {
+        let number = list.number().map(|number| number.to_string());
+        format!("{} {}", list.issuer_text(), number.unwrap_or_default())
+    });
+    let mut numbers: Vec<_> = numbers.collect();
+    numbers.sort();
+    assert_eq!(numbers, ["CN=one 02", "CN=two 07"], "the newest of each");
+    let denied = object.provider.denied().iter().map(ToString::to_string);
+    let zeros = format!("sha256:{}", "0".repeat(64));
+    assert_eq!(denied.collect::<Vec<_>>(), ["serial:0a1b", &zeros]);
+    assert_eq!(object.provider.late_list(), gangplank_pki::LateList::Strict);
+    let der = lines(&base64(List::numbered(1).der(&two)));
+    assert!(read(&der)[0].object.is_ok(), "DER");
+    let nothing = specified(
+        &pem,
+        "certificateRevocationListData:\n  deniedCertificates: []",
+    );
+    assert!(read(&nothing)[0].object.is_ok());
 }
 
 #[test]

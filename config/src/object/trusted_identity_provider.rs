@@ -1,6 +1,8 @@
 //! `TrustedIdentityProvider`: one or several authorities, and the prefix that the common names they
 //! certify get here.
 
+use std::sync::Arc;
+
 use gangplank_pki::{Prefix, Provider, ProviderFault, ProviderId, TrustAnchor, UsernameFrom};
 
 use crate::encoding;
@@ -10,6 +12,8 @@ use crate::section::Section;
 use crate::sheet::Sheet;
 use crate::yaml::Node;
 
+mod revocations;
+
 const KEYS: &[&str] = &["apiVersion", "kind", "metadata", "spec", "status"];
 const SPEC_KEYS: &[&str] = &[
     "prefix",
@@ -17,13 +21,16 @@ const SPEC_KEYS: &[&str] = &[
     "admiraltyReference",
     "usernameFrom",
     "groups",
+    revocations::LISTS,
+    revocations::LATE,
+    revocations::DENIED,
 ];
 
 /// A provider as its object describes it.
 #[derive(Clone, Debug)]
 pub struct TrustedIdentityProvider {
     /// Its meaning: who it is, which anchors, which prefix.
-    pub provider: Provider,
+    pub provider: Arc<Provider>,
 }
 
 pub(super) fn read(
@@ -41,11 +48,13 @@ pub(super) fn read(
     ];
     let username_from = spec.word("usernameFrom", &words, UsernameFrom::CommonName);
     let groups = groups(&spec);
+    let revocations = revocations::read(&spec, anchors.as_deref());
     let id = ProviderId {
         namespace: id.namespace.clone(),
         name: id.name.clone(),
     };
-    let provider = Provider::new(id, prefix?, anchors?, username_from?, groups?);
+    let (anchors, revocations) = (anchors?, revocations?);
+    let provider = Provider::new(id, prefix?, anchors, username_from?, groups?);
     let provider = provider
         .map_err(|fault| {
             let (message, remedy) = told(&fault, "correct the object");
@@ -55,7 +64,9 @@ pub(super) fn read(
             spec.sheet.fault(place, fault.reason(), message, remedy);
         })
         .ok()?;
-    Some(TrustedIdentityProvider { provider })
+    Some(TrustedIdentityProvider {
+        provider: Arc::new(provider.with_revocations(revocations)),
+    })
 }
 
 /// The key that holds what a provider was refused for.

@@ -12,11 +12,16 @@ use gangplank_pki::Fingerprint;
 use crate::fault::{Fault, Place};
 use crate::file;
 use crate::object::{self, Document};
+use crate::pem::{self, FoundList};
 use crate::trust::directory_fault;
 
 /// How many files are read: ten times the number of providers this program is tested with, so that a
 /// directory named by mistake does not fill memory.
 const MAX_FILES: usize = 50_000;
+
+/// The most that is read of a revocation list: it names a certificate in about 40 bytes, so that this is
+/// about 200,000 of them.
+const MAX_LIST_BYTES: u64 = 8 * 1024 * 1024;
 
 /// The directory, and what its files held when they were last read.
 #[derive(Debug)]
@@ -38,7 +43,9 @@ struct Known {
 pub(super) enum Content {
     /// Its documents; none when it has comments alone.
     Documents(Vec<Document>),
-    /// Nothing can be said about any object in it.
+    /// Its revocation lists, at least one, not proven yet.
+    Lists(Vec<FoundList>),
+    /// Nothing can be said about anything in it.
     Unreadable(Fault),
 }
 
@@ -55,7 +62,7 @@ impl Folder {
         &self.directory
     }
 
-    /// Reads all files with objects; whether any of them changed, came or went since the last time.
+    /// Reads all files with objects or revocation lists; whether any of them changed, came or went since the last time.
     ///
     /// # Errors
     /// When the directory itself cannot be read, or seems to be gone.
@@ -76,9 +83,9 @@ impl Folder {
         self.device = device;
         let mut before = mem::take(&mut self.files);
         let mut changed = false;
-        for path in names {
+        for (path, kind) in names {
             let known = before.remove(&path);
-            let Some((digest, read)) = read_file(&path) else {
+            let Some((digest, read)) = read_file(&path, kind) else {
                 changed |= known.is_some();
                 continue;
             };
@@ -87,7 +94,7 @@ impl Folder {
                 .unwrap_or_else(|| {
                     changed = true;
                     let content =
-                        read.map_or_else(Content::Unreadable, |bytes| content(&path, bytes));
+                        read.map_or_else(Content::Unreadable, |bytes| content(&path, kind, bytes));
                     Known { digest, content }
                 });
             self.files.insert(path, known);
@@ -102,7 +109,7 @@ impl Folder {
             .map(|(path, known)| (path.as_path(), &known.content))
     }
 
-    fn names(&self) -> Result<Vec<PathBuf>, Fault> {
+    fn names(&self) -> Result<BTreeMap<PathBuf, FileKind>, Fault> {
         let unreadable = |error: &io::Error| {
             let (reason, message, remedy) = match error.kind() {
                 io::ErrorKind::NotFound => (
@@ -128,11 +135,12 @@ impl Folder {
             };
             directory_fault(&self.directory, reason, message, remedy)
         };
-        let mut names = Vec::new();
+        let mut names = BTreeMap::new();
         for entry in fs::read_dir(&self.directory).map_err(|error| unreadable(&error))? {
             let entry = entry.map_err(|error| unreadable(&error))?;
-            if is_object_file(&entry.file_name()) {
-                names.push(entry.path());
+            let path = entry.path();
+            if let Some(kind) = FileKind::of(&path) {
+                names.insert(path, kind);
             }
             if names.len() > MAX_FILES {
                 let message = format!("the directory has more than {MAX_FILES} files");
@@ -145,7 +153,6 @@ impl Folder {
                 ));
             }
         }
-        names.sort();
         Ok(names)
     }
 }
@@ -155,8 +162,11 @@ type ReadFile = Result<Vec<u8>, Fault>;
 
 /// What is in the file, and a digest that tells it from any other state. `None` when the file was deleted
 /// since the directory was listed.
-fn read_file(path: &Path) -> Option<(Fingerprint, ReadFile)> {
-    let read = file::read(path);
+fn read_file(path: &Path, kind: FileKind) -> Option<(Fingerprint, ReadFile)> {
+    let read = match kind {
+        FileKind::Objects => file::read(path),
+        FileKind::Lists => file::read_at_most(path, MAX_LIST_BYTES),
+    };
     let digest = match &read {
         Ok(bytes) => Fingerprint::of(bytes),
         Err(_)
@@ -169,10 +179,10 @@ fn read_file(path: &Path) -> Option<(Fingerprint, ReadFile)> {
     Some((digest, read))
 }
 
-fn content(path: &Path, bytes: Vec<u8>) -> Content {
+fn content(path: &Path, kind: FileKind, bytes: Vec<u8>) -> Content {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         // Someone is about to write it, or the disk was full.
-        let remedy = "write an object into it, or delete the file";
+        let remedy = "fill it, or delete it";
         let message = "this file is empty";
         return Content::Unreadable(Fault::new(
             path,
@@ -182,20 +192,36 @@ fn content(path: &Path, bytes: Vec<u8>) -> Content {
             remedy,
         ));
     }
-    match object::documents(path, bytes) {
-        Ok(documents) => Content::Documents(documents),
-        Err(fault) => Content::Unreadable(fault),
-    }
+    let read = match kind {
+        FileKind::Lists => pem::lists(&bytes)
+            .map(Content::Lists)
+            .map_err(|complaint| complaint.of_file(path)),
+        FileKind::Objects => object::documents(path, bytes).map(Content::Documents),
+    };
+    read.unwrap_or_else(Content::Unreadable)
 }
 
-/// Names that end in `.yaml`, `.yml` or `.json` and are not hidden: editors and Kubernetes keep their own
-/// files (`.x.yaml.swp`, `..data`) under hidden names.
-fn is_object_file(name: &OsStr) -> bool {
-    let Some(name) = name.to_str() else {
-        return false;
-    };
-    let extension = name.rsplit_once('.').map(|(_, extension)| extension);
-    !name.starts_with('.') && matches!(extension, Some("yaml" | "yml" | "json"))
+/// What a file is read as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FileKind {
+    /// Names that end in `.yaml`, `.yml` or `.json`.
+    Objects,
+    /// Names that end in `.crl`.
+    Lists,
+}
+
+impl FileKind {
+    /// Hidden files are none: editors and Kubernetes keep their own (`.x.yaml.swp`, `..data`) under such
+    /// names.
+    fn of(path: &Path) -> Option<Self> {
+        let name = path.file_name().and_then(OsStr::to_str)?;
+        let (_, extension) = name.rsplit_once('.').filter(|_| !name.starts_with('.'))?;
+        match extension {
+            "yaml" | "yml" | "json" => Some(Self::Objects),
+            "crl" => Some(Self::Lists),
+            _ => None,
+        }
+    }
 }
 
 #[cfg(unix)]

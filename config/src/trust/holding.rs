@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use gangplank_pki::Provider;
+use gangplank_pki::{Provider, ProviderId, TrustAnchor};
 
 use crate::fault::{Fault, Place};
-use crate::object::{Object, ObjectId};
+use crate::object::{Kind, Object, ObjectId};
+use crate::pem::told;
 use crate::trust::folder::Content;
+use crate::trust::lists::Older;
 
 /// The objects that count.
 #[derive(Debug, Default)]
@@ -44,6 +47,7 @@ impl Holding {
         for (file, content) in files {
             let documents = match content {
                 Content::Documents(documents) => documents,
+                Content::Lists(_) => continue,
                 Content::Unreadable(fault) => {
                     faults.push(fault.clone());
                     unclear.insert(file);
@@ -78,8 +82,9 @@ impl Holding {
             }
         }
         let mut objects = self.kept_of_unclear(&present, &unclear);
-        for (id, occurrences) in present {
+        for (id, mut occurrences) in present {
             faults.extend(duplicates(id, &occurrences));
+            faults.extend(self.refuse_older_lists(id, &mut occurrences));
             if let Some(held) = self.version_of(id, &occurrences) {
                 objects.insert(id.clone(), held);
             }
@@ -112,6 +117,40 @@ impl Holding {
             .collect()
     }
 
+    /// A version that brings an older revocation list than the one it had is no good version.
+    fn refuse_older_lists(
+        &self,
+        id: &ObjectId,
+        occurrences: &mut [Occurrence<'_>],
+    ) -> Option<Fault> {
+        let [occurrence] = occurrences else {
+            return None;
+        };
+        let Object::TrustedIdentityProvider(held) = &self.objects.get(id)?.object else {
+            return None;
+        };
+        let Object::TrustedIdentityProvider(now) = occurrence.good? else {
+            return None;
+        };
+        let (held, now) = (held.provider.own_lists(), now.provider.own_lists());
+        let older = now.iter().find_map(|list| {
+            let of_same = held
+                .iter()
+                .find(|held| held.authority() == list.authority())?;
+            list.is_older_than(of_same)
+                .then(|| Older::than(of_same, list))
+        })?;
+        occurrence.good = None;
+        let (message, remedy) = told(&older, "fetch the newest");
+        Some(Fault::new(
+            occurrence.file,
+            occurrence.place,
+            Older::REASON,
+            message,
+            remedy,
+        ))
+    }
+
     /// The version of an object that is there: what stands there, if it stands there once and is good, or
     /// else the last good one.
     fn version_of(&self, id: &ObjectId, occurrences: &[Occurrence<'_>]) -> Option<Held> {
@@ -139,8 +178,23 @@ impl Holding {
         })
     }
 
+    /// Is there an object of this provider?
+    pub(super) fn wants(&self, provider: &ProviderId) -> bool {
+        self.objects.contains_key(&ObjectId {
+            kind: Kind::TrustedIdentityProvider,
+            namespace: provider.namespace.clone(),
+            name: provider.name.clone(),
+        })
+    }
+
+    /// All CAs of all providers, whether or not the provider is in force.
+    pub(super) fn anchors(&self) -> impl Iterator<Item = &TrustAnchor> {
+        self.providers()
+            .flat_map(|(provider, _)| provider.anchors())
+    }
+
     /// The providers among them.
-    pub(super) fn providers(&self) -> impl Iterator<Item = (&Provider, &Held)> {
+    pub(super) fn providers(&self) -> impl Iterator<Item = (&Arc<Provider>, &Held)> {
         self.objects.values().filter_map(|held| match &held.object {
             Object::TrustedIdentityProvider(object) => Some((&object.provider, held)),
             Object::Secret(_) => None,

@@ -4,22 +4,23 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use gangplank_pki::bundle::{self, Conflict};
-use gangplank_pki::clock::{Clock, rfc3339};
-use gangplank_pki::{Provider, ProviderId, TrustAnchor, TrustBundle};
+use gangplank_pki::bundle::{self, Conflict, Wanted};
+use gangplank_pki::clock::Clock;
+use gangplank_pki::{Authorities, ProviderId, TrustBundle};
 use rustls_pki_types::UnixTime;
 
 use crate::fault::Fault;
-use crate::pem::told;
 use crate::trust::folder::Folder;
-use crate::trust::holding::{Held, Holding};
-use crate::trust::{Kept, TrustReport};
+use crate::trust::holding::Holding;
+use crate::trust::lists::Lists;
+use crate::trust::{Kept, TrustReport, notices};
 
 /// All that is known of the directory.
 #[derive(Debug)]
 pub(super) struct State {
     folder: Folder,
     holding: Holding,
+    lists: Lists,
     bundle: TrustBundle,
     clock: Arc<dyn Clock>,
     /// What was wrong with the files when they last changed.
@@ -45,6 +46,7 @@ impl State {
         Self {
             folder,
             holding: Holding::default(),
+            lists: Lists::default(),
             bundle: TrustBundle::empty(),
             clock,
             faults: Vec::new(),
@@ -90,26 +92,41 @@ impl State {
     /// Makes of what the files hold the bundle that counts.
     fn take_over(&mut self) {
         self.faults = self.holding.take(self.folder.files());
-        let wanted: Vec<Provider> = self
-            .holding
-            .providers()
-            .map(|(provider, _)| provider.clone())
-            .collect();
+        // Of an object whose edit is refused the old version stays, and with it the lists of its CAs.
+        let in_force = self.bundle.providers().iter();
+        let in_force = in_force.filter(|provider| self.holding.wants(provider.id()));
+        let in_force = in_force.flat_map(|provider| provider.anchors());
+        let authorities = Authorities::over(self.holding.anchors().chain(in_force));
+        self.faults
+            .extend(self.lists.take(self.folder.files(), &authorities));
+        let providers = self.holding.providers();
+        let wanted = Wanted {
+            providers: providers
+                .map(|(provider, _)| Arc::clone(provider))
+                .collect(),
+            lists: self.lists.all().cloned().collect(),
+        };
         let assembly = bundle::assemble(&self.bundle, wanted);
         self.bundle = assembly.bundle;
         self.refused = assembly.refused.into_iter().collect();
+        let in_force = self.bundle.providers().iter();
+        let in_force = in_force.flat_map(|provider| provider.anchors());
+        let authorities = Authorities::over(self.holding.anchors().chain(in_force));
+        self.lists.part_with_strays(&authorities);
         self.note_kept();
     }
 
     fn notices(&self, now: UnixTime) -> Vec<Fault> {
-        let mut notices = Vec::new();
+        let mut notices = self.lists.strays().to_vec();
         for (provider, held) in self.holding.providers() {
             if let Some(conflict) = self.refused.get(provider.id()) {
-                notices.push(conflict_fault(held, provider, conflict));
+                notices.push(notices::conflict(held, provider, conflict));
             }
-            let anchors = provider.anchors().iter();
-            let expired = anchors.filter(|anchor| anchor.not_after() < now);
-            notices.extend(expired.map(|anchor| expired_fault(held, provider, anchor)));
+            notices.extend(notices::expired_authorities(held, provider, now));
+            if let Some(in_use) = self.bundle.provider(provider.id()) {
+                notices.extend(notices::late_lists(held, in_use, &self.lists, now));
+                notices.extend(notices::missing_lists(held, in_use));
+            }
         }
         notices
     }
@@ -119,8 +136,9 @@ impl State {
         let now = self.clock.now();
         let in_use = |id: &ProviderId| self.bundle.provider(id);
         let outdated = self.holding.providers().filter(|(provider, held)| {
-            in_use(provider.id())
-                .is_some_and(|used| held.outdated || used.digest() != provider.digest())
+            in_use(provider.id()).is_some_and(|used| {
+                held.outdated || used.object_digest() != provider.object_digest()
+            })
         });
         let kept = outdated.map(|(provider, _)| {
             let id = provider.id().clone();
@@ -146,21 +164,4 @@ impl State {
             vanished_since: self.vanished_since,
         }
     }
-}
-
-fn conflict_fault(held: &Held, provider: &Provider, conflict: &Conflict) -> Fault {
-    let (message, remedy) = told(
-        conflict,
-        "change or remove one of the two; what was accepted first stays in use",
-    );
-    let message = format!("{} is refused: {message}", provider.id());
-    Fault::new(&held.file, held.place, conflict.reason(), message, remedy)
-}
-
-/// An expired authority accepts nobody, but those beside it do: no reason not to start.
-fn expired_fault(held: &Held, provider: &Provider, anchor: &TrustAnchor) -> Fault {
-    let (subject, end) = (anchor.subject_text(), rfc3339(anchor.not_after()));
-    let message = format!("the CA `{subject}` of {} expired at {end}", provider.id());
-    let remedy = "remove it, and add its successor";
-    Fault::new(&held.file, held.place, "AuthorityExpired", message, remedy)
 }

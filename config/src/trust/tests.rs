@@ -9,6 +9,8 @@ use crate::fixture::{Workplace, authority_pem, provider_yaml};
 
 mod following;
 mod keeping;
+mod revoking;
+mod sequences;
 
 /// A directory with the writer's state, looked at by hand.
 struct Looked {

@@ -222,6 +222,41 @@ async fn many_changes_are_few_reloads() {
     );
 }
 
+/// F10: a thousand edits in a row, over many files, some of them taken away: what counts in the end is
+/// what is written in the end.
+#[tokio::test]
+async fn a_thousand_edits_end_in_what_is_written() {
+    let manifests: Vec<String> = (0..20).map(|name| provider(&format!("p{name}"))).collect();
+    let followed = Followed::by_events(|_| {});
+    for edit in 0..1_000_usize {
+        // Seven and twenty have no common divisor, so every file is written 50 times.
+        let name = edit * 7 % 20;
+        let file = format!("trust/{name}.yaml");
+        let prefix = format!("spiffe://p{name}/");
+        let changed = manifests[name].replace(&prefix, &format!("{prefix}{edit}/"));
+        followed.place.replace(&file, changed);
+        if edit % 3 == 0 {
+            followed.place.remove(&file);
+        }
+        if edit % 10 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    let (fresh, _) = open(&followed.place).unwrap();
+    let digests = |bundle: &TrustBundle| -> Vec<_> {
+        let providers = bundle.providers().iter();
+        providers.map(|provider| provider.digest()).collect()
+    };
+    let written = digests(&fresh.current());
+    assert!((10..20).contains(&written.len()), "{}", written.len());
+    let report = followed
+        .until("what is written counts", |_| {
+            digests(&followed.source.current()) == written
+        })
+        .await;
+    assert!(report.faults.is_empty(), "{report:#?}");
+}
+
 #[tokio::test]
 async fn the_watcher_ends_when_told() {
     let followed = Followed::as_ever(|_| {});
