@@ -186,15 +186,10 @@ impl RunningExit {
     pub(crate) fn status(&self) -> ExitStatus {
         let bundle = self.trust.current();
         let report = self.trust.report();
-        let providers = bundle.providers().iter().map(|provider| ProviderStatus {
-            name: provider.id().to_string(),
-            prefix: provider.prefix().to_string(),
-            authorities: provider
-                .anchors()
-                .iter()
-                .map(CertificateStatus::from)
-                .collect(),
-        });
+        let providers = bundle
+            .providers()
+            .iter()
+            .map(|provider| ProviderStatus::from(provider.as_ref()));
         ExitStatus {
             upstream: self.server.clone(),
             bundle: BundleStatus {

@@ -17,6 +17,7 @@ use crate::admin::{self, Admin, Observed};
 use crate::cli::{self, Overrides};
 use crate::failure::{Failure, Outcome};
 use crate::logging::{self, Format};
+use crate::status::CertificateStatus;
 
 /// How long the end waits for tasks that were told to stop. They only have to notice.
 const TIDY: Duration = Duration::from_secs(5);
@@ -135,6 +136,18 @@ pub(crate) fn bind_admin(wanted: Option<SocketAddr>) -> Result<Option<Listener>,
     Ok(Some(listener))
 }
 
+/// An expired certificate is no reason not to start: it may be renewed any moment, and its file is followed.
+fn tell_of_expired(own: &[CertificateStatus]) {
+    for certificate in own.iter().filter(|certificate| certificate.expired) {
+        tracing::error!(
+            fingerprint = certificate.fingerprint,
+            "the {} expired at {}, so that others refuse it: replace its files, they are read again by themselves",
+            certificate.name,
+            certificate.not_after
+        );
+    }
+}
+
 /// Serves the admin endpoint, if there is one, and says that the role listens.
 pub(crate) fn announce(
     stage: &Stage,
@@ -153,6 +166,7 @@ pub(crate) fn announce(
         version = env!("CARGO_PKG_VERSION"),
         "listening"
     );
+    tell_of_expired(&role.status().certificates);
     if let Some(listener) = admin {
         let admin = Arc::new(Admin {
             role,

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use gangplank_config::{KeyPair, Material};
-use gangplank_pki::clock::rfc3339;
+use gangplank_pki::clock::{Clock as _, SystemClock, rfc3339};
 use gangplank_pki::inspect::inspect_der;
-use gangplank_pki::{Fingerprint, TrustAnchor};
+use gangplank_pki::{Fingerprint, Provider, TrustAnchor};
+use rustls_pki_types::UnixTime;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -128,6 +129,26 @@ pub(crate) struct ProviderStatus {
     pub(crate) prefix: String,
     /// Its authorities.
     pub(crate) authorities: Vec<CertificateStatus>,
+    /// The revocation lists in force, of each authority that has one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) revocation_lists: Vec<RevocationListStatus>,
+    /// How many certificates are denied by name.
+    #[serde(default)]
+    pub(crate) denied: usize,
+}
+
+/// A revocation list and until when it is current.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RevocationListStatus {
+    /// The subject of its authority.
+    pub(crate) authority: String,
+    /// Its number in hexadecimal, if it has one.
+    pub(crate) number: Option<String>,
+    /// How many certificates it revokes.
+    pub(crate) revoked: usize,
+    /// The last moment before its successor is overdue.
+    pub(crate) next_update: String,
 }
 
 /// A certificate and until when it is good.
@@ -140,6 +161,9 @@ pub(crate) struct CertificateStatus {
     pub(crate) fingerprint: String,
     /// Its last moment.
     pub(crate) not_after: String,
+    /// Whether that is past.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) expired: bool,
 }
 
 impl Status {
@@ -164,6 +188,25 @@ impl From<&TrustAnchor> for CertificateStatus {
             name: anchor.subject_text().to_owned(),
             fingerprint: anchor.fingerprint().to_string(),
             not_after: rfc3339(anchor.not_after()),
+            expired: is_past(anchor.not_after()),
+        }
+    }
+}
+
+impl From<&Provider> for ProviderStatus {
+    fn from(provider: &Provider) -> Self {
+        let lists = provider.lists().iter().map(|list| RevocationListStatus {
+            authority: list.issuer_text().to_owned(),
+            number: list.number().map(|number| number.to_string()),
+            revoked: list.revoked(),
+            next_update: rfc3339(list.next_update()),
+        });
+        Self {
+            name: provider.id().to_string(),
+            prefix: provider.prefix().to_string(),
+            authorities: provider.anchors().iter().map(Into::into).collect(),
+            revocation_lists: lists.collect(),
+            denied: provider.denied().len(),
         }
     }
 }
@@ -184,7 +227,12 @@ pub(crate) fn of_key_pair(name: &str, pair: &KeyPair) -> Option<CertificateStatu
         name: name.to_owned(),
         fingerprint: Fingerprint::of(leaf).to_string(),
         not_after: rfc3339(summary.not_after),
+        expired: is_past(summary.not_after),
     })
+}
+
+fn is_past(moment: UnixTime) -> bool {
+    moment < SystemClock.now()
 }
 
 /// Microseconds as status shows them; nothing where nothing was measured.

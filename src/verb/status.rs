@@ -9,7 +9,9 @@ use anyhow::{Context as _, bail};
 use crate::cli::StatusArguments;
 use crate::failure::Outcome;
 use crate::output::{columns, show};
-use crate::status::{AgentStatus, CertificateStatus, ExitStatus, RelayStatus, Status};
+use crate::status::{
+    AgentStatus, CertificateStatus, ExitStatus, ProviderStatus, RelayStatus, Status,
+};
 
 /// A local endpoint that has not answered by then does not work.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -150,17 +152,55 @@ fn exit(exit: &ExitStatus) -> String {
                     provider.name.clone(),
                     provider.prefix.clone(),
                     authority.name.clone(),
-                    authority.not_after.clone(),
+                    good_until(authority),
                     authority.fingerprint.clone(),
                 ]
             }));
         }
         text = format!("{text}\n{}", columns(&rows));
     }
+    text.push_str(&revocations(&exit.bundle.providers));
     for fault in &exit.bundle.faults {
-        text = format!("{text}\nNot in force: {fault}");
+        text = format!("{text}\nFault: {fault}");
     }
     text
+}
+
+/// What is revoked, if anything is.
+fn revocations(providers: &[ProviderStatus]) -> String {
+    let mut rows = vec![header(&[
+        "REVOKED BY",
+        "PROVIDER",
+        "LIST",
+        "CERTIFICATES",
+        "NEXT BY",
+    ])];
+    for provider in providers {
+        rows.extend(provider.revocation_lists.iter().map(|list| {
+            vec![
+                list.authority.clone(),
+                provider.name.clone(),
+                list.number.clone().unwrap_or_else(|| "-".to_owned()),
+                list.revoked.to_string(),
+                list.next_update.clone(),
+            ]
+        }));
+        if provider.denied > 0 {
+            let name = provider.name.clone();
+            let denied = provider.denied.to_string();
+            rows.push(vec![
+                "this exit".to_owned(),
+                name,
+                "-".to_owned(),
+                denied,
+                "-".to_owned(),
+            ]);
+        }
+    }
+    if rows.len() == 1 {
+        return String::new();
+    }
+    format!("\n{}", columns(&rows))
 }
 
 fn trust(exit: &ExitStatus) -> String {
@@ -176,11 +216,16 @@ fn certificates(title: &str, certificates: &[CertificateStatus]) -> String {
     rows.extend(certificates.iter().map(|shown| {
         vec![
             shown.name.clone(),
-            shown.not_after.clone(),
+            good_until(shown),
             shown.fingerprint.clone(),
         ]
     }));
     columns(&rows)
+}
+
+fn good_until(certificate: &CertificateStatus) -> String {
+    let expired = if certificate.expired { " (over)" } else { "" };
+    format!("{}{expired}", certificate.not_after)
 }
 
 fn header(titles: &[&str]) -> Vec<String> {

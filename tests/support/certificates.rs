@@ -6,8 +6,10 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, CertificateRevocationList,
+    CertificateRevocationListParams, CertifiedIssuer, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams,
+    SanType,
 };
 use rustls::RootCertStore;
 use rustls_pki_types::pem::PemObject as _;
@@ -114,6 +116,30 @@ impl Authority {
             Err(_) => dns(host),
         }];
         self.sign(&params)
+    }
+
+    /// Its revocation list of that number.
+    pub(crate) fn revocation_list(
+        &self,
+        number: u64,
+        serials: &[u64],
+    ) -> CertificateRevocationList {
+        let (from, until) = always();
+        let revoked = |serial: &u64| RevokedCertParams {
+            serial_number: (*serial).into(),
+            revocation_time: from,
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let params = CertificateRevocationListParams {
+            this_update: from,
+            next_update: until,
+            crl_number: number.into(),
+            issuing_distribution_point: None,
+            revoked_certs: serials.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        params.signed_by(&self.issuer).expect("a list")
     }
 
     /// Signs whatever the test needs.
