@@ -2,7 +2,8 @@
 //!
 //! `Papers` hold the certificates that a caller proved to have the key of. `Papers::verdict` says
 //! whether they are good *now*: a look at two numbers as long as neither the trust bundle's generation
-//! nor the clock passed what the last decision was made for, and a new decision otherwise. A
+//! nor the clock passed what the last decision was made for; a look into the bundle, without a
+//! signature, when it is another one that changed nothing about them; and a new decision otherwise. A
 //! connection keeps one identity for its whole life; papers that mean another username by now end it.
 
 use std::fmt;
@@ -163,11 +164,16 @@ impl Papers {
         }
         let bundle = self.trust.current();
         let now = self.clock.now();
-        if last.generation == bundle.generation() && now.as_secs() < last.doubtful_from {
+        let is_timely = now.as_secs() < last.doubtful_from;
+        if is_timely && last.generation == bundle.generation() {
             return last.verdict.clone();
         }
         // Two requests may decide at once; both come to the same.
-        let decision = decide(&bundle, &self.chain, now, self.began_as.as_deref());
+        let decision = if is_timely && last.stands_in(&bundle) {
+            last.renewed(&bundle)
+        } else {
+            decide(&bundle, &self.chain, now, self.began_as.as_deref())
+        };
         let verdict = decision.verdict.clone();
         self.last.store(Arc::new(decision));
         verdict
@@ -184,6 +190,25 @@ impl Papers {
         let last_good = self.last.load().doubtful_from.saturating_sub(1);
         let left = last_good.saturating_sub(self.clock.now().as_secs());
         Duration::from_secs(left).clamp(SHORTEST_LOOK, CLOCK_LOOK)
+    }
+}
+
+impl Decision {
+    /// Is it none that a change of trust since then concerns?
+    fn stands_in(&self, bundle: &TrustBundle) -> bool {
+        match &self.verdict {
+            Verdict::Admitted(admitted) => bundle.upholds(&admitted.identity),
+            Verdict::Refused(_) | Verdict::Unwritable | Verdict::Changed => false,
+        }
+    }
+
+    /// The same, for another bundle.
+    fn renewed(&self, bundle: &TrustBundle) -> Self {
+        Self {
+            generation: bundle.generation(),
+            doubtful_from: self.doubtful_from,
+            verdict: self.verdict.clone(),
+        }
     }
 }
 
@@ -229,4 +254,74 @@ fn admit(identity: Identity, began_as: Option<&Admitted>) -> (Verdict, u64) {
         }
     };
     (verdict, doubtful_from)
+}
+
+#[cfg(test)]
+mod tests {
+    use gangplank_pki::bundle::assemble;
+    use gangplank_pki::clock::{ManualClock, at};
+    use gangplank_pki::issue::{CertificateAuthority, Kind, Request};
+    use gangplank_pki::{Prefix, Provider, ProviderId, Revocations, UsernameFrom, pem};
+
+    use super::*;
+
+    fn now() -> UnixTime {
+        at(1_900_000_000)
+    }
+
+    fn provider(name: &str, authority: &CertificateAuthority) -> Provider {
+        let id = ProviderId::new("default", name);
+        let prefix = Prefix::parse(&format!("{name}:")).unwrap();
+        let anchors = vec![authority.anchor().clone()];
+        Provider::new(id, prefix, anchors, UsernameFrom::CommonName, vec![]).unwrap()
+    }
+
+    /// A new decision would make a new identity; the same one was only looked at.
+    #[test]
+    fn a_change_that_does_not_concern_them_costs_no_signature() {
+        let made = |name| CertificateAuthority::create(name, 365, now()).unwrap();
+        let (mine, other) = (made("mine"), made("other"));
+        let kind = Kind::Caller {
+            common_name: "alice".to_owned(),
+            uri: None,
+        };
+        let request = Request {
+            kind,
+            lifetime: Duration::from_secs(3600),
+            now: now(),
+        };
+        let issued = mine.issue(&request).unwrap();
+        let chain = pem::certificates(issued.cert_pem.as_bytes()).unwrap();
+        let bundle = Arc::new(ArcSwap::from_pointee(TrustBundle::empty()));
+        let trust = |providers: Vec<Provider>| {
+            bundle.store(Arc::new(assemble(&bundle.load(), providers).bundle));
+        };
+        trust(vec![provider("mine", &mine)]);
+        let (_changed, changes) = watch::channel(0);
+        let current = Arc::clone(&bundle);
+        let clock = Arc::new(ManualClock::new(now()));
+        let watched: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
+        let trusted = Trust::new(move || current.load_full(), changes);
+        let papers = Papers::examine(chain, trusted, watched);
+        let first = Arc::clone(papers.began_as().unwrap());
+        let is_the_first = || match papers.verdict() {
+            Verdict::Admitted(admitted) => Some(Arc::ptr_eq(&admitted, &first)),
+            _ => None,
+        };
+        assert_eq!(is_the_first(), Some(true));
+        trust(vec![provider("mine", &mine), provider("other", &other)]);
+        assert_eq!(is_the_first(), Some(true), "nothing about them changed");
+        let denied = Revocations {
+            denied: vec!["serial:01".parse().unwrap()],
+            ..Revocations::default()
+        };
+        trust(vec![provider("mine", &mine).with_revocations(denied)]);
+        assert_eq!(is_the_first(), Some(false), "decided anew, and good");
+        trust(vec![provider("other", &other)]);
+        assert_eq!(is_the_first(), None);
+        trust(vec![provider("mine", &mine)]);
+        clock.advance(Duration::from_secs(3601));
+        trust(vec![provider("mine", &mine), provider("other", &other)]);
+        assert_eq!(is_the_first(), None, "over, whatever the bundle says");
+    }
 }
