@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::lanes::Lanes;
-use crate::median::quantile;
+use crate::median::{median, quantile};
 use crate::process::cpu_of_this;
 use crate::tls::{Connector, Protocol};
 use crate::way::Way;
@@ -21,11 +21,12 @@ use crate::way::Way;
 mod asking;
 mod http1;
 mod http2;
+mod probe;
 mod tally;
 mod watches;
 
-pub(crate) use asking::probe;
 use asking::start;
+pub(crate) use probe::{probe, written};
 use tally::{Phase, Tally, Window};
 
 /// What is to be done.
@@ -65,6 +66,44 @@ pub(crate) enum Load {
     Trickle { watches: u32, period_ms: u32 },
     /// Watches on which nothing happens, over HTTP/1.1 or HTTP/2.
     Idle { watches: u32, http2: bool },
+    /// Watches with events, of which some are never read after their first, and a LIST of so many bytes that is
+    /// not read either.
+    Crowd {
+        watches: u32,
+        unread: u32,
+        list: u64,
+    },
+    /// Small GETs one after the other on one connection, looked at in batches of so many.
+    Batches { requests: u32 },
+    /// One body of so many bytes, up or down.
+    Giant { bytes: u64, up: bool },
+}
+
+/// What ends a load's window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The clock.
+    Clock,
+    /// A word of the suite, which has seen enough.
+    Word,
+    /// The load itself: there was only so much to do.
+    Done,
+}
+
+impl Load {
+    /// What ends its window.
+    pub(crate) const fn end(self) -> End {
+        match self {
+            Self::Http1 { .. }
+            | Self::Http2 { .. }
+            | Self::Fresh { .. }
+            | Self::Echo
+            | Self::Trickle { .. }
+            | Self::Batches { .. } => End::Clock,
+            Self::Stalled { .. } | Self::Idle { .. } | Self::Crowd { .. } => End::Word,
+            Self::Giant { .. } => End::Done,
+        }
+    }
 }
 
 /// What came of it.
@@ -76,9 +115,9 @@ pub(crate) struct Outcome {
     pub(crate) bytes: u64,
     /// The window as it was.
     pub(crate) seconds: f64,
-    /// Half of the answers took less, in µs.
+    /// Half of the answers took less, in µs; of batches, the median of each one's.
     pub(crate) p50_us: Option<f64>,
-    /// 99 of 100 did.
+    /// 99 of 100 did; of batches likewise.
     pub(crate) p99_us: Option<f64>,
     /// The generator's own CPU time in the window.
     pub(crate) cpu_seconds: f64,
@@ -92,6 +131,9 @@ pub(crate) struct Outcome {
 pub(crate) const GO: &str = "go";
 /// What the generator says when it is warm.
 pub(crate) const READY: &str = "ready";
+
+/// How long a load that ends by itself may take: a GiB at 10 MB/s.
+pub(crate) const DONE_WITHIN: Duration = Duration::from_secs(100);
 
 /// The role. It ends with the suite that started it.
 pub(crate) fn run() -> anyhow::Result<()> {
@@ -109,21 +151,26 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let cpu = cpu_of_this()?;
     let begun = crate::clock::nanoseconds();
     window.set(Phase::Measure);
-    if matches!(job.load, Load::Idle { .. } | Load::Stalled { .. }) {
-        // Held until the suite has seen enough.
-        hear()?;
-    } else {
-        std::thread::sleep(Duration::from_millis(job.window_ms));
+    match job.load.end() {
+        End::Clock => std::thread::sleep(Duration::from_millis(job.window_ms)),
+        End::Word => drop(hear()?),
+        End::Done => await_all(workers(job.load), DONE_WITHIN, || window.finished()),
     }
     window.set(Phase::Over);
     let elapsed = Duration::from_nanos(crate::clock::nanoseconds() - begun);
     let cpu_seconds = cpu_of_this()? - cpu;
     let total = Tally::gather(&mut reports);
-    say(&serde_json::to_string(&outcome(
-        total,
-        elapsed,
+    let took = batches(job.load, &total);
+    say(&serde_json::to_string(&Outcome {
+        count: total.count,
+        bytes: total.bytes,
+        seconds: elapsed.as_secs_f64(),
+        p50_us: took.0,
+        p99_us: took.1,
         cpu_seconds,
-    ))?)
+        errors: total.errors,
+        first_error: total.first_error,
+    })?)
 }
 
 fn hear() -> anyhow::Result<String> {
@@ -150,31 +197,42 @@ fn workers(load: Load) -> usize {
         Load::Echo => 1,
         Load::Stalled { readers, .. } => readers,
         Load::Trickle { watches, .. } | Load::Idle { watches, .. } => watches,
+        Load::Crowd { watches, .. } => watches + 1,
+        Load::Batches { .. } | Load::Giant { .. } => 1,
     };
     usize::try_from(count).unwrap_or(usize::MAX)
 }
 
 /// Waits until all are connected (or have failed), and for the warm-up.
 fn settle(job: &Job, window: &Window) {
-    let wanted = workers(job.load);
-    let deadline = crate::clock::nanoseconds() + 60_000_000_000;
-    while window.standing() < wanted && crate::clock::nanoseconds() < deadline {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    let limit = Duration::from_secs(60);
+    await_all(workers(job.load), limit, || window.standing());
     std::thread::sleep(Duration::from_millis(job.warm_ms));
 }
 
-fn outcome(mut total: Tally, elapsed: Duration, cpu_seconds: f64) -> Outcome {
-    total.nanoseconds.sort_unstable();
-    let micros = |part| quantile(&total.nanoseconds, part).map(|found| f64::from(found) / 1e3);
-    Outcome {
-        count: total.count,
-        bytes: total.bytes,
-        seconds: elapsed.as_secs_f64(),
-        p50_us: micros(0.5),
-        p99_us: micros(0.99),
-        cpu_seconds,
-        errors: total.errors,
-        first_error: total.first_error,
+/// Waits until a count is complete; at most so long.
+fn await_all(wanted: usize, limit: Duration, count: impl Fn() -> usize) {
+    let begun = crate::clock::nanoseconds();
+    let waited = || Duration::from_nanos(crate::clock::nanoseconds() - begun);
+    while count() < wanted && waited() < limit {
+        std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// The p50 and the p99 in µs: of all, or the medians over the whole batches.
+fn batches(load: Load, total: &Tally) -> (Option<f64>, Option<f64>) {
+    let all = total.nanoseconds.len().max(1);
+    let size = match load {
+        Load::Batches { requests } => usize::try_from(requests).unwrap_or(all),
+        _ => all,
+    };
+    let (mut middles, mut tails) = (Vec::new(), Vec::new());
+    for batch in total.nanoseconds.chunks_exact(size) {
+        let mut sorted = batch.to_vec();
+        sorted.sort_unstable();
+        let micros = |part| quantile(&sorted, part).map(|found| f64::from(found) / 1e3);
+        middles.extend(micros(0.5));
+        tails.extend(micros(0.99));
+    }
+    (median(&middles), median(&tails))
 }

@@ -13,7 +13,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+mod circumstances;
 mod clock;
+mod footprint;
 mod free_port;
 mod lanes;
 mod load;
@@ -25,6 +27,7 @@ mod row;
 mod site;
 mod stack;
 mod suite;
+mod target;
 mod tls;
 mod upstream;
 mod watchdog;

@@ -13,8 +13,18 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use crate::clock::nanoseconds;
 use crate::watchdog::Watchdog;
 
+mod peak;
+mod sockets;
+
+pub(crate) use peak::{Peak, Watermark};
+pub(crate) use sockets::connections_to;
+
 /// How long a program may take to end after SIGTERM.
 const PATIENCE_NS: u64 = 3_000_000_000;
+
+/// After so long it hears a second SIGTERM: Gangplank then ends at once instead of waiting until load
+/// balancers have noticed, and nothing of a run is worth waiting for.
+const INSISTING_NS: u64 = 100_000_000;
 
 /// A running program. Dropping it ends it and what it has started.
 #[derive(Debug)]
@@ -23,6 +33,7 @@ pub(crate) struct Process {
     name: String,
     log: PathBuf,
     watchdog: Watchdog,
+    begun: u64,
 }
 
 impl Process {
@@ -34,6 +45,7 @@ impl Process {
         watchdog: &Watchdog,
     ) -> anyhow::Result<Self> {
         let output = File::create(log).with_context(|| log.display().to_string())?;
+        let begun = nanoseconds();
         let child = command
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
@@ -47,7 +59,18 @@ impl Process {
             name: name.to_owned(),
             log: log.to_owned(),
             watchdog: watchdog.clone(),
+            begun,
         })
+    }
+
+    /// When it was started, by the one clock of a run.
+    pub(crate) const fn begun(&self) -> u64 {
+        self.begun
+    }
+
+    /// What it is called in its stack.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Its number.
@@ -82,7 +105,12 @@ impl Drop for Process {
         };
         signal(Signal::TERM);
         let begun = nanoseconds();
+        let mut insisted = false;
         while self.lives() && nanoseconds() - begun < PATIENCE_NS {
+            if !insisted && nanoseconds() - begun > INSISTING_NS {
+                signal(Signal::TERM);
+                insisted = true;
+            }
             std::thread::sleep(Duration::from_millis(5));
         }
         signal(Signal::KILL);
@@ -96,6 +124,13 @@ impl Drop for Process {
 pub(crate) struct Memory {
     /// Resident, shared pages divided among those that share them.
     pub(crate) pss_kib: f64,
+}
+
+impl Process {
+    /// What is resident of it and all that it started, shared pages counted each time.
+    pub(crate) fn resident_kib(&self) -> f64 {
+        peak::resident(self.pid())
+    }
 }
 
 /// CPU time in seconds of processes and all that they started, ended ones included.

@@ -2,6 +2,7 @@
 
 use crate::load::Load;
 use crate::stack::{Kind, Stack};
+use crate::target::{self, Target};
 
 /// A workload, measured on each stack that it is for.
 #[derive(Debug, Clone, Copy)]
@@ -14,6 +15,8 @@ pub(crate) struct Row {
     pub(crate) work: Work,
     /// Against whom.
     pub(crate) field: Field,
+    /// What Gangplank is to reach.
+    pub(crate) targets: &'static [Target],
 }
 
 /// What is done, and what is looked at.
@@ -33,6 +36,13 @@ pub(crate) enum Work {
         /// HTTP/2, or HTTP/1.1.
         http2: bool,
     },
+    /// Small GETs, before and while a crowd of watches and a LIST are partly left unread.
+    BesideCrowd {
+        /// The crowd.
+        crowd: Load,
+    },
+    /// One giant body each way.
+    Giant,
 }
 
 /// The stacks that a row compares.
@@ -55,6 +65,14 @@ const fn row(id: &'static str, what: &'static str, work: Work, field: Field) -> 
         what,
         work,
         field,
+        targets: &[],
+    }
+}
+
+impl Row {
+    const fn with(mut self, targets: &'static [Target]) -> Self {
+        self.targets = targets;
+        self
     }
 }
 
@@ -82,25 +100,29 @@ pub(crate) const ROWS: &[Row] = &[
         "small GET, 1 keep-alive connection",
         Work::Rate(small(1)),
         Field::Tunnels,
-    ),
+    )
+    .with(target::K1),
     row(
         "echo",
         "round trips of a byte on an upgraded stream",
         Work::Rate(Load::Echo),
         Field::Tunnels,
-    ),
+    )
+    .with(target::ECHO),
     row(
         "k16",
         "small GET, 16 connections",
         Work::Rate(small(16)),
         Field::Tunnels,
-    ),
+    )
+    .with(target::K16),
     row(
         "k64",
         "small GET, 64 connections",
         Work::Rate(small(64)),
         Field::Tunnels,
-    ),
+    )
+    .with(target::K64),
     row(
         "h2x64",
         "small GET, HTTP/2, 4 connections of 16 streams",
@@ -110,19 +132,22 @@ pub(crate) const ROWS: &[Row] = &[
             bytes: None,
         }),
         Field::Tunnels,
-    ),
+    )
+    .with(target::H2X64),
     row(
         "new",
         "a new mTLS connection a request, 32 at a time",
         Work::Rate(FRESH),
         Field::Tunnels,
-    ),
+    )
+    .with(target::NEW),
     row(
         "m1",
         "bodies of 1 MiB, 4 connections",
         Work::Rate(bodies(4, MIB)),
         Field::Tunnels,
-    ),
+    )
+    .with(target::M1),
     row(
         "m5h2",
         "bodies of 5 MiB, HTTP/2, 2 streams",
@@ -132,7 +157,8 @@ pub(crate) const ROWS: &[Row] = &[
             bytes: Some(5 * MIB),
         }),
         Field::Tunnels,
-    ),
+    )
+    .with(target::M5H2),
     row(
         "stall",
         "k16 while 32 others have stopped reading a body of 64 MiB",
@@ -144,7 +170,8 @@ pub(crate) const ROWS: &[Row] = &[
             },
         },
         Field::Tunnels,
-    ),
+    )
+    .with(target::STALL),
     row(
         "trickle",
         "1,000 watches with 1,000 events a second in all: their delay",
@@ -153,46 +180,81 @@ pub(crate) const ROWS: &[Row] = &[
             period_ms: 1_000,
         }),
         Field::Tunnels,
-    ),
+    )
+    .with(target::TRICKLE),
     row(
         "idle1",
         "idle watches over HTTP/1.1: memory each",
         Work::Idle { http2: false },
         Field::Tunnels,
-    ),
+    )
+    .with(target::IDLE1),
     row(
         "idle2",
         "idle watches over HTTP/2: memory each",
         Work::Idle { http2: true },
         Field::Tunnels,
-    ),
+    )
+    .with(target::IDLE2),
+    row(
+        "beside",
+        "200 small GETs while of 300 watches 100 are unread, and so is a LIST of 200 MB",
+        Work::BesideCrowd {
+            crowd: Load::Crowd {
+                watches: 300,
+                unread: 100,
+                list: 200_000_000,
+            },
+        },
+        Field::Tunnels,
+    )
+    .with(target::BESIDE),
+    row(
+        "giant",
+        "one body of 1 GiB down, one up: memory of each process",
+        Work::Giant,
+        Field::Tunnels,
+    )
+    .with(target::GIANT),
     row(
         "hop-k16",
         "k16 through one hop",
         Work::Rate(small(16)),
         Field::Hops,
-    ),
+    )
+    .with(target::HOP_K16),
     row(
         "hop-m1",
         "m1 through one hop",
         Work::Rate(bodies(4, MIB)),
         Field::Hops,
-    ),
+    )
+    .with(target::HOP_M1),
     row(
         "hop-new",
         "new through one hop",
         Work::Rate(FRESH),
         Field::Hops,
-    ),
+    )
+    .with(target::HOP_NEW),
     row(
         "anchors",
         "k16 with 1, 10, 100 and 1,000 trust anchors",
         Work::Rate(small(16)),
         Field::Anchors,
-    ),
+    )
+    .with(target::ANCHORS),
 ];
 
 impl Row {
+    /// Whether it looks at memory, which what ran before would have left its mark on.
+    pub(crate) const fn wants_new_processes(&self) -> bool {
+        matches!(
+            self.work,
+            Work::Idle { .. } | Work::BesideCrowd { .. } | Work::Giant
+        )
+    }
+
     /// Whether a stack is compared here.
     pub(crate) fn is_for(&self, stack: &Stack) -> bool {
         let idle = matches!(self.work, Work::Idle { .. });

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use tempfile::TempDir;
 
 use crate::free_port::free_address;
-use crate::papers::{ENTRANCE, Papers};
+use crate::papers::{ENTRANCE, Papers, UPSTREAM};
 use crate::process::Process;
 use crate::watchdog::Watchdog;
 use crate::way::{Door, Way};
@@ -90,6 +90,11 @@ impl Site {
     ) -> anyhow::Result<Process> {
         let log = folder.join(format!("{name}.log"));
         Process::start(name, command, &log, &self.watchdog)
+    }
+
+    /// The way to the upstream without a hop.
+    pub(crate) fn way_to_upstream(&self) -> Way {
+        self.way(Door::Tcp(self.upstream), UPSTREAM, "upstream")
     }
 
     /// A caller's way to an exit behind `address`.

@@ -6,14 +6,13 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::papers::UPSTREAM;
 use crate::process::Process;
 use crate::site::Site;
-use crate::way::{Door, Way};
+use crate::way::Way;
 
 mod chisel;
 mod frp;
-mod gangplank;
+pub(crate) mod gangplank;
 mod haproxy;
 mod konnectivity;
 mod nginx;
@@ -189,7 +188,7 @@ impl Running {
 /// Straight to the upstream.
 fn direct(site: &Site) -> anyhow::Result<Running> {
     Ok(Running {
-        way: site.way(Door::Tcp(site.upstream), UPSTREAM, "upstream"),
+        way: site.way_to_upstream(),
         processes: Vec::new(),
     })
 }

@@ -1,27 +1,44 @@
 //! A whole run: rows one after the other, and within a row the stacks in turns, round by round.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::Wanted;
+use crate::circumstances::Circumstances;
+use crate::footprint::{self, Footprint};
 use crate::load::probe;
 use crate::process::Process;
 use crate::report::{Line, Report};
 use crate::row::{ROWS, Row};
 use crate::site::Site;
 use crate::stack::{Kind, Running, STACKS, Stack};
+use crate::way::Way;
 
+mod crowd;
 mod generator;
+mod giant;
 mod measure;
+mod pace;
+mod progress;
+mod sample;
 
-pub(crate) use measure::Sample;
-use measure::{Pace, measure};
+use measure::Turn;
+use pace::Pace;
+use progress::{Progress, expected};
+pub(crate) use sample::Sample;
 
 /// How often a new stack is asked whether it carries a request yet, and how long between.
 const PROBES: u32 = 400;
-const PROBE_PAUSE_MS: u64 = 50;
+const PROBE_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long one such request may take.
+const PROBE_LIMIT: Duration = Duration::from_secs(5);
+
+/// What measuring the footprint of a stack was seen to take.
+const FOOTPRINT_S: f64 = 4.0;
 
 /// The suite's role.
 pub(crate) fn run(wanted: &Wanted) -> anyhow::Result<()> {
@@ -29,25 +46,21 @@ pub(crate) fn run(wanted: &Wanted) -> anyhow::Result<()> {
         .iter()
         .filter(|row| named(&wanted.rows, row.id))
         .collect();
-    let stacks = chosen(wanted, &rows);
+    let mut circumstances = Circumstances::of_now();
+    let stacks = chosen(wanted, &rows, &mut circumstances);
     if wanted.list {
         for row in rows {
             println!("{:<12}{}", row.id, row.what);
         }
+        println!("{:<12}size, start-up time and idle memory", footprint::ID);
         return Ok(());
     }
     raise_file_limit()?;
     let (site, mut dog) = Site::prepare(wanted.folder.as_deref())?;
     let pace = Pace::of(wanted);
-    println!("{}\n{}", machine(), pace.in_words());
-    let mut report = Report::default();
-    {
-        let mut fleet = Fleet::new(&site);
-        for row in rows {
-            let field: Vec<&Stack> = stacks.iter().copied().filter(|s| row.is_for(s)).collect();
-            report.extend(take_turns(row, &field, &mut fleet, &pace));
-        }
-    }
+    println!("{}\n{}", circumstances.in_words(), pace.in_words());
+    let mut report = Report::new(circumstances.json(), pace.json());
+    measure_all(wanted, &site, (&rows, &stacks), &mut report)?;
     drop(site);
     dog.wait()?;
     report.print();
@@ -58,47 +71,83 @@ fn named(wanted: &[String], name: &str) -> bool {
     wanted.is_empty() || wanted.iter().any(|wanted| wanted == name)
 }
 
-/// The stacks that can be had; says which cannot.
-fn chosen(wanted: &Wanted, rows: &[&Row]) -> Vec<&'static Stack> {
+/// The stacks that can be had; notes which cannot.
+fn chosen(
+    wanted: &Wanted,
+    rows: &[&Row],
+    circumstances: &mut Circumstances,
+) -> Vec<&'static Stack> {
+    let footprint = named(&wanted.rows, footprint::ID);
     let needed = |stack: &&Stack| {
-        named(&wanted.stacks, stack.name) && rows.iter().any(|row| row.is_for(stack))
+        named(&wanted.stacks, stack.name) && (footprint || rows.iter().any(|row| row.is_for(stack)))
     };
     let mut found = Vec::new();
-    let mut told = Vec::new();
+    let Circumstances {
+        versions, left_out, ..
+    } = circumstances;
     for stack in STACKS.iter().filter(needed) {
         match stack.versions() {
-            Err(missing) => println!("left out: {} (no `{missing}` on this machine)", stack.name),
-            Ok(_) if wanted.quick && !stack.quick && wanted.stacks.is_empty() => {
-                println!("left out: {} (a quick run)", stack.name);
+            Err(missing) => {
+                left_out.push(format!("{} (no `{missing}` on this machine)", stack.name));
             }
-            Ok(versions) => {
-                told.extend(versions);
+            Ok(_) if wanted.quick && !stack.quick && wanted.stacks.is_empty() => {
+                left_out.push(format!("{} (a quick run)", stack.name));
+            }
+            Ok(told) => {
+                versions.extend(told);
                 found.push(stack);
             }
         }
     }
-    told.sort_unstable();
-    told.dedup();
-    for version in told {
-        println!("with {version}");
-    }
+    versions.sort_unstable();
+    versions.dedup();
     found
 }
 
-/// What the figures are of.
-fn machine() -> String {
-    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-    let processor = read("/proc/cpuinfo");
-    let mut lines = processor.lines().filter_map(|line| line.split_once(':'));
-    let model = lines.find(|(name, _)| name.trim() == "model name");
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    format!(
-        "gangplank {} on {} cores of {}, Linux {}",
-        env!("CARGO_PKG_VERSION"),
-        cores,
-        model.map_or("an unknown processor", |(_, model)| model.trim()),
-        read("/proc/sys/kernel/osrelease").trim()
-    )
+/// Row by row, then the footprint.
+fn measure_all(
+    wanted: &Wanted,
+    site: &Site,
+    (rows, stacks): (&[&Row], &[&'static Stack]),
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let pace = Pace::of(wanted);
+    let fields: Vec<(&Row, Vec<&Stack>)> = rows
+        .iter()
+        .map(|row| {
+            (
+                *row,
+                stacks.iter().copied().filter(|s| row.is_for(s)).collect(),
+            )
+        })
+        .collect();
+    let seconds: Vec<f64> = fields
+        .iter()
+        .map(|(row, field)| expected(row, field, &pace))
+        .collect();
+    let footprint = named(&wanted.rows, footprint::ID);
+    let of_footprint = if footprint {
+        f64::from(u32::try_from(stacks.len())?) * FOOTPRINT_S
+    } else {
+        0.0
+    };
+    let mut progress = Progress::begin(seconds.iter().sum::<f64>() + of_footprint);
+    println!("{}", progress.in_words());
+    let mut fleet = Fleet::new(site);
+    for ((row, field), seconds) in fields.iter().zip(seconds) {
+        let lines = take_turns(row, field, &mut fleet, &pace);
+        progress.pass(seconds);
+        if !lines.is_empty() {
+            println!("  ({})", progress.in_words());
+        }
+        report.extend(lines);
+    }
+    drop(fleet);
+    if footprint {
+        println!("\n{}: size, start-up time and idle memory", footprint::ID);
+        report.add_footprint(Footprint::measure(site, stacks, pace.starts)?);
+    }
+    Ok(())
 }
 
 /// Thousands of connections are thousands of files, here and in all that is started from here.
@@ -123,12 +172,12 @@ fn take_turns(
     }
     println!("\n{}: {}", row.id, row.what);
     let mut lines: Vec<Line> = stacks.iter().map(|stack| Line::new(row, stack)).collect();
-    let upstream = fleet.site.upstream_pid();
-    for _round in 0..pace.rounds {
+    let site = fleet.site;
+    for _round in 0..pace.rounds(row) {
         for (stack, line) in stacks.iter().zip(&mut lines) {
             let sample = fleet
                 .ready(stack, row)
-                .and_then(|running| measure(row, running, upstream, pace));
+                .and_then(|running| Turn::new(running, site, pace).take(row));
             if let Some(broken) = line.add(sample) {
                 println!("  {} does not count: {broken}", stack.name);
                 // It may be left in any state.
@@ -159,12 +208,9 @@ impl<'s> Fleet<'s> {
     /// A stack that carries requests; for a row that looks at memory, a new one.
     fn ready(&mut self, stack: &Stack, row: &Row) -> anyhow::Result<&Running> {
         let lives = |running: &mut Running| running.processes.iter_mut().all(Process::lives);
-        let fresh = matches!(row.work, crate::row::Work::Idle { .. });
-        if fresh || !self.running.get_mut(stack.name).is_some_and(lives) {
+        if row.wants_new_processes() || !self.running.get_mut(stack.name).is_some_and(lives) {
             self.end(stack);
-            let mut running = (stack.start)(self.site)?;
-            await_ready(&mut running).with_context(|| format!("{} does not start", stack.name))?;
-            self.running.insert(stack.name, running);
+            self.running.insert(stack.name, started(stack, self.site)?);
         }
         if stack.kind == Kind::Anchors {
             // One at a time: with all of them, a thousand files are watched four times.
@@ -179,18 +225,26 @@ impl<'s> Fleet<'s> {
     }
 }
 
-/// Waits until a request goes through.
-fn await_ready(running: &mut Running) -> anyhow::Result<()> {
+/// Starts a stack and waits until it carries requests.
+pub(crate) fn started(stack: &Stack, site: &Site) -> anyhow::Result<Running> {
+    let mut running = (stack.start)(site)?;
+    await_ready(&mut running).with_context(|| format!("{} does not start", stack.name))?;
+    Ok(running)
+}
+
+/// Whether a request goes through.
+pub(crate) fn answers(way: &Way) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
+    runtime.block_on(async { tokio::time::timeout(PROBE_LIMIT, probe(way)).await? })
+}
+
+/// Waits until a request goes through.
+fn await_ready(running: &mut Running) -> anyhow::Result<()> {
     let mut last = anyhow::anyhow!("never asked");
     for _ in 0..PROBES {
-        let asked = async {
-            let limit = std::time::Duration::from_secs(5);
-            tokio::time::timeout(limit, probe(&running.way)).await?
-        };
-        match runtime.block_on(asked) {
+        match answers(&running.way) {
             Ok(()) => return Ok(()),
             Err(error) => last = error,
         }
@@ -198,7 +252,7 @@ fn await_ready(running: &mut Running) -> anyhow::Result<()> {
         if let Some(said) = ended.find_map(Process::last_words) {
             anyhow::bail!(said);
         }
-        std::thread::sleep(std::time::Duration::from_millis(PROBE_PAUSE_MS));
+        std::thread::sleep(PROBE_PAUSE);
     }
     Err(last)
 }

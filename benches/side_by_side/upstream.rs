@@ -1,11 +1,13 @@
 //! The server that all stacks reach: HTTP/1.1 and HTTP/2 over TLS, fast and the same for everyone.
 //!
 //! It answers by what a request's query asks for: so many bytes (`bytes=`), a watch with an event each so many
-//! milliseconds (`watch=true&period=&phase=`), an upgraded stream that echoes (`command=`), else a small object.
+//! milliseconds (`watch=true&period=&phase=`) or without a pause (`busy=`), an upgraded stream that echoes
+//! (`command=`), a body taken (`taking=`), what was written so far (`written=`), else a small object.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -41,6 +43,20 @@ static BLOCK: [u8; 64 * 1024] = [b'.'; 64 * 1024];
 
 /// The small object's size: a ConfigMap with a few short values.
 const SMALL: usize = 512;
+
+/// Bytes of large bodies and busy watches that were written. While it stands still, all that lies between here
+/// and readers that have stopped is full.
+static WRITTEN: AtomicU64 = AtomicU64::new(0);
+
+fn note_written(bytes: usize) {
+    let bytes = u64::try_from(bytes).unwrap_or_default();
+    WRITTEN.fetch_add(bytes, Ordering::Relaxed);
+}
+
+/// The count as a body.
+fn written() -> String {
+    WRITTEN.load(Ordering::Relaxed).to_string()
+}
 
 /// The role: serves until it is killed.
 pub(crate) fn run(serving: &Serving) -> anyhow::Result<()> {

@@ -12,8 +12,11 @@ use super::tally::{Tally, Window, Worker};
 use super::{Connector, Job, Lanes, Load, Protocol, Way, http2, watches};
 use crate::clock::nanoseconds;
 
+mod crowd;
+mod giant;
+
 /// The small object.
-const SMALL: &str = "/api/v1/namespaces/shop/configmaps/small";
+pub(super) const SMALL: &str = "/api/v1/namespaces/shop/configmaps/small";
 
 /// Handshakes at once while many connections are set up.
 const HANDSHAKES: usize = 64;
@@ -35,6 +38,20 @@ struct Crew {
 }
 
 impl Crew {
+    fn of(job: &Job, window: &Arc<Window>, reports: &Sender<Tally>) -> anyhow::Result<Self> {
+        let protocol = match job.load {
+            Load::Http2 { .. } | Load::Idle { http2: true, .. } => Protocol::Http2,
+            _ => Protocol::Http1,
+        };
+        Ok(Self {
+            way: Arc::new(job.way.clone()),
+            connector: Connector::new(&job.way, protocol)?,
+            window: Arc::clone(window),
+            reports: reports.clone(),
+            handshakes: Arc::new(Semaphore::new(HANDSHAKES)),
+        })
+    }
+
     fn worker(&self) -> Worker {
         Worker::new(&self.window, &self.reports)
     }
@@ -52,17 +69,7 @@ pub(super) fn start(
     window: &Arc<Window>,
     reports: &Sender<Tally>,
 ) -> anyhow::Result<()> {
-    let protocol = match job.load {
-        Load::Http2 { .. } | Load::Idle { http2: true, .. } => Protocol::Http2,
-        _ => Protocol::Http1,
-    };
-    let crew = Crew {
-        way: Arc::new(job.way.clone()),
-        connector: Connector::new(&job.way, protocol)?,
-        window: Arc::clone(window),
-        reports: reports.clone(),
-        handshakes: Arc::new(Semaphore::new(HANDSHAKES)),
-    };
+    let crew = Crew::of(job, window, reports)?;
     match job.load {
         Load::Http1 { connections, bytes } => each(lanes, &crew, connections, |crew, worker, _| {
             repeat(crew, worker, bytes)
@@ -84,23 +91,26 @@ pub(super) fn start(
                 trickle(crew, worker, (period_ms, number))
             });
         }
-        Load::Idle {
-            watches,
-            http2: false,
-        } => each(lanes, &crew, watches, |crew, worker, _| idle(crew, worker)),
-        Load::Idle {
-            watches,
-            http2: true,
-        } => {
-            for begun in (0..watches).step_by(usize::try_from(STREAMS)?) {
-                let streams = STREAMS.min(watches - begun);
-                let load = Load::Idle {
-                    watches: streams,
-                    http2: true,
-                };
-                share(lanes, &crew, load);
-            }
-        }
+        Load::Idle { watches, http2 } => start_idle(lanes, &crew, (watches, http2))?,
+        Load::Crowd { .. } => crowd::start(lanes, &crew, job.load),
+        Load::Batches { .. } => each(lanes, &crew, 1, |crew, worker, _| {
+            repeat(crew, worker, None)
+        }),
+        Load::Giant { bytes, up } => each(lanes, &crew, 1, |crew, worker, _| {
+            giant::carry(crew, worker, (bytes, up))
+        }),
+    }
+    Ok(())
+}
+
+fn start_idle(lanes: &Lanes, crew: &Crew, (watches, http2): (u32, bool)) -> anyhow::Result<()> {
+    if !http2 {
+        each(lanes, crew, watches, |crew, worker, _| idle(crew, worker));
+        return Ok(());
+    }
+    for begun in (0..watches).step_by(usize::try_from(STREAMS)?) {
+        let watches = STREAMS.min(watches - begun);
+        share(lanes, crew, Load::Idle { watches, http2 });
     }
     Ok(())
 }
@@ -296,13 +306,4 @@ async fn idle(crew: Crew, mut worker: Box<Worker>) {
     if let Err(error) = done.await {
         worker.fail(&error);
     }
-}
-
-/// Whether one request goes through.
-pub(crate) async fn probe(way: &Way) -> anyhow::Result<()> {
-    let connector = Connector::new(way, Protocol::Http1)?;
-    let mut http = Http1::connect(way, &connector, false).await?;
-    http.get(&request(SMALL, "")).await?;
-    http.close().await;
-    Ok(())
 }

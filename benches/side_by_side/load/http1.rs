@@ -38,6 +38,15 @@ pub(super) fn request(target: &str, more: &str) -> Vec<u8> {
     .into_bytes()
 }
 
+/// The head of a request with a body of that length.
+pub(super) fn post(target: &str, length: u64) -> Vec<u8> {
+    format!(
+        "POST {target} HTTP/1.1\r\nHost: {ENTRANCE}\r\nUser-Agent: kubectl/v1.35.0 (linux/amd64)\r\n\
+         Accept: application/json\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+    )
+    .into_bytes()
+}
+
 impl Http1 {
     /// A new connection.
     pub(super) async fn connect(
@@ -86,6 +95,33 @@ impl Http1 {
             }
             self.read().await.context("within a body")?;
         }
+    }
+
+    /// Sends a head and a body of that length.
+    pub(super) async fn send(&mut self, head: &[u8], length: u64) -> anyhow::Result<()> {
+        self.line.write_all(head).await?;
+        let block = vec![b'.'; BULK];
+        let mut left = usize::try_from(length)?;
+        while left > 0 {
+            let part = block.get(..left).unwrap_or(&block);
+            self.line.write_all(part).await.context("within our body")?;
+            left -= part.len();
+        }
+        Ok(self.line.flush().await?)
+    }
+
+    /// Reads a request's whole answer, which must be a good one, as text.
+    pub(super) async fn read_text(&mut self, request: &[u8]) -> anyhow::Result<String> {
+        let head = self.ask(request).await?;
+        ensure!(head.status == 200, "status {}", head.status);
+        let Some(length) = head.length else {
+            return Ok(String::from_utf8(self.chunk().await?.to_vec())?);
+        };
+        let length = usize::try_from(length)?;
+        while self.buffer.len() < length {
+            self.read().await.context("within a body")?;
+        }
+        Ok(String::from_utf8(self.buffer.split_to(length).to_vec())?)
     }
 
     async fn skip_chunks(&mut self) -> anyhow::Result<u64> {

@@ -23,8 +23,10 @@ pub(super) enum Phase {
 #[derive(Debug, Default)]
 pub(super) struct Window {
     phase: AtomicU8,
+    begun: CancellationToken,
     over: CancellationToken,
     standing: AtomicUsize,
+    finished: AtomicUsize,
 }
 
 impl Window {
@@ -35,8 +37,9 @@ impl Window {
             Phase::Over => 2,
         };
         self.phase.store(number, Ordering::Relaxed);
-        if matches!(phase, Phase::Over) {
-            self.over.cancel();
+        match phase {
+            Phase::Measure => self.begun.cancel(),
+            Phase::Over => self.over.cancel(),
         }
     }
 
@@ -47,6 +50,11 @@ impl Window {
     /// Workers that are connected, or will never be.
     pub(super) fn standing(&self) -> usize {
         self.standing.load(Ordering::Relaxed)
+    }
+
+    /// Workers that are done, or have failed.
+    pub(super) fn finished(&self) -> usize {
+        self.finished.load(Ordering::Relaxed)
     }
 }
 
@@ -122,6 +130,11 @@ impl Worker {
         }
     }
 
+    /// Waits until it counts.
+    pub(super) fn begun(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.window.begun.clone().cancelled_owned()
+    }
+
     /// Whether to stop.
     pub(super) fn is_over(&self) -> bool {
         self.window.phase.load(Ordering::Relaxed) == 2
@@ -155,5 +168,6 @@ impl Drop for Worker {
         self.stand();
         // There is room for each worker's one report.
         drop(self.reports.try_send(std::mem::take(&mut self.tally)));
+        self.window.finished.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -1,12 +1,14 @@
 //! Gangplank itself, with its default configuration: only names, papers and the upstream are set.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
+use anyhow::Context as _;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Running;
 use crate::free_port::free_address;
@@ -15,35 +17,16 @@ use crate::process::Process;
 use crate::site::{Site, TOKEN, write};
 use crate::way::Door;
 
+/// The program.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_gangplank");
+
 /// Relay and agent, with so many trust anchors at the exit.
 pub(super) fn tunnel<const ANCHORS: usize>(site: &Site) -> anyhow::Result<Running> {
     let folder = site.folder(&format!("gangplank-{ANCHORS}"))?;
-    let papers = &site.papers;
     let entrance = free_address()?;
-    let relay = json!({
-        "listen": entrance,
-        "domain": DOMAIN,
-        "tunnel": {
-            "serverName": RELAY,
-            "certificateFile": papers.certificate("relay"),
-            "keyFile": papers.key("relay"),
-            "clientCAFile": papers.authority("agent"),
-        },
-    });
-    let agent = json!({
-        "relays": [{
-            "address": entrance.to_string(),
-            "serverName": RELAY,
-            "caFile": papers.authority("relay"),
-        }],
-        "tunnel": {
-            "certificateFile": papers.certificate("agent"),
-            "keyFile": papers.key("agent"),
-        },
-        "exit": exit(site, &folder, ANCHORS)?,
-    });
+    let agent = agent(site, &folder, entrance, ANCHORS)?;
     let processes = vec![
-        role(site, &folder, "relay", &relay)?,
+        role(site, &folder, "relay", &relay(site, entrance))?,
         role(site, &folder, "agent", &agent)?,
     ];
     Ok(Running {
@@ -63,19 +46,81 @@ pub(super) fn proxy(site: &Site) -> anyhow::Result<Running> {
     })
 }
 
-fn role(
+/// A role and the admin endpoint that it was given besides its defaults.
+pub(crate) type Watched = (Process, SocketAddr);
+
+/// A relay that says when it is ready, and where its entrance is.
+pub(crate) fn watched_relay(site: &Site) -> anyhow::Result<(Watched, SocketAddr)> {
+    let entrance = free_address()?;
+    let folder = site.folder("watched-relay")?;
+    let relay = watched(site, &folder, "relay", relay(site, entrance))?;
+    Ok((relay, entrance))
+}
+
+/// An agent of that relay.
+pub(crate) fn watched_agent(site: &Site, entrance: SocketAddr) -> anyhow::Result<Watched> {
+    let folder = site.folder("watched-agent")?;
+    let agent = agent(site, &folder, entrance, 1)?;
+    watched(site, &folder, "agent", agent)
+}
+
+/// A proxy.
+pub(crate) fn watched_proxy(site: &Site) -> anyhow::Result<Watched> {
+    let folder = site.folder("watched-proxy")?;
+    let proxy = json!({ "listen": free_address()?, "exit": exit(site, &folder, 1)? });
+    watched(site, &folder, "proxy", proxy)
+}
+
+fn watched(site: &Site, folder: &Path, name: &str, mut config: Value) -> anyhow::Result<Watched> {
+    let admin = free_address()?;
+    let config_of_role = config.as_object_mut().context("an object")?;
+    config_of_role.insert("admin".to_owned(), json!({ "listen": admin }));
+    Ok((role(site, folder, name, &config)?, admin))
+}
+
+fn relay(site: &Site, entrance: SocketAddr) -> Value {
+    let papers = &site.papers;
+    json!({
+        "listen": entrance,
+        "domain": DOMAIN,
+        "tunnel": {
+            "serverName": RELAY,
+            "certificateFile": papers.certificate("relay"),
+            "keyFile": papers.key("relay"),
+            "clientCAFile": papers.authority("agent"),
+        },
+    })
+}
+
+fn agent(
     site: &Site,
     folder: &Path,
-    role: &str,
-    config: &serde_json::Value,
-) -> anyhow::Result<Process> {
+    entrance: SocketAddr,
+    anchors: usize,
+) -> anyhow::Result<Value> {
+    let papers = &site.papers;
+    Ok(json!({
+        "relays": [{
+            "address": entrance.to_string(),
+            "serverName": RELAY,
+            "caFile": papers.authority("relay"),
+        }],
+        "tunnel": {
+            "certificateFile": papers.certificate("agent"),
+            "keyFile": papers.key("agent"),
+        },
+        "exit": exit(site, folder, anchors)?,
+    }))
+}
+
+fn role(site: &Site, folder: &Path, role: &str, config: &Value) -> anyhow::Result<Process> {
     let config = write(folder, &format!("{role}.yaml"), &config.to_string())?;
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gangplank"));
+    let mut command = Command::new(PROGRAM);
     command.arg(role).arg("--config").arg(config);
     site.start(folder, role, command)
 }
 
-fn exit(site: &Site, folder: &Path, anchors: usize) -> anyhow::Result<serde_json::Value> {
+fn exit(site: &Site, folder: &Path, anchors: usize) -> anyhow::Result<Value> {
     let trust = folder.join("trust");
     fs::create_dir(&trust)?;
     let callers = fs::read_to_string(site.papers.authority("caller"))?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 
-use crate::load::{GO, Job, Outcome, READY};
+use crate::load::{DONE_WITHIN, End, GO, Job, Outcome, READY};
 
 /// How long connecting may take: thousands of handshakes through a slow tunnel.
 const CONNECTING: Duration = Duration::from_secs(90);
@@ -20,6 +20,7 @@ pub(super) struct Generator {
     child: Child,
     words: ChildStdin,
     answers: Receiver<String>,
+    /// How long its window may last.
     window: Duration,
 }
 
@@ -45,7 +46,10 @@ impl Generator {
             child,
             words,
             answers,
-            window: Duration::from_millis(job.window_ms),
+            window: match job.load.end() {
+                End::Done => DONE_WITHIN,
+                End::Clock | End::Word => Duration::from_millis(job.window_ms),
+            },
         };
         generator.say(&serde_json::to_string(job)?)?;
         let warm = Duration::from_millis(job.warm_ms);

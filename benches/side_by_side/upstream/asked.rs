@@ -11,6 +11,12 @@ pub(super) enum Asked {
     Bytes(u64),
     /// Events until the caller leaves.
     Watch(Rhythm),
+    /// Larger events until the caller leaves, without a pause.
+    Busy,
+    /// To take a body, whose length is answered.
+    Taking,
+    /// How many bytes of large bodies and busy watches were written so far.
+    Written,
     /// An upgraded stream that echoes.
     Echo,
 }
@@ -37,6 +43,12 @@ impl Asked {
         let number = |name| value(name).and_then(|text| text.parse().ok());
         if let Some(bytes) = number("bytes") {
             Self::Bytes(bytes)
+        } else if value("busy").is_some() {
+            Self::Busy
+        } else if value("taking").is_some() {
+            Self::Taking
+        } else if value("written").is_some() {
+            Self::Written
         } else if value("watch").is_some() {
             Self::Watch(Rhythm {
                 period: number("period").unwrap_or_default(),
@@ -62,9 +74,24 @@ impl Rhythm {
     }
 }
 
-/// An event: a line as long as a small Pod's, that says when it was written.
+/// What an event holds besides its frame: a small Pod's worth.
+const SMALL_EVENT: usize = 200;
+
+/// What a busy watch's event holds: a Pod as kubectl shows it.
+const BUSY_EVENT: usize = 4000;
+
+/// An event: a line that says when it was written.
 pub(super) fn event() -> String {
-    let padding = "x".repeat(200);
+    event_of(SMALL_EVENT)
+}
+
+/// An event of a busy watch.
+pub(super) fn busy_event() -> String {
+    event_of(BUSY_EVENT)
+}
+
+fn event_of(length: usize) -> String {
+    let padding = "x".repeat(length);
     format!(
         "{{\"type\":\"MODIFIED\",\"at\":\"{:020}\",\"object\":\"{padding}\"}}\n",
         nanoseconds()

@@ -2,17 +2,21 @@
 
 use std::fmt::Write as _;
 
+use anyhow::Context as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use super::asked::{Asked, Rhythm, event};
-use super::{BLOCK, SMALL};
+use super::asked::{Asked, Rhythm, busy_event, event};
+use super::{BLOCK, SMALL, note_written, written};
 
 /// More than any head that a proxy makes of the generator's.
 const HEAD: usize = 16 * 1024;
 
 type Stream = TlsStream<TcpStream>;
+
+/// Room for a body that is taken.
+const ROOM: usize = 128 * 1024;
 
 /// Answers until the other side closes.
 pub(super) async fn serve(mut stream: Stream) -> anyhow::Result<()> {
@@ -28,6 +32,12 @@ pub(super) async fn serve(mut stream: Stream) -> anyhow::Result<()> {
         match Asked::by(target) {
             Asked::Small => stream.write_all(&small).await?,
             Asked::Bytes(bytes) => write_bytes(&mut stream, bytes).await?,
+            Asked::Taking => {
+                let taken = take(&mut stream, &mut buffer, length(head)?).await?;
+                stream.write_all(&text(&taken.to_string())).await?;
+            }
+            Asked::Written => stream.write_all(&text(&written())).await?,
+            Asked::Busy => return busy(stream).await,
             Asked::Watch(rhythm) => return watch(stream, rhythm).await,
             Asked::Echo => return echo(stream, buffer, protocol(head)).await,
         }
@@ -54,6 +64,12 @@ fn small() -> Vec<u8> {
     answer
 }
 
+fn text(body: &str) -> Vec<u8> {
+    let mut answer = head(body.len());
+    answer.extend_from_slice(body.as_bytes());
+    answer
+}
+
 fn head(length: impl std::fmt::Display) -> Vec<u8> {
     format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n")
         .into_bytes()
@@ -65,18 +81,57 @@ async fn write_bytes(stream: &mut Stream, bytes: u64) -> anyhow::Result<()> {
     while left > 0 {
         let block = BLOCK.get(..left).unwrap_or(&BLOCK);
         stream.write_all(block).await?;
+        note_written(block.len());
         left -= block.len();
     }
     Ok(())
 }
 
-async fn watch(mut stream: Stream, rhythm: Rhythm) -> anyhow::Result<()> {
+/// The length of a request's body. The generator states it, and whoever is between passes it on.
+fn length(head: &str) -> anyhow::Result<usize> {
+    let mut lines = head.lines().filter_map(|line| line.split_once(':'));
+    let stated = lines.find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let (_, stated) = stated.context("a body of unknown length")?;
+    Ok(stated.trim().parse()?)
+}
+
+/// Reads a body and throws it away. Answers how much there was.
+async fn take(stream: &mut Stream, early: &mut Vec<u8>, length: usize) -> anyhow::Result<usize> {
+    let mut taken = early.len().min(length);
+    early.drain(..taken);
+    let mut bytes = vec![0; ROOM.min(length)];
+    while taken < length {
+        let room = bytes.len().min(length - taken);
+        let read = stream
+            .read(bytes.get_mut(..room).unwrap_or_default())
+            .await?;
+        anyhow::ensure!(read > 0, "a body cut off after {taken} bytes");
+        taken += read;
+    }
+    Ok(taken)
+}
+
+async fn begin_chunks(stream: &mut Stream) -> anyhow::Result<()> {
     stream
         .write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
         .await?;
-    stream.flush().await?;
+    Ok(stream.flush().await?)
+}
+
+/// Writes events as fast as they are taken. A caller who leaves is noticed by the next write.
+async fn busy(mut stream: Stream) -> anyhow::Result<()> {
+    begin_chunks(&mut stream).await?;
+    loop {
+        let event = busy_event();
+        write_event(&mut stream, &event).await?;
+        note_written(event.len());
+    }
+}
+
+async fn watch(mut stream: Stream, rhythm: Rhythm) -> anyhow::Result<()> {
+    begin_chunks(&mut stream).await?;
     if rhythm.first {
-        write_event(&mut stream).await?;
+        write_event(&mut stream, &event()).await?;
     }
     let mut more = [0; 16];
     loop {
@@ -86,13 +141,12 @@ async fn watch(mut stream: Stream, rhythm: Rhythm) -> anyhow::Result<()> {
                     return Ok(());
                 }
             }
-            () = rhythm.next() => write_event(&mut stream).await?,
+            () = rhythm.next() => write_event(&mut stream, &event()).await?,
         }
     }
 }
 
-async fn write_event(stream: &mut Stream) -> anyhow::Result<()> {
-    let event = event();
+async fn write_event(stream: &mut Stream, event: &str) -> anyhow::Result<()> {
     let mut chunk = String::with_capacity(event.len() + 16);
     write!(chunk, "{:x}\r\n{event}\r\n", event.len())?;
     stream.write_all(chunk.as_bytes()).await?;

@@ -3,18 +3,21 @@
 use std::future::poll_fn;
 
 use bytes::Bytes;
-use h2::SendStream;
 use h2::server::SendResponse;
+use h2::{RecvStream, SendStream};
 use http::Response;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio_rustls::server::TlsStream;
 
-use super::asked::{Asked, Rhythm, event};
-use super::{BLOCK, SMALL};
+use super::asked::{Asked, Rhythm, busy_event, event};
+use super::{BLOCK, SMALL, note_written, written};
 
 /// Streams on a connection: what kube-apiserver allows.
 const STREAMS: u32 = 100;
+
+/// What of a request's body may be on its way: as kube-apiserver has it.
+const STREAM_WINDOW: u32 = 256 * 1024;
 
 /// What of an answer may wait for the connection.
 const SEND_BUFFER: usize = 1 << 20;
@@ -24,6 +27,8 @@ pub(super) async fn serve(stream: TlsStream<TcpStream>) -> anyhow::Result<()> {
     let mut connection = h2::server::Builder::new()
         .max_concurrent_streams(STREAMS)
         .max_send_buffer_size(SEND_BUFFER)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(STREAM_WINDOW * STREAMS)
         .handshake::<_, Bytes>(stream)
         .await?;
     while let Some(accepted) = connection.accept().await {
@@ -37,6 +42,11 @@ pub(super) async fn serve(stream: TlsStream<TcpStream>) -> anyhow::Result<()> {
             Asked::Watch(rhythm) => {
                 drop(Handle::current().spawn(watch(respond, rhythm)));
             }
+            Asked::Busy => drop(Handle::current().spawn(busy(respond))),
+            Asked::Taking => {
+                drop(Handle::current().spawn(take(request.into_body(), respond)));
+            }
+            Asked::Written => tell(&mut respond, written())?,
             Asked::Small | Asked::Echo => {
                 let length = u64::try_from(SMALL)?;
                 let mut body = respond.send_response(answer(Some(length)), false)?;
@@ -74,9 +84,44 @@ async fn write_bytes(mut body: SendStream<Bytes>, bytes: u64) -> anyhow::Result<
         };
         let part = block(granted?.min(left));
         left -= part.len();
+        note_written(part.len());
         body.send_data(part, left == 0)?;
     }
     Ok(())
+}
+
+/// Reads a body and throws it away, then answers how much there was.
+async fn take(mut body: RecvStream, mut respond: SendResponse<Bytes>) -> anyhow::Result<()> {
+    let mut taken = 0;
+    while let Some(part) = body.data().await {
+        let part = part?.len();
+        taken += part;
+        body.flow_control().release_capacity(part)?;
+    }
+    tell(&mut respond, taken.to_string())
+}
+
+fn tell(respond: &mut SendResponse<Bytes>, text: String) -> anyhow::Result<()> {
+    let length = u64::try_from(text.len())?;
+    let mut body = respond.send_response(answer(Some(length)), false)?;
+    Ok(body.send_data(text.into(), true)?)
+}
+
+/// Writes events as fast as they are taken.
+async fn busy(mut respond: SendResponse<Bytes>) -> anyhow::Result<()> {
+    let mut body = respond.send_response(answer(None), false)?;
+    loop {
+        let mut event = Bytes::from(busy_event());
+        while !event.is_empty() {
+            body.reserve_capacity(event.len());
+            let Some(granted) = poll_fn(|cx| body.poll_capacity(cx)).await else {
+                return Ok(());
+            };
+            let part = event.split_to(granted?.min(event.len()));
+            note_written(part.len());
+            body.send_data(part, false)?;
+        }
+    }
 }
 
 async fn watch(mut respond: SendResponse<Bytes>, rhythm: Rhythm) -> anyhow::Result<()> {
