@@ -10,7 +10,7 @@ CACHE := $(CURDIR)/.cache
 DENY := $(CACHE)/tools/bin/cargo-deny
 DENY_VERSION := 0.20.2
 
-.PHONY: help demo test fmt lint unit behaviour doc deny cluster bench
+.PHONY: help demo test fmt lint unit work behaviour doc deny cluster bench
 
 help: ## What can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,9 @@ bench: ## Gangplank beside its peers on this machine, which must have nothing el
 
 unit: ## Tests of the parts
 	cargo test --locked --workspace --lib --bins
+
+work: ## Allocations and datagrams of a request, against recorded prices (CASES='get1 idle'; PROFILE=1 writes target/work/)
+	$(if $(PROFILE),WORK_PROFILES=$(CURDIR)/target/work )cargo test --locked --test work -- $(CASES)
 
 behaviour: cluster ## Black-box tests of the program before a real API server
 	cargo test --locked --test behaviour

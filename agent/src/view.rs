@@ -46,7 +46,7 @@ pub enum TunnelState {
         round_trip_time: Duration,
         /// Callers on board.
         open_streams: usize,
-        /// Bytes on the network.
+        /// What went over the network.
         traffic: Traffic,
     },
 }

@@ -53,17 +53,21 @@ pub trait Session: fmt::Debug + Send + Sync {
     /// Callers' streams that are open now, in either direction. The control stream does not count.
     fn open_streams(&self) -> usize;
 
-    /// Bytes on the network until now, with the transport's own overhead.
+    /// What went over the network until now, with the transport's own overhead.
     fn traffic(&self) -> Traffic;
 }
 
-/// Bytes a session has moved.
+/// What a session has moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Traffic {
     /// Bytes sent.
     pub sent: u64,
     /// Bytes received.
     pub received: u64,
+    /// Datagrams sent; several may have left in one call of the kernel.
+    pub datagrams_sent: u64,
+    /// Datagrams received.
+    pub datagrams_received: u64,
 }
 
 /// Why a stream could not be had: the session has ended.

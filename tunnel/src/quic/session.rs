@@ -131,6 +131,8 @@ impl Session for QuicSession {
         Traffic {
             sent: stats.udp_tx.bytes,
             received: stats.udp_rx.bytes,
+            datagrams_sent: stats.udp_tx.datagrams,
+            datagrams_received: stats.udp_rx.datagrams,
         }
     }
 }
