@@ -112,7 +112,9 @@ async fn as_in_the_manual() {
     for exit in [&site, &proxy] {
         std::fs::write(exit.folder().join("trust/evil.yaml"), "kind: [").expect("written");
         wait::until("the fault to be counted", || {
-            let faults = exit.exit.metric("gangplank_trust_faults{reason=\"NotYaml\"} ");
+            let faults = exit
+                .exit
+                .metric("gangplank_trust_faults{reason=\"NotYaml\"} ");
             (faults == Some(1.0)).then_some(())
         });
     }

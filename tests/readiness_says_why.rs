@@ -40,7 +40,11 @@ async fn reason_by_reason() {
     // A file that is faulty takes nothing away, and so no readiness.
     fs::write(site.folder().join("trust/broken.yaml"), "kind: [").expect("written");
     wait::until("the fault to be seen", || {
-        (site.exit.metric("gangplank_trust_faults{reason=\"NotYaml\"} ") == Some(1.0)).then_some(())
+        (site
+            .exit
+            .metric("gangplank_trust_faults{reason=\"NotYaml\"} ")
+            == Some(1.0))
+        .then_some(())
     });
     assert!(site.exit.readiness().0);
 
