@@ -1,10 +1,10 @@
 //! What single steps of a request's way cost: `cargo bench --bench micro`.
 //!
-//! The steps are taken as the program takes them, through public functions. The ClientHello's reader is
-//! private to the relay and so not here: what follows it, finding the tunnel's name, is.
+//! The steps are taken as the program takes them, through public functions.
 
 use std::hint::black_box;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::{io, time::Duration};
 
@@ -18,17 +18,18 @@ use gangplank_pki::{
     pem,
 };
 use gangplank_proxy::headers::{self, Impersonation};
-use gangplank_tunnel::wire::AbortCode;
-use gangplank_tunnel::{OpenStreams, ReadHalf, Stream, WriteHalf, splice};
+use gangplank_relay::peek_server_name;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use rustls_pki_types::{CertificateDer, UnixTime};
-use tokio::io::{
-    AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf,
-};
-use tokio::net::{TcpListener, TcpStream};
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
 use tokio::runtime::Runtime;
-use tokio_util::task::TaskTracker;
 use uuid::Uuid;
+
+use self::line::Line;
+
+#[path = "micro/line.rs"]
+mod line;
 
 /// Trust anchors at one exit: a team, a company, a provider of clusters, more than anyone has.
 const ANCHORS: [usize; 4] = [1, 10, 100, 1_000];
@@ -152,6 +153,58 @@ fn kubectl_headers() -> HeaderMap {
     .collect()
 }
 
+/// The relay's look at a ClientHello, which has the post-quantum key share of today: in one piece, as it
+/// arrives nearly always, and in small ones, which must not cost more than in proportion.
+fn peek(criterion: &mut Criterion) {
+    let hello = must(client_hello());
+    let runtime = must(Runtime::new());
+    let mut group = criterion.benchmark_group("peek");
+    for (name, piece) in [("in one piece", hello.len()), ("in pieces of 64 bytes", 64)] {
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let mut caller = Pieces {
+                    left: black_box(&hello),
+                    piece,
+                };
+                let name = runtime.block_on(peek_server_name(&mut caller));
+                must(name.context("no server name"))
+            });
+        });
+    }
+    group.finish();
+}
+
+fn client_hello() -> Outcome<Vec<u8>> {
+    let config = ClientConfig::builder_with_provider(gangplank_pki::crypto::provider())
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth();
+    let name = ServerName::try_from("harbour.acme.tunnels.example.com")?;
+    let mut hello = Vec::new();
+    ClientConnection::new(Arc::new(config), name)?.write_tls(&mut hello)?;
+    Ok(hello)
+}
+
+/// Bytes that arrive a piece a read.
+struct Pieces<'a> {
+    left: &'a [u8],
+    piece: usize,
+}
+
+impl AsyncRead for Pieces<'_> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let count = self.piece.min(buf.remaining()).min(self.left.len());
+        let (read, left) = self.left.split_at(count);
+        buf.put_slice(read);
+        self.left = left;
+        Poll::Ready(Ok(()))
+    }
+}
+
 /// From a server name to a tunnel's name.
 fn route(criterion: &mut Criterion) {
     let domain = must(EntranceDomain::parse("tunnels.example.com"));
@@ -196,92 +249,6 @@ fn copy_loop(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A caller, a splice between, and the exit's end.
-struct Line {
-    caller: TcpStream,
-    exit: DuplexStream,
-}
-
-impl Line {
-    async fn lay() -> Outcome<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let (caller, accepted) = tokio::join!(
-            TcpStream::connect(listener.local_addr()?),
-            listener.accept()
-        );
-        let (caller, (accepted, _)) = (caller?, accepted?);
-        caller.set_nodelay(true)?;
-        accepted.set_nodelay(true)?;
-        let (exit, relay) = tokio::io::duplex(256 * 1024);
-        let (read, write) = tokio::io::split(relay);
-        let stream = Stream::new(
-            Box::new(Memory(read)),
-            Box::new(Memory(write)),
-            &OpenStreams::default(),
-        );
-        drop(TaskTracker::new().spawn(splice(accepted, stream)));
-        Ok(Self { caller, exit })
-    }
-
-    async fn round_trip(&mut self) -> io::Result<u8> {
-        self.caller.write_all(b"?").await?;
-        let asked = self.exit.read_u8().await?;
-        self.exit.write_all(&[asked]).await?;
-        self.caller.read_u8().await
-    }
-}
-
-/// A half of a stream that never breaks.
-struct Memory<H>(H);
-
-impl<H: AsyncRead + Unpin> AsyncRead for Memory<H> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
-    }
-}
-
-impl<H: AsyncWrite + Unpin> AsyncWrite for Memory<H> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
-    }
-}
-
-impl<H: AsyncRead + Send + Sync + Unpin> ReadHalf for Memory<H> {
-    fn stop(&mut self, _code: AbortCode) {}
-
-    fn poll_reset(&mut self, _cx: &mut Context<'_>) -> Poll<AbortCode> {
-        Poll::Pending
-    }
-}
-
-impl<H: AsyncWrite + Send + Sync + Unpin> WriteHalf for Memory<H> {
-    fn reset(&mut self, _code: AbortCode) {}
-
-    fn poll_stopped(&mut self, _cx: &mut Context<'_>) -> Poll<AbortCode> {
-        Poll::Pending
-    }
-
-    fn poll_delivered(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
-        Poll::Ready(())
-    }
-}
-
 /// A bench that cannot take its step has nothing to measure.
 #[expect(
     clippy::panic,
@@ -294,5 +261,5 @@ fn must<T, E: Into<anyhow::Error>>(outcome: Result<T, E>) -> T {
     }
 }
 
-criterion_group!(benches, identity, header_pass, route, copy_loop);
+criterion_group!(benches, identity, header_pass, peek, route, copy_loop);
 criterion_main!(benches);

@@ -33,6 +33,7 @@ mod plain_http;
 mod quay;
 mod refusal;
 
+pub use peek::peek_server_name;
 pub(crate) use quay::Quay;
 
 use board::{Boarding, OnBoard, Passenger};

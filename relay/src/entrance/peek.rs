@@ -61,6 +61,12 @@ pub(crate) async fn peek<R: AsyncRead + Unpin>(caller: &mut R) -> Result<Peeked,
         .unwrap_or(Err(PeekError::TooSlow))
 }
 
+/// The server name alone, if it is there; see the crate's root.
+pub async fn peek_server_name<R: AsyncRead + Unpin>(caller: &mut R) -> Option<String> {
+    let peeked = peek(caller).await;
+    peeked.ok().map(|peeked| peeked.server_name)
+}
+
 async fn read_hello<R: AsyncRead + Unpin>(caller: &mut R) -> Result<Peeked, PeekError> {
     let mut reader = HelloReader::default();
     loop {
