@@ -3,7 +3,7 @@
 //! One event a request when it ends, and one more at the start of what runs long. A request's task renders
 //! its event's line into a bounded queue ([`Trail`]); one thread takes what is there and gives it to the
 //! [`Sink`]. Events never hold a query (an exec's command stands there), a header's value other than the
-//! two of the caller's that [`Entry`] names, or a body.
+//! two of the caller's that an entry names, or a body.
 
 mod entry;
 mod kind;
