@@ -9,7 +9,7 @@ use gangplank_config::{KeyPair, Reloaded, TrustDirectory, TrustSource};
 use gangplank_pki::WithCauses;
 use gangplank_pki::clock::{Clock, SystemClock, rfc3339};
 use gangplank_pki::inspect::inspect_der;
-use gangplank_proxy::audit::{Stream, Trail};
+use gangplank_proxy::audit::{self, Trail};
 use gangplank_proxy::authenticate::Trust;
 use gangplank_proxy::upstream::Client;
 use gangplank_proxy::{Exit, Parts};
@@ -97,13 +97,24 @@ fn watch_reachability(upstream: Client, stage: &Stage) -> watch::Receiver<Reacha
 
 /// Starts the audit trail, which ends after everything else.
 fn start_trail(
+    config: &role::audit::Audit,
     clock: Arc<dyn Clock>,
     stage: &Stage,
     metrics: &mut Registry,
 ) -> anyhow::Result<Trail> {
-    let sink = Box::new(Stream(std::io::stderr()));
-    let (trail, writer) =
-        Trail::start(sink, clock, metrics).context("the audit trail's thread cannot be started")?;
+    let opened = audit::open(&config.sink);
+    let Some(sink) = opened.with_context(|| {
+        let file = match &config.sink {
+            role::audit::Sink::File(file) => file.path.display().to_string(),
+            _ => "its sink".to_owned(),
+        };
+        format!("the audit trail cannot be opened: look at `exit.audit` and at {file}")
+    })?
+    else {
+        return Ok(Trail::off());
+    };
+    let (trail, writer) = Trail::start(sink, config.when_full, clock, metrics)
+        .context("the audit trail's thread cannot be started")?;
     stage.write_last(writer);
     Ok(trail)
 }
@@ -134,7 +145,7 @@ impl RunningExit {
             counters,
         );
         let reachability = watch_reachability(upstream.clone(), stage);
-        let audit = start_trail(Arc::clone(&clock), stage, metrics)?;
+        let audit = start_trail(&config.audit, Arc::clone(&clock), stage, metrics)?;
         let parts = Parts {
             trust: Trust::from(&trust),
             serving: Arc::new(ServingCertificate(serving.clone())),

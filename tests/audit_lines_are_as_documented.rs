@@ -8,10 +8,9 @@ use serde_json::Value;
 use crate::support::certificates::Organisation;
 use crate::support::connection::{Connection, Protocol};
 use crate::support::fake_api_server::FakeApiServer;
-use crate::support::gangplank::events;
 use crate::support::manual::{Page, words};
 use crate::support::path::{Site, WAYS, Way};
-use crate::support::{caller, wait};
+use crate::support::{audit, caller, wait};
 
 /// A resource in a group, as the API server and the trail read it from the request line.
 const SCALE: &str = "/apis/apps/v1/namespaces/a/deployments/web/scale";
@@ -139,8 +138,5 @@ fn event(site: &Site, path: &str, stage: &str) -> Value {
 }
 
 fn trail(site: &Site) -> Vec<Value> {
-    let events = events(&site.exit.log()).into_iter();
-    events
-        .filter(|event| event["target"] == "gangplank::audit")
-        .collect()
+    audit::trail(&site.exit.log())
 }

@@ -10,6 +10,10 @@
 mod agents_open_nothing_towards_the_relay;
 mod api_server_errors_pass_unchanged;
 mod audit_lines_are_as_documented;
+mod audit_queue_that_is_full;
+mod audit_trail_goes_where_it_should;
+mod audit_trails_join;
+mod audit_webhook_gets_every_event;
 mod bad_configuration_is_told_with_its_place;
 mod bodies_and_their_headers_pass_unchanged;
 mod broken_configuration_never_listens;

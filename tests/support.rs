@@ -5,6 +5,7 @@ pub(crate) mod audit;
 pub(crate) mod caller;
 pub(crate) mod certificates;
 pub(crate) mod cluster;
+pub(crate) mod collector;
 pub(crate) mod connection;
 pub(crate) mod curl;
 pub(crate) mod entrance;

@@ -4,6 +4,7 @@
 //! file it names read and checked once, addresses parsed. All that is wrong is told at once.
 
 pub mod agent;
+pub mod audit;
 pub mod exit;
 pub mod proxy;
 pub mod relay;

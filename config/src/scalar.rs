@@ -7,6 +7,10 @@ use std::time::Duration;
 
 use rustls_pki_types::ServerName;
 
+pub(crate) use self::size::size;
+
+mod size;
+
 /// What is wrong with a piece of text, and what to write instead. The place is the caller's to add.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Complaint {

@@ -1,6 +1,7 @@
 //! One mapping of a file being read, key by key.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 
 use crate::fault::Place;
 use crate::material::{Anchors, KeyPair, Material, Purpose};
@@ -161,6 +162,30 @@ impl<'s> Section<'s> {
             return None;
         };
         Some(flag)
+    }
+
+    /// A whole number within `range`; `missing` when the key is not there.
+    pub(crate) fn number(
+        &self,
+        key: &str,
+        range: RangeInclusive<u64>,
+        missing: u64,
+    ) -> Option<u64> {
+        let Some(node) = self.optional(key) else {
+            return Some(missing);
+        };
+        let Value::Number(number) = node.value else {
+            self.wrong_type(node, key, "a number");
+            return None;
+        };
+        let within = number.filter(|number| range.contains(number));
+        if within.is_none() {
+            let (start, end) = (range.start(), range.end());
+            let message = format!("`{key}` is not a whole number from {start} to {end}");
+            let remedy = format!("write one, such as `{missing}`");
+            self.sheet.fault(node.place, "OutOfRange", message, remedy);
+        }
+        within
     }
 
     /// An address to listen on.

@@ -177,7 +177,7 @@ impl<'p> Sheet<'p> {
     pub(crate) fn wrong_type(&self, node: &Node, what: &str, expected: &str) {
         let found = node.value.kind();
         let remedy = match (&node.value, expected) {
-            (Value::Number | Value::Bool(_), "a string") => "put it in quotes".to_owned(),
+            (Value::Number(_) | Value::Bool(_), "a string") => "put it in quotes".to_owned(),
             (Value::Null, _) => format!("write {expected}, or remove the key"),
             _ => format!("write {expected}"),
         };

@@ -55,8 +55,8 @@ pub(crate) struct Key {
 pub(crate) enum Value {
     Null,
     Bool(bool),
-    /// Nothing here is a number, so that its value need not be known.
-    Number,
+    /// A whole number that is not negative, or another one, whose value nobody asks for.
+    Number(Option<u64>),
     Text(String),
     List(Vec<Node>),
     Mapping(Vec<(Key, Node)>),
@@ -68,7 +68,7 @@ impl Value {
         match self {
             Self::Null => "nothing",
             Self::Bool(_) => "true or false",
-            Self::Number => "a number",
+            Self::Number(_) => "a number",
             Self::Text(_) => "a string",
             Self::List(_) => "a list",
             Self::Mapping(_) => "a mapping",
@@ -188,24 +188,24 @@ impl<'de> Visitor<'de> for ValueVisitor {
         Ok(Value::Bool(value))
     }
 
-    fn visit_i64<E: de::Error>(self, _value: i64) -> Result<Value, E> {
-        Ok(Value::Number)
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(u64::try_from(value).ok()))
     }
 
-    fn visit_i128<E: de::Error>(self, _value: i128) -> Result<Value, E> {
-        Ok(Value::Number)
+    fn visit_i128<E: de::Error>(self, value: i128) -> Result<Value, E> {
+        Ok(Value::Number(u64::try_from(value).ok()))
     }
 
-    fn visit_u64<E: de::Error>(self, _value: u64) -> Result<Value, E> {
-        Ok(Value::Number)
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(Some(value)))
     }
 
-    fn visit_u128<E: de::Error>(self, _value: u128) -> Result<Value, E> {
-        Ok(Value::Number)
+    fn visit_u128<E: de::Error>(self, value: u128) -> Result<Value, E> {
+        Ok(Value::Number(u64::try_from(value).ok()))
     }
 
     fn visit_f64<E: de::Error>(self, _value: f64) -> Result<Value, E> {
-        Ok(Value::Number)
+        Ok(Value::Number(None))
     }
 
     fn visit_str<E: de::Error>(self, value: &str) -> Result<Value, E> {

@@ -19,7 +19,7 @@ mod writer;
 
 pub(crate) use self::entry::{Entry, Outcome};
 pub(crate) use self::kind::Kind;
-pub use self::sink::{Sink, Stream};
+pub use self::sink::{RotatingFile, Sink, Stream, Webhook, WebhookFault, open};
 pub use self::trail::{Trail, Writer};
 pub(crate) use self::who::{Accepted, Who};
 

@@ -27,10 +27,13 @@ pub(crate) async fn answer(
     connection: Arc<Connection>,
     mut request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, Infallible> {
+    if !connection.exit.audit.has_room().await {
+        return Ok(refuse_unrecorded(&connection, &request));
+    }
     let upgrade = Protocol::asked_for(&request).map(|it| (it, hyper::upgrade::on(&mut request)));
     let (parts, body) = request.into_parts();
     let entry = begin_entry(&connection, &parts, upgrade.is_some());
-    let (version, is_head) = (parts.version, parts.method == Method::HEAD);
+    let (version, method) = (parts.version, parts.method.clone());
     let asked = Asked {
         connection: &connection,
         parts,
@@ -50,15 +53,30 @@ pub(crate) async fn answer(
             }
             entry.declined(problem.class());
             entry.answered(problem.status());
-            let mut response = problem.into_response(version);
-            if is_head {
-                // hyper leaves a body out for HEAD on HTTP/1.1 only.
-                *response.body_mut() = AnswerBody::ours("");
-            }
+            let mut response = without_body_for_head(problem.into_response(version), &method);
             response.body_mut().keep(entry);
             response
         }
     })
+}
+
+/// hyper leaves a body out for HEAD on HTTP/1.1 only.
+fn without_body_for_head(
+    mut response: Response<AnswerBody>,
+    method: &Method,
+) -> Response<AnswerBody> {
+    if method == Method::HEAD {
+        *response.body_mut() = AnswerBody::ours("");
+    }
+    response
+}
+
+/// What cannot be recorded is not done, where the operator wants it so; nor is this recorded.
+fn refuse_unrecorded<B>(connection: &Connection, request: &Request<B>) -> Response<AnswerBody> {
+    let problem = Problem::unrecorded();
+    let metrics = &connection.exit.metrics;
+    metrics.answered(request.method(), problem.status());
+    without_body_for_head(problem.into_response(request.version()), request.method())
 }
 
 fn begin_entry(connection: &Connection, parts: &Parts, upgrades: bool) -> Entry {

@@ -170,6 +170,21 @@ impl Problem {
         )
     }
 
+    /// The audit trail has no room for it, and nothing is to be done unrecorded.
+    pub(crate) const fn unrecorded() -> Self {
+        let mut problem = Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "ServiceUnavailable",
+            "AuditTrailFull",
+            (
+                "the request cannot be recorded, and nothing is done unrecorded here",
+                "try again; if it stays so, ask who administers this cluster",
+            ),
+        );
+        problem.retry = true;
+        problem
+    }
+
     /// CONNECT would make this a tunnel to anywhere.
     pub(crate) const fn no_tunnels() -> Self {
         let mut problem = Self::new(

@@ -1,8 +1,12 @@
-//! The API server's own audit log: who it saw, and doing what.
+//! The API server's own audit log, who it saw and doing what; and the exit's trail, wherever that goes.
+
+use std::path::Path;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::cluster::Cluster;
+use super::gangplank;
 use super::wait;
 
 /// One event, the fields the tests look at.
@@ -18,6 +22,30 @@ pub(crate) struct Event {
     pub(crate) user: User,
     /// Whom it acts for.
     pub(crate) impersonated_user: Option<User>,
+    /// The id that the exit sent.
+    #[serde(rename = "auditID")]
+    pub(crate) audit_id: String,
+    /// What it is about, unless the path names no resource.
+    #[serde(default)]
+    pub(crate) object_ref: ObjectRef,
+}
+
+/// A resource in an event.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct ObjectRef {
+    /// Empty for the core group.
+    pub(crate) api_group: String,
+    /// `v1` …
+    pub(crate) api_version: String,
+    /// Its plural name.
+    pub(crate) resource: String,
+    /// `status`, `exec` …
+    pub(crate) subresource: String,
+    /// Empty where there is none.
+    pub(crate) namespace: String,
+    /// Empty where a collection is meant.
+    pub(crate) name: String,
 }
 
 /// A user in an event.
@@ -64,4 +92,17 @@ pub(crate) fn assert_only_user(cluster: &Cluster, marker: &str, user: &str) {
             "the exit acts with its own account: {event:?}"
         );
     }
+}
+
+/// The events of an exit in a text that may hold other lines as well, such as its log.
+pub(crate) fn trail(text: &str) -> Vec<Value> {
+    let events = gangplank::events(text).into_iter();
+    events
+        .filter(|event| event["target"] == "gangplank::audit")
+        .collect()
+}
+
+/// The events in a file; none while there is no file.
+pub(crate) fn trail_in(file: &Path) -> Vec<Value> {
+    trail(&std::fs::read_to_string(file).unwrap_or_default())
 }

@@ -208,7 +208,28 @@ impl Site {
 
     /// `gangplank proxy` before the API server of a kubeconfig.
     pub(crate) fn direct(upstream: &Path, trusted: &[&Organisation]) -> Self {
-        let Prepared { folder, authority } = Prepared::proxy("127.0.0.1:0", upstream, trusted);
+        Self::direct_from(Prepared::proxy("127.0.0.1:0", upstream, trusted))
+    }
+
+    /// The same with its audit trail as this block says.
+    pub(crate) fn direct_with_audit(
+        upstream: &Path,
+        trusted: &[&Organisation],
+        audit: &str,
+    ) -> Self {
+        Self::direct_audited(Prepared::proxy("127.0.0.1:0", upstream, trusted), audit)
+    }
+
+    /// A prepared one with its audit trail as this block says.
+    pub(crate) fn direct_audited(prepared: Prepared, audit: &str) -> Self {
+        let file = prepared.folder().join("proxy.yaml");
+        let text = fs::read_to_string(&file).expect("readable");
+        let text = text.replacen("exit:\n", &format!("exit:\n  audit: {audit}\n"), 1);
+        fs::write(&file, text).expect("written");
+        Self::direct_from(prepared)
+    }
+
+    fn direct_from(Prepared { folder, authority }: Prepared) -> Self {
         let exit = Gangplank::start("proxy", &folder.path().join("proxy.yaml"));
         let address = exit.address.expect("a proxy listens");
         Self {

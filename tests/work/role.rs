@@ -194,7 +194,7 @@ fn exit(config: &role::exit::Exit, metrics: &mut Registry) -> anyhow::Result<Exi
     upstream.authorities = unchanging(&upstream.authorities)?;
     let counters = Metrics::register(metrics);
     let nowhere = Box::new(Stream(std::io::sink()));
-    let (audit, _) = Trail::start(nowhere, Arc::clone(&clock), metrics)?;
+    let (audit, _) = Trail::start(nowhere, config.audit.when_full, Arc::clone(&clock), metrics)?;
     let parts = Parts {
         trust: Trust::from(&trust),
         serving: Arc::new(serving),

@@ -78,7 +78,7 @@ fn contents(
         let text = match &node.value {
             Value::Text(text) => text.as_str(),
             Value::Null => "",
-            Value::Bool(_) | Value::Number | Value::List(_) | Value::Mapping(_) => {
+            Value::Bool(_) | Value::Number(_) | Value::List(_) | Value::Mapping(_) => {
                 section.text(&key.name, node)?.text
             }
         };

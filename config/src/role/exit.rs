@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::material::{KeyPair, Material, Purpose};
+use crate::role::audit::{self, Audit};
 use crate::scalar::quoted;
 use crate::section::Section;
 use crate::upstream::{self, InCluster, Upstream};
@@ -19,6 +20,8 @@ pub struct Exit {
     pub client_auth: ClientAuth,
     /// The API server, and the one credential used towards it.
     pub upstream: Upstream,
+    /// Where the audit trail goes.
+    pub audit: Audit,
 }
 
 /// When a caller without an accepted certificate is turned away.
@@ -31,7 +34,13 @@ pub enum ClientAuth {
     Require,
 }
 
-const KEYS: &[&str] = &["servingCertificate", "trust", "clientAuth", "upstream"];
+const KEYS: &[&str] = &[
+    "servingCertificate",
+    "trust",
+    "clientAuth",
+    "upstream",
+    "audit",
+];
 
 /// The `exit` block of a role's file.
 pub(crate) fn exit(role: &Section<'_>, in_cluster: &InCluster) -> Option<Exit> {
@@ -46,11 +55,13 @@ pub(crate) fn exit(role: &Section<'_>, in_cluster: &InCluster) -> Option<Exit> {
     ];
     let client_auth = section.word("clientAuth", &words, ClientAuth::default());
     let upstream = upstream::read(&section, in_cluster);
+    let audit = audit::read(&section);
     Some(Exit {
         serving: serving?,
         trust_directory: trust_directory?,
         client_auth: client_auth?,
         upstream: upstream?,
+        audit: audit?,
     })
 }
 

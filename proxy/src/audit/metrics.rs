@@ -1,9 +1,18 @@
 //! What the trail counts.
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric as _,
+};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
+
+use super::queue::Queue;
 
 /// The trail's counters; a clone counts into the same ones.
 #[derive(Clone, Debug)]
@@ -15,7 +24,7 @@ pub(super) struct TrailMetrics {
 
 impl TrailMetrics {
     /// New counters, registered under `exit`.
-    pub(super) fn register(registry: &mut Registry) -> Self {
+    pub(super) fn register(registry: &mut Registry, queue: Arc<Queue>) -> Self {
         let events = Family::<EventLabels, Counter>::default();
         let count = |outcome| events.get_or_create_owned(&EventLabels { outcome });
         let metrics = Self {
@@ -34,7 +43,25 @@ impl TrailMetrics {
             "Failures to write audit events; what was not written is tried again",
             metrics.sink_faults.clone(),
         );
+        exit.register_collector(Box::new(Waiting(queue)));
         metrics
+    }
+}
+
+/// Reads the queue when someone looks.
+#[derive(Debug)]
+struct Waiting(Arc<Queue>);
+
+impl Collector for Waiting {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let gauge = ConstGauge::new(i64::try_from(self.0.events()).unwrap_or(i64::MAX));
+        let encoder = encoder.encode_descriptor(
+            "audit_events_waiting",
+            "Audit events that wait to be written.",
+            None,
+            gauge.metric_type(),
+        )?;
+        gauge.encode(encoder)
     }
 }
 

@@ -4,25 +4,39 @@
 //! only after it found nothing for a while: under load it comes by on its own clock and takes all that is
 //! there, so that many events cost one wake-up and one write.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How many bytes of lines may wait: about fifteen thousand events of usual length, which is what
-/// kube-apiserver lets wait for its webhook (10,000) and half as many again. The writer may hold as much.
+use gangplank_config::role::audit::WhenFull;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+/// How many bytes of lines may wait: about ten thousand events of usual length, as many as kube-apiserver
+/// lets wait for its webhook. The writer may hold as much again.
 pub(super) const BOUND: usize = 8 * 1024 * 1024;
 
 /// How long the writer stays up after a write to see whether more comes. A hundred wake-ups a second cost
 /// nothing; and so much of the trail is lost at most when the process is killed.
 const LINGER: Duration = Duration::from_millis(10);
 
+/// How long a request may wait for room: what a collector takes to start anew, and less than a person
+/// takes to give up.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Room that is kept for the next lines; what a burst needed beyond it is given back.
 const KEPT_ROOM: usize = 256 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Queue {
+    when_full: WhenFull,
     waiting: Mutex<Waiting>,
     /// Told when the sleeping writer has something to do.
     stir: Condvar,
+    /// As many bytes wait as may, or more.
+    full: AtomicBool,
+    /// Told when there is room again.
+    room: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -32,8 +46,6 @@ struct Waiting {
     /// The writer waits until it is told.
     asleep: bool,
     end: End,
-    /// Events were turned away since the writer last came by.
-    full: bool,
 }
 
 /// How far the end has come.
@@ -51,9 +63,11 @@ enum End {
 /// What became of a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pushed {
+    /// It waits.
     Waits,
-    /// There was no room, for the first time since the writer last came by.
-    FirstDropped,
+    /// It waits, and nothing more should.
+    Filled,
+    /// There was no room.
     Dropped,
 }
 
@@ -65,34 +79,67 @@ pub(super) struct Batch {
 }
 
 impl Queue {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(when_full: WhenFull) -> Self {
         Self {
+            when_full,
             waiting: Mutex::default(),
             stir: Condvar::new(),
+            full: AtomicBool::new(false),
+            room: Notify::new(),
         }
     }
 
-    /// Lets `render` append one line.
+    pub(super) const fn when_full(&self) -> WhenFull {
+        self.when_full
+    }
+
+    /// Lets `render` append one line, if there is room. Where a full queue blocks, there always is: then
+    /// the requests that run are the last ones.
     pub(super) fn push(&self, render: impl FnOnce(&mut Vec<u8>)) -> Pushed {
         let mut waiting = self.lock();
         let before = waiting.lines.len();
-        if before >= BOUND {
-            let first = !std::mem::replace(&mut waiting.full, true);
-            return if first {
-                Pushed::FirstDropped
-            } else {
-                Pushed::Dropped
-            };
+        if before >= BOUND && self.when_full == WhenFull::Drop {
+            return Pushed::Dropped;
         }
         render(&mut waiting.lines);
         waiting.events += 1;
-        let half = before < BOUND / 2 && waiting.lines.len() >= BOUND / 2;
-        let wakes = std::mem::take(&mut waiting.asleep) || half;
+        let after = waiting.lines.len();
+        let reaches = |mark: usize| before < mark && after >= mark;
+        if reaches(BOUND) {
+            self.full.store(true, Ordering::Release);
+        }
+        let wakes = std::mem::take(&mut waiting.asleep) || reaches(BOUND / 2);
         drop(waiting);
         if wakes {
             self.stir.notify_one();
         }
-        Pushed::Waits
+        if reaches(BOUND) {
+            Pushed::Filled
+        } else {
+            Pushed::Waits
+        }
+    }
+
+    /// Waits until there is room; `false` when that takes too long. Where a full queue drops, nobody has
+    /// to wait.
+    pub(super) async fn has_room(&self) -> bool {
+        if self.when_full == WhenFull::Drop || !self.is_full() {
+            return true;
+        }
+        let room = async {
+            loop {
+                let told = self.room.notified();
+                if !self.is_full() {
+                    return;
+                }
+                told.await;
+            }
+        };
+        timeout(PATIENCE, room).await.is_ok()
+    }
+
+    fn is_full(&self) -> bool {
+        self.full.load(Ordering::Acquire)
     }
 
     /// Waits for lines and takes all that are there; `false` when none will come any more. `batch` gives
@@ -112,9 +159,13 @@ impl Queue {
                 .unwrap_or_else(PoisonError::into_inner);
         }
         waiting.asleep = false;
-        waiting.full = false;
         std::mem::swap(&mut waiting.lines, &mut batch.lines);
         batch.events = std::mem::take(&mut waiting.events);
+        let was_full = self.full.swap(false, Ordering::AcqRel);
+        drop(waiting);
+        if was_full {
+            self.room.notify_waiters();
+        }
         true
     }
 
@@ -155,7 +206,15 @@ impl Queue {
         left
     }
 
+    /// How many events wait, but for the writer's own.
+    pub(super) fn events(&self) -> u64 {
+        self.lock().events
+    }
+
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

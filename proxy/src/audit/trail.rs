@@ -7,6 +7,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use gangplank_config::role::audit::WhenFull;
 use gangplank_pki::clock::Clock;
 use prometheus_client::registry::Registry;
 
@@ -38,11 +39,12 @@ impl Trail {
     /// When the thread cannot be started.
     pub fn start(
         sink: Box<dyn Sink>,
+        when_full: WhenFull,
         clock: Arc<dyn Clock>,
         registry: &mut Registry,
     ) -> io::Result<(Self, Writer)> {
-        let queue = Arc::new(Queue::new());
-        let metrics = TrailMetrics::register(registry);
+        let queue = Arc::new(Queue::new(when_full));
+        let metrics = TrailMetrics::register(registry, Arc::clone(&queue));
         let writing = Writing::new(Arc::clone(&queue), sink, metrics.clone());
         let (running, ended) = mpsc::sync_channel(0);
         thread::Builder::new()
@@ -74,16 +76,39 @@ impl Trail {
             return;
         };
         let moment = timestamp(shared.clock.since_1970());
-        let pushed = shared.queue.push(|line| render(&moment, line));
-        if pushed == Pushed::Waits {
-            return;
+        match shared.queue.push(|line| render(&moment, line)) {
+            Pushed::Waits => {}
+            Pushed::Filled => shared.tell_full(),
+            Pushed::Dropped => {
+                shared.metrics.dropped.inc();
+            }
         }
-        shared.metrics.dropped.inc();
-        if pushed == Pushed::FirstDropped {
-            tracing::error!(
-                "audit events are dropped: the sink takes them slower than they come, or not at all"
-            );
+    }
+
+    /// Waits until the event of one more request has room; `false` when that takes too long, and the event
+    /// of this request has none.
+    pub(crate) async fn has_room(&self) -> bool {
+        let Some(shared) = &self.0 else {
+            return true;
+        };
+        let has_room = shared.queue.has_room().await;
+        if !has_room {
+            shared.metrics.dropped.inc();
         }
+        has_room
+    }
+}
+
+impl Shared {
+    /// Once each time: the next event comes by only after the writer did.
+    fn tell_full(&self) {
+        let consequence = match self.queue.when_full() {
+            WhenFull::Drop => "further ones are dropped",
+            WhenFull::Block => "further requests wait",
+        };
+        tracing::error!(
+            "too many audit events wait for a sink that does not take them; {consequence}"
+        );
     }
 }
 

@@ -4,6 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gangplank_pki::WithCauses;
+
 use super::Sink;
 use super::metrics::TrailMetrics;
 use super::queue::{Batch, Queue};
@@ -69,8 +71,9 @@ impl Writing {
 
     fn note(&self, fault: &io::Error, first: bool) {
         self.metrics.sink_faults.inc();
+        let error = WithCauses(fault);
         if first {
-            tracing::error!(error = %fault, "audit events cannot be written; they wait as far as there is room");
+            tracing::error!(%error, "audit events cannot be written; they wait as far as there is room");
         }
     }
 }

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use gangplank_config::material::{Anchors, KeyPair, Material, Token};
 use gangplank_config::reload::Reloaded;
+use gangplank_config::role::audit::WhenFull;
 use gangplank_config::role::exit::ClientAuth;
 use gangplank_config::upstream::{Credential, Server, Upstream};
 use gangplank_pki::bundle::assemble;
@@ -290,7 +291,13 @@ impl Stage {
         );
         let (sink, trail) = Kept::new();
         let clock_of_trail: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
-        let (audit, _) = Trail::start(Box::new(sink), clock_of_trail, &mut registry).unwrap();
+        let (audit, _) = Trail::start(
+            Box::new(sink),
+            WhenFull::Drop,
+            clock_of_trail,
+            &mut registry,
+        )
+        .unwrap();
         let parts = Parts {
             trust: Trust::new(move || current.load_full(), changes),
             serving: Arc::new(Reloaded::fixed(serving)),
