@@ -12,6 +12,7 @@ use crate::support::certificates::{Authority, Organisation};
 use crate::support::collector::{Collector, Mood};
 use crate::support::connection::{Connection, Protocol};
 use crate::support::fake_api_server::{FakeApiServer, ok};
+use crate::support::gangplank::http_get;
 use crate::support::path::{Prepared, Site};
 use crate::support::wait;
 
@@ -80,6 +81,28 @@ async fn however_it_fares_meanwhile() {
     let told = site.exit.log();
     assert!(told.contains("audit events cannot be written"), "{told}");
     assert!(told.contains("audit events are written again"), "{told}");
+}
+
+/// What waits when an exit ends is written first, or its loss is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn also_at_the_end() {
+    let (fake, organisation) = (FakeApiServer::echo().await, Organisation::new("acme"));
+    for mood in [Mood::Willing, Mood::Silent] {
+        let collector = Collector::start(Mood::Silent).await;
+        let audit = block(&format!("http://{}/", collector.address), ", timeout: 30s");
+        let site = Site::direct_with_audit(&fake.kubeconfig(), &[&organisation], &audit);
+        ask(&site, &organisation).await;
+        site.exit.ask_to_end();
+        wait::until("everything but the trail to end", || {
+            http_get(site.exit.admin, "/livez").is_none().then_some(())
+        });
+        assert_eq!(collector.ended().len(), 0);
+        collector.set(mood);
+        assert!(site.exit.await_end().success());
+        let lost = site.exit.log().contains("audit events were not written");
+        let expected = if mood == Mood::Willing { REQUESTS } else { 0 };
+        assert_eq!((collector.ended().len(), lost), (expected, expected == 0));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

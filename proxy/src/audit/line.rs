@@ -54,23 +54,24 @@ impl Fields<'_> {
     }
 }
 
-/// `bytes` as the inside of a JSON string in which only printable ASCII stands. Long runs of what needs
-/// no escaping, which is nearly everything, are copied as they are.
+/// `bytes` as the inside of a JSON string in which only printable ASCII stands.
 fn printable(line: &mut Vec<u8>, bytes: &[u8]) {
-    let mut rest = bytes;
-    while let Some(plain) = rest.iter().position(|byte| !is_plain(*byte)) {
-        let (before, behind) = rest.split_at(plain);
-        line.extend_from_slice(before);
-        let Some((special, behind)) = behind.split_first() else {
-            return;
-        };
-        match special {
+    // Nearly everything is plain. Looking at all of it without an early end is what a compiler makes wide
+    // instructions of.
+    if bytes
+        .iter()
+        .fold(true, |plain, byte| plain & is_plain(*byte))
+    {
+        line.extend_from_slice(bytes);
+        return;
+    }
+    for byte in bytes {
+        match byte {
             b'"' => line.extend_from_slice(b"\\\""),
+            byte if is_plain(*byte) => line.push(*byte),
             byte => drop(write!(line, "\\\\x{byte:02x}")),
         }
-        rest = behind;
     }
-    line.extend_from_slice(rest);
 }
 
 const fn is_plain(byte: u8) -> bool {

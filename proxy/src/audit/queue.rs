@@ -43,6 +43,8 @@ pub(super) struct Queue {
 struct Waiting {
     lines: Vec<u8>,
     events: u64,
+    /// Events that the writer has taken and may not have written.
+    in_hand: u64,
     /// The writer waits until it is told.
     asleep: bool,
     end: End,
@@ -148,6 +150,7 @@ impl Queue {
         batch.lines.clear();
         batch.lines.shrink_to(KEPT_ROOM);
         let mut waiting = self.lock();
+        waiting.in_hand = 0;
         while waiting.lines.is_empty() {
             if waiting.end != End::Open {
                 return false;
@@ -161,6 +164,7 @@ impl Queue {
         waiting.asleep = false;
         std::mem::swap(&mut waiting.lines, &mut batch.lines);
         batch.events = std::mem::take(&mut waiting.events);
+        waiting.in_hand = batch.events;
         let was_full = self.full.swap(false, Ordering::AcqRel);
         drop(waiting);
         if was_full {
@@ -196,19 +200,20 @@ impl Queue {
         self.stir.notify_one();
     }
 
-    /// Nobody waits any more for what is not written yet: so many events, but for the writer's own.
+    /// Nobody waits any more for what is not written yet: so many events at most.
     pub(super) fn abandon(&self) -> u64 {
         let mut waiting = self.lock();
         waiting.end = End::Abandoned;
-        let left = waiting.events;
+        let left = waiting.events + waiting.in_hand;
         drop(waiting);
         self.stir.notify_one();
         left
     }
 
-    /// How many events wait, but for the writer's own.
+    /// How many events are not written yet, at most.
     pub(super) fn events(&self) -> u64 {
-        self.lock().events
+        let waiting = self.lock();
+        waiting.events + waiting.in_hand
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {

@@ -23,8 +23,10 @@ fn all_that_waits_is_taken_at_once() {
     );
     assert_eq!(queue.events(), 2);
     assert_eq!(taken(&queue), Some((7, 2)));
+    assert_eq!(queue.events(), 2, "the writer has them in hand");
     queue.close();
     assert_eq!(taken(&queue), None);
+    assert_eq!(queue.abandon(), 0);
 }
 
 #[test]
