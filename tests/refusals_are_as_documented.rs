@@ -8,7 +8,7 @@ use std::thread;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use gangplank_tunnel::wire::CloseCode;
-use rcgen::ExtendedKeyUsagePurpose;
+use rcgen::{ExtendedKeyUsagePurpose, SerialNumber};
 
 use crate::support::agent_by_hand::AgentByHand;
 use crate::support::certificates::{Moment, Organisation, Papers, leaf_params};
@@ -108,6 +108,7 @@ impl Stage {
         let cluster = cluster::shared();
         let (known, unknown) = (Organisation::new("team-a"), Organisation::new("team-b"));
         let site = Site::before(cluster, Way::Tunnel, &[&known]);
+        deny(&site, &known);
         let mut strict = Site::before(cluster, Way::Direct, &[&known]);
         demand_certificates(&mut strict);
         let relay = site.relay.as_ref().expect("a relay");
@@ -173,6 +174,7 @@ impl Stage {
             at("unknown authority", Some(&stranger)),
             at("expired", Some(&self.expired())),
             at("not yet valid", Some(&self.early())),
+            at("revoked", Some(&denied(&self.known))),
             at("a server's certificate", Some(&server)),
             Situation {
                 kubectl: &["get", "pods", "--as=admin"],
@@ -398,6 +400,23 @@ fn calling(site: &Site, what: &'static str, papers: Option<&Papers>) -> Situatio
         kubectl: &["get", "pods"],
         curl: Curl::Usual(&[]),
     }
+}
+
+/// A caller whose serial number is denied.
+fn denied(organisation: &Organisation) -> Papers {
+    let mut params = leaf_params(DEPLOYER, ExtendedKeyUsagePurpose::ClientAuth);
+    params.serial_number = Some(SerialNumber::from(0x0bad_u64));
+    organisation.authority.sign(&params)
+}
+
+fn deny(site: &Site, organisation: &Organisation) {
+    let generation = site.generation();
+    let denying = "  deniedCertificates: [\"serial:0bad\"]\n";
+    let manifest = format!("{}{denying}", organisation.provider());
+    fs::write(site.trust_file(organisation), manifest).expect("written");
+    wait::until("the denial to be in force", || {
+        (site.generation() > generation).then_some(())
+    });
 }
 
 fn demand_certificates(site: &mut Site) {

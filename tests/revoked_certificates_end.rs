@@ -7,6 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 use gangplank_pki::Fingerprint;
 use http_body_util::{BodyExt as _, StreamBody};
 use rcgen::{ExtendedKeyUsagePurpose, SerialNumber};
+use time::{Duration, OffsetDateTime};
 
 use crate::support::certificates::{Organisation, Papers, leaf_params};
 use crate::support::connection::{Connection, PROTOCOLS, Protocol};
@@ -113,6 +114,56 @@ async fn until_a_good_list_says_otherwise() {
     })
     .await;
     assert!(!site.exit.metrics().contains("gangplank_trust_faults"));
+}
+
+/// Contract 4.9: a list that is not renewed in time goes on to count, and shuts out where that was asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn when_a_strict_exit_lacks_the_next_list() {
+    let fake = FakeApiServer::echo().await;
+    let (strict, lenient) = (Organisation::new("strict"), Organisation::new("lenient"));
+    let site = Site::start(Way::Direct, &fake.kubeconfig(), &[&strict, &lenient]);
+    let until = OffsetDateTime::now_utc() + Duration::seconds(8);
+    let generation = site.generation();
+    for organisation in [&strict, &lenient] {
+        let authority = &organisation.authority;
+        let list = authority.revocation_list_until(until, 1, &[SERIAL]);
+        put(
+            &site,
+            &format!("trust/{}.crl", organisation.name),
+            list.der(),
+        );
+    }
+    specify(&site, &strict, "crl: Strict");
+    wait::until_async("both lists to be in force", || async {
+        let strict = class(&site, &with_serial(&strict)).await == "Revoked";
+        let lenient = class(&site, &with_serial(&lenient)).await == "Revoked";
+        (strict && lenient && site.generation() > generation).then_some(())
+    })
+    .await;
+    let (ending, lasting) = (strict.caller("a"), lenient.caller("b"));
+    let mut open = Vec::new();
+    for protocol in PROTOCOLS {
+        let mut lost = Connection::open(&site, Some(&ending), protocol).await;
+        assert_eq!(lost.fetch("/lost").await.expect("an answer").0, 200);
+        let mut kept = Connection::open(&site, Some(&lasting), protocol).await;
+        assert_eq!(kept.fetch("/kept").await.expect("an answer").0, 200);
+        open.push((lost, kept));
+    }
+    for (lost, kept) in &mut open {
+        lost.await_close("the strict organisation").await;
+        assert_eq!(kept.fetch("/kept").await.expect("it is kept").0, 200);
+    }
+    assert_eq!(class(&site, &ending).await, "RevocationUnknown");
+    assert_eq!(class(&site, &with_serial(&lenient)).await, "Revoked");
+    wait::until("both late lists to be counted", || {
+        let late = "gangplank_trust_faults{reason=\"RevocationListLate\"} ";
+        (site.exit.metric(late) == Some(2.0)).then_some(())
+    });
+    put(&site, "trust/strict.crl", list(&strict, 2, &[]));
+    wait::until_async("the next list to let them in", || async {
+        (class(&site, &ending).await == "200").then_some(())
+    })
+    .await;
 }
 
 /// What one caller holds.

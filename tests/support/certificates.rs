@@ -124,7 +124,17 @@ impl Authority {
         number: u64,
         serials: &[u64],
     ) -> CertificateRevocationList {
-        let (from, until) = always();
+        self.revocation_list_until(always().1, number, serials)
+    }
+
+    /// The same, whose successor is overdue after that moment.
+    pub(crate) fn revocation_list_until(
+        &self,
+        until: time::OffsetDateTime,
+        number: u64,
+        serials: &[u64],
+    ) -> CertificateRevocationList {
+        let (from, _) = always();
         let revoked = |serial: &u64| RevokedCertParams {
             serial_number: (*serial).into(),
             revocation_time: from,

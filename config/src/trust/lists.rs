@@ -64,7 +64,7 @@ impl Lists {
                 }
             }
         }
-        faults.extend(self.keep(before, &unclear, authorities));
+        faults.extend(self.keep(before, &unclear));
         faults
     }
 
@@ -73,8 +73,7 @@ impl Lists {
         found: &FoundList,
         authorities: &Authorities<'_>,
     ) -> Result<Arc<RevocationList>, RevocationListFault> {
-        let proven = self.proven.get(&found.list.fingerprint());
-        match proven.filter(|list| authorities.has(list.authority())) {
+        match self.proven.get(&found.list.fingerprint()) {
             Some(list) => Ok(Arc::clone(list)),
             None => found.list.prove(authorities).map(Arc::new),
         }
@@ -100,12 +99,7 @@ impl Lists {
 
     /// Keeps what was good before where the files say nothing newer: because they cannot be read, or
     /// because they went back to a list that revokes less.
-    fn keep(
-        &mut self,
-        before: Self,
-        unclear: &BTreeSet<&Path>,
-        authorities: &Authorities<'_>,
-    ) -> Vec<Fault> {
+    fn keep(&mut self, before: Self, unclear: &BTreeSet<&Path>) -> Vec<Fault> {
         let mut faults = Vec::new();
         for (authority, mut held) in before.by_authority {
             match self.by_authority.get(&authority) {
@@ -114,7 +108,7 @@ impl Lists {
                     // Where its authority's list stands now, however old.
                     (held.file, held.place) = (now.file.clone(), now.place);
                 }
-                None if unclear.contains(held.file.as_path()) && authorities.has(&authority) => {}
+                None if unclear.contains(held.file.as_path()) => {}
                 Some(_) | None => continue,
             }
             self.proven

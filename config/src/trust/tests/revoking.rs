@@ -209,6 +209,31 @@ fn a_list_never_goes_back_while_it_is_there() {
 }
 
 #[test]
+fn of_two_files_of_one_authority_the_newer_counts_whatever_it_is_called() {
+    let a = Organisation::new("a");
+    let list = |number| List::numbered(number).der(&a.authority);
+    for (one, other) in [(1, 2), (2, 1)] {
+        let mut looked = Looked::with(|at| {
+            at.write("trust/a.yaml", a.provider());
+            at.write("trust/a.crl", list(one));
+            at.write("trust/b.crl", list(other));
+        });
+        assert_eq!(looked.numbers(), ["02"]);
+        let older = if one == 1 {
+            "trust/a.crl"
+        } else {
+            "trust/b.crl"
+        };
+        looked.place.remove(older);
+        assert!(looked.look().is_empty());
+        assert_eq!(
+            (looked.numbers(), looked.generation()),
+            (vec!["02".to_owned()], 1)
+        );
+    }
+}
+
+#[test]
 fn the_list_in_an_object_never_goes_back_either() {
     let a = Organisation::new("a");
     let manifest = |number| a.with_own_list(&List::numbered(number));
