@@ -73,23 +73,33 @@ pub(crate) struct Exit {
 
 impl Exit {
     /// Reads the header, answers it, and hands the caller on.
-    pub(crate) async fn board(self, mut stream: Stream) {
+    pub(crate) async fn board(self, stream: Stream) {
+        // On the heap for as long as it takes: the caller may stay for hours.
+        let taken = Box::pin(self.take(stream)).await;
+        if let Some(caller) = taken {
+            caller.await;
+        }
+    }
+
+    async fn take(self, mut stream: Stream) -> Option<BoxFuture<'static, ()>> {
         let header = match receive_header(&mut stream, Instant::now() + HEADER_LIMIT).await {
             Ok(header) => header,
             Err(error) => {
                 self.metrics.stream(error.reason());
                 tracing::debug!(relay = %self.relay, error = %WithCauses(&error), "no header came");
-                return refuse_header(stream, &error).await;
+                refuse_header(stream, &error).await;
+                return None;
             }
         };
         if let Some(Refusal { code, message }) = self.refusal() {
             self.metrics.stream(code.reason());
-            return refuse(stream, &StreamStatus::refused(code, &message)).await;
+            refuse(stream, &StreamStatus::refused(code, &message)).await;
+            return None;
         }
         if let Err(error) = answer(&mut stream, &StreamStatus::Accepted).await {
             self.metrics.stream(error.reason());
             tracing::debug!(relay = %self.relay, error = %WithCauses(&error), "the stream is gone");
-            return;
+            return None;
         }
         self.metrics.stream("Accepted");
         let StreamHeader {
@@ -114,7 +124,7 @@ impl Exit {
             relay,
             drain,
         };
-        handoff.board(boarding).await;
+        Some(handoff.board(boarding))
     }
 
     fn refusal(&self) -> Option<Refusal> {

@@ -95,49 +95,57 @@ impl Connection {
     }
 
     /// Serves HTTP/1.1, and what it may be upgraded to.
-    pub(crate) async fn serve_http1<IO>(self: Arc<Self>, io: IO)
+    ///
+    /// What only HTTP needs is moved to the heap before the future begins: a future has room for its
+    /// arguments and for each local that was moved away, for as long as the connection lives.
+    pub(crate) fn serve_http1<IO>(self: Arc<Self>, io: IO) -> impl Future<Output = ()> + Send
     where
         IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let _revoked_with_us = self.revoked.clone().drop_guard();
         let (io, listener) = Attentive::new(io);
         let (io, returned) = Returning::new(io);
-        let http = limits::http1().serve_connection(TokioIo::new(io), self.service());
+        let http =
+            limits::http1().serve_connection(TokioIo::new(io), Self::service(Arc::clone(&self)));
         let http = Box::pin(http.with_upgrades());
-        let end = self.drive(http, listener.caller_left()).await;
-        drop(listener);
-        if let Some(splice) = self.take_splice() {
-            self.run_splice(splice).await;
-        } else if end == End::Finished {
-            linger(returned.take()).await;
+        async move {
+            let _revoked_with_us = self.revoked.clone().drop_guard();
+            let end = self.drive(http, listener.caller_left()).await;
+            drop(listener);
+            if let Some(splice) = self.take_splice() {
+                self.run_splice(splice).await;
+            } else if end == End::Finished {
+                linger(returned.take()).await;
+            }
         }
     }
 
     /// Serves HTTP/2.
-    pub(crate) async fn serve_http2<IO>(self: Arc<Self>, io: IO)
+    pub(crate) fn serve_http2<IO>(self: Arc<Self>, io: IO) -> impl Future<Output = ()> + Send
     where
         IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let _revoked_with_us = self.revoked.clone().drop_guard();
         let (io, returned) = Returning::new(io);
         let streams = Streams(self.exit.tasks.clone());
-        let http = limits::http2(streams).serve_connection(TokioIo::new(io), self.service());
+        let http = limits::http2(streams)
+            .serve_connection(TokioIo::new(io), Self::service(Arc::clone(&self)));
         let http = Box::pin(http);
-        // HTTP/2 is read whatever its streams do, so it hears of the caller's end by itself.
-        if self.drive(http, pending()).await == End::Finished {
-            linger(returned.take()).await;
+        async move {
+            let _revoked_with_us = self.revoked.clone().drop_guard();
+            // HTTP/2 is read whatever its streams do, so it hears of the caller's end by itself.
+            if self.drive(http, pending()).await == End::Finished {
+                linger(returned.take()).await;
+            }
         }
     }
 
     fn service(
-        self: &Arc<Self>,
+        connection: Arc<Self>,
     ) -> impl HttpService<
         Incoming,
         ResBody = AnswerBody,
         Error = Infallible,
         Future = impl Future<Output = Result<Response<AnswerBody>, Infallible>> + Send + 'static,
     > + Unpin {
-        let connection = Arc::clone(self);
         service_fn(move |request: Request<Incoming>| {
             request::answer(Arc::clone(&connection), request)
         })

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -84,6 +85,9 @@ pub struct Exit {
     shared: Arc<Shared>,
 }
 
+/// Serves a connection to its end.
+type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// What all connections of an exit share.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -127,39 +131,61 @@ impl Exit {
 
     /// Serves one connection until it has ended. When `drain` is cancelled, what runs is finished,
     /// watches end between two events, and nothing new is taken. Dropping the future aborts.
-    pub async fn serve<IO>(&self, io: IO, caller: Caller, drain: CancellationToken)
+    pub fn serve<IO>(
+        &self,
+        io: IO,
+        caller: Caller,
+        drain: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + 'static
     where
         IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        // On the heap for as long as it takes: the connection's task is smaller without it.
-        let tls = match Box::pin(self.shared.handshake.accept(io)).await {
-            Ok(tls) => tls,
-            Err(fault) => return self.shared.note_failed_handshake(&fault, &caller),
-        };
-        self.shared.note_handshake(HandshakeResult::Done);
-        let (_, session) = tls.get_ref();
-        let speaks_h2 = session.alpn_protocol() == Some(b"h2");
-        let chain = session.peer_certificates().unwrap_or_default().to_vec();
-        let papers = Papers::examine(
-            chain,
-            self.shared.trust.clone(),
-            Arc::clone(&self.shared.clock),
-        );
-        self.shared.note_papers(&papers, &caller);
-        let connection = Connection::new(Arc::clone(&self.shared), papers, caller, drain);
-        let _open = Open::count(&self.shared.metrics);
-        // The serving future is large; on the heap it is freed with the connection and does not grow
-        // the task that is waiting in a handshake.
-        if speaks_h2 {
-            Box::pin(connection.serve_http2(tls)).await;
-        } else {
-            Box::pin(connection.serve_http1(tls)).await;
+        let metrics = Arc::clone(&self.shared.metrics);
+        // On the heap for as long as it takes: a connection lives for hours, its handshake for a moment.
+        let greeting = Box::pin(greet(Arc::clone(&self.shared), io, caller, drain));
+        async move {
+            let greeted = greeting.await;
+            if let Some(serving) = greeted {
+                let _open = Open::count(&metrics);
+                serving.await;
+            }
         }
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.shared.metrics
     }
+}
+
+/// The handshake, and what becomes of the connection after it.
+async fn greet<IO>(
+    exit: Arc<Shared>,
+    io: IO,
+    caller: Caller,
+    drain: CancellationToken,
+) -> Option<Serving>
+where
+    IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let tls = match exit.handshake.accept(io).await {
+        Ok(tls) => tls,
+        Err(fault) => {
+            exit.note_failed_handshake(&fault, &caller);
+            return None;
+        }
+    };
+    exit.note_handshake(HandshakeResult::Done);
+    let (_, session) = tls.get_ref();
+    let speaks_h2 = session.alpn_protocol() == Some(b"h2");
+    let chain = session.peer_certificates().unwrap_or_default().to_vec();
+    let papers = Papers::examine(chain, exit.trust.clone(), Arc::clone(&exit.clock));
+    exit.note_papers(&papers, &caller);
+    let connection = Connection::new(exit, papers, caller, drain);
+    Some(if speaks_h2 {
+        Box::pin(connection.serve_http2(tls))
+    } else {
+        Box::pin(connection.serve_http1(tls))
+    })
 }
 
 impl Shared {

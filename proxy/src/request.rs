@@ -3,6 +3,7 @@
 mod account;
 
 use std::convert::Infallible;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use gangplank_pki::WithCauses;
@@ -117,7 +118,7 @@ impl Asked<'_> {
             };
             let upstream = &connection.exit.upstream;
             let request = request.map(|()| body);
-            let sent = upstream.send(&admitted.identity, request, expected, &again);
+            let sent = pin!(upstream.send(&admitted.identity, request, expected, &again));
             unless_revoked(connection, sent).await.map(Some)
         };
         match step.await {
@@ -155,10 +156,8 @@ impl Asked<'_> {
                 return Err(Problem::upgrade_with_body());
             }
             let request = outgoing(&parts, target, &admitted, &entry, Some(protocol))?;
-            let sent = connection
-                .exit
-                .upstream
-                .upgrade(&admitted.identity, request);
+            let upstream = &connection.exit.upstream;
+            let sent = pin!(upstream.upgrade(&admitted.identity, request));
             unless_revoked(connection, sent).await
         };
         match step.await {
@@ -237,10 +236,11 @@ fn outgoing(
     Ok(request)
 }
 
-/// Waits for the API server's answer as long as the caller has the right to it.
+/// Waits for the API server's answer as long as the caller has the right to it. What is pinned by its owner is
+/// in the request's memory once: an async fn keeps what it was given by value beside what it does with it.
 async fn unless_revoked<T>(
     connection: &Connection,
-    sent: impl Future<Output = Result<T, UpstreamError>>,
+    sent: Pin<&mut impl Future<Output = Result<T, UpstreamError>>>,
 ) -> Result<T, Problem> {
     tokio::select! {
         biased;

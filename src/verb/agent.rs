@@ -74,14 +74,13 @@ struct ToExit {
 
 impl Handoff for ToExit {
     fn board(&self, boarding: Boarding) -> BoxFuture<'static, ()> {
-        let exit = self.exit.clone();
         let caller = Caller {
             address: boarding.caller,
             said_by: Witness::Relay,
             connection: boarding.connection,
             tunnel: Some(Arc::clone(&self.tunnel)),
         };
-        Box::pin(async move { exit.serve(boarding.stream, caller, boarding.drain).await })
+        Box::pin(self.exit.serve(boarding.stream, caller, boarding.drain))
     }
 }
 

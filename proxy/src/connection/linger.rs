@@ -17,8 +17,8 @@ use tokio::time::timeout;
 /// on sending for two seconds is not listening.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// What is read at a time, and thrown away.
-const SCRAP: usize = 8 * 1024;
+/// What is read at a time, and thrown away. It lies in the connection's own memory.
+const SCRAP: usize = 512;
 
 /// Reads what still comes until the caller closes too, or [`LINGER`] is over.
 ///
@@ -30,7 +30,7 @@ pub(crate) async fn linger<IO: AsyncRead + AsyncWrite + Unpin>(io: Option<IO>) {
         if io.shutdown().await.is_err() {
             return;
         }
-        let mut scrap = vec![0; SCRAP];
+        let mut scrap = [0; SCRAP];
         while matches!(io.read(&mut scrap).await, Ok(read) if read > 0) {}
     };
     // Late or not: it is over.
