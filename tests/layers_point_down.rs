@@ -9,7 +9,7 @@ use serde_json::Value;
 const MAY_IMPORT: [(&str, &[&str]); 8] = [
     ("gangplank-pki", &[]),
     ("gangplank-tcp", &[]),
-    ("gangplank-tunnel", &["gangplank-pki"]),
+    ("gangplank-tunnel", &["gangplank-pki", "gangplank-tcp"]),
     ("gangplank-config", &["gangplank-pki"]),
     (
         "gangplank-relay",

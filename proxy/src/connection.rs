@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gangplank_pki::WithCauses;
+use gangplank_tcp::LastInLine;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -129,13 +130,13 @@ impl Connection {
         let http = limits::http2(streams)
             .serve_connection(TokioIo::new(io), Self::service(Arc::clone(&self)));
         let http = Box::pin(http);
-        async move {
+        LastInLine::new(Box::pin(async move {
             let _revoked_with_us = self.revoked.clone().drop_guard();
             // HTTP/2 is read whatever its streams do, so it hears of the caller's end by itself.
             if self.drive(http, pending()).await == End::Finished {
                 linger(returned.take()).await;
             }
-        }
+        }))
     }
 
     fn service(

@@ -11,6 +11,7 @@ mod keys;
 pub mod limits;
 mod relay;
 mod route;
+mod runtime;
 mod session;
 mod socket;
 mod stream;

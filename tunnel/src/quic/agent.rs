@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use aws_lc_rs::rand;
+use quinn::Endpoint;
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{Endpoint, TokioRuntime};
 use rustls::client::Resumption;
 use rustls::client::danger::ServerCertVerifier;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use super::closing::HandshakeError;
 use super::credit::StreamCredit;
 use super::keys::{RelaySecret, endpoint_config};
+use super::runtime::Considerate;
 use super::session::QuicSession;
 use super::socket::{self, BindError};
 use super::{ALPN, TlsError, limits, route};
@@ -56,7 +57,7 @@ impl AgentEndpoint {
             .map_err(|_unspecified| unusable(std::io::Error::other("no random numbers")))?;
         let config = endpoint_config(&RelaySecret::new(secret))?;
         let endpoint =
-            Endpoint::new(config, None, socket, Arc::new(TokioRuntime)).map_err(unusable)?;
+            Endpoint::new(config, None, socket, Arc::new(Considerate)).map_err(unusable)?;
         Ok(Self { endpoint })
     }
 

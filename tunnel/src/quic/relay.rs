@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use quinn::crypto::rustls::QuicServerConfig;
-use quinn::{Endpoint, Incoming, TokioRuntime, ValidationTokenConfig};
+use quinn::{Endpoint, Incoming, ValidationTokenConfig};
 use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::ClientCertVerifier;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use super::closing::HandshakeError;
 use super::credit::StreamCredit;
 use super::keys::{RelaySecret, endpoint_config};
+use super::runtime::Considerate;
 use super::session::{QuicSession, canonical};
 use super::socket::{self, BindError, SocketBuffers};
 use super::{ALPN, TlsError, limits};
@@ -56,7 +57,7 @@ impl RelayEndpoint {
             endpoint_config(&secret)?,
             Some(server),
             socket,
-            Arc::new(TokioRuntime),
+            Arc::new(Considerate),
         )
         .map_err(|cause| BindError::Socket { address, cause })?;
         if buffers.fall_short() {
