@@ -150,6 +150,7 @@ impl RunningExit {
             trust: Trust::from(&trust),
             serving: Arc::new(ServingCertificate(serving.clone())),
             client_auth: config.client_auth,
+            nested_impersonation: config.nested_impersonation,
             upstream,
             clock,
             tasks: stage.tasks.clone(),

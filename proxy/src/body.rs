@@ -56,6 +56,8 @@ impl BodyError {
 /// A request's body on its way to the API server: data frames only, trailers dropped.
 pub struct RequestBody {
     data: Option<Data>,
+    /// What the exit itself has to say.
+    ours: Option<Box<Bytes>>,
     cutoff: Cutoff,
     /// Counts the bytes, if anyone wants to know.
     passed: Option<Arc<AtomicU64>>,
@@ -67,6 +69,7 @@ impl RequestBody {
         let empty = incoming.is_end_stream();
         Self {
             data: (!empty).then(|| Data::new(incoming, version)),
+            ours: None,
             cutoff: Cutoff::new(revoked),
             passed: None,
         }
@@ -82,14 +85,23 @@ impl RequestBody {
     pub fn empty() -> Self {
         Self {
             data: None,
+            ours: None,
             cutoff: Cutoff::new(CancellationToken::new()),
             passed: None,
         }
     }
 
+    /// A body of the exit's own.
+    pub(crate) fn whole(bytes: Bytes) -> Self {
+        Self {
+            ours: (!bytes.is_empty()).then(|| Box::new(bytes)),
+            ..Self::empty()
+        }
+    }
+
     /// Whether the caller certainly sends no body, so that the request can be sent a second time.
     pub fn certainly_empty(&self) -> bool {
-        self.data.is_none()
+        self.data.is_none() && self.ours.is_none()
     }
 }
 
@@ -103,7 +115,8 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let me = self.get_mut();
         let Some(data) = me.data.as_mut() else {
-            return Poll::Ready(None);
+            let ours = me.ours.take();
+            return Poll::Ready(ours.map(|bytes| Ok(Frame::data(*bytes))));
         };
         if let Poll::Ready(bytes) = data.poll_bytes(cx) {
             if let (Some(passed), Some(Ok(bytes))) = (&me.passed, &bytes) {
@@ -117,15 +130,18 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.data
-            .as_ref()
-            .is_none_or(|data| data.incoming.is_end_stream())
+        match &self.data {
+            Some(data) => data.incoming.is_end_stream(),
+            None => self.ours.is_none(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.data
-            .as_ref()
-            .map_or_else(|| SizeHint::with_exact(0), |data| data.incoming.size_hint())
+        if let Some(data) = &self.data {
+            return data.incoming.size_hint();
+        }
+        let length = self.ours.as_ref().map_or(0, |bytes| bytes.len());
+        SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
     }
 }
 

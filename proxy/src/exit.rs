@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use gangplank_config::role::exit::ClientAuth;
+use gangplank_config::role::exit::{ClientAuth, NestedImpersonation};
 use gangplank_pki::WithCauses;
 use gangplank_pki::caller::CallerVerifier;
 use gangplank_pki::clock::Clock;
@@ -21,6 +21,7 @@ use crate::authenticate::{Papers, Trust, Verdict};
 use crate::connection::Connection;
 use crate::handshake::{Handshake, HandshakeFault};
 use crate::metrics::{ClassLabels, HandshakeLabels, HandshakeResult, Metrics};
+use crate::nested::Reviews;
 use crate::upstream::Client;
 
 /// Where a connection came from, for audit and for limits that are not security.
@@ -69,6 +70,8 @@ pub struct Parts {
     pub serving: Arc<dyn ResolvesServerCert>,
     /// When a caller without an accepted certificate is turned away.
     pub client_auth: ClientAuth,
+    /// What becomes of callers who ask to be taken for someone else.
+    pub nested_impersonation: NestedImpersonation,
     /// The API server's side.
     pub upstream: Client,
     /// What time it is.
@@ -94,12 +97,16 @@ pub(crate) struct Shared {
     pub(crate) trust: Trust,
     pub(crate) handshake: Handshake,
     pub(crate) upstream: Client,
+    /// Where callers may act as someone else: who says whether.
+    pub(crate) reviews: Option<Reviews>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tasks: TaskTracker,
     pub(crate) audit: Trail,
     pub(crate) metrics: Arc<Metrics>,
     /// The operator was told that the API server refuses the exit's account; once is enough.
     pub(crate) account_refused_told: AtomicBool,
+    /// The same of reviews.
+    pub(crate) reviews_refused_told: AtomicBool,
 }
 
 impl Exit {
@@ -114,15 +121,22 @@ impl Exit {
                 CallerVerifier::require(parts.trust.source(), Arc::clone(&parts.clock))
             }
         };
+        let metrics = Arc::new(Metrics::register(registry));
+        let reviews = match parts.nested_impersonation {
+            NestedImpersonation::Refuse => None,
+            NestedImpersonation::Authorize => Some(Reviews::new(Arc::clone(&metrics))),
+        };
         let shared = Shared {
             trust: parts.trust,
             handshake: Handshake::new(parts.serving, Arc::new(callers))?,
             upstream: parts.upstream,
+            reviews,
             clock: parts.clock,
             tasks: parts.tasks,
             audit: parts.audit,
-            metrics: Arc::new(Metrics::register(registry)),
+            metrics,
             account_refused_told: AtomicBool::new(false),
+            reviews_refused_told: AtomicBool::new(false),
         };
         Ok(Self {
             shared: Arc::new(shared),

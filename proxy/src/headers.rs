@@ -13,6 +13,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
 
+use crate::nested::Grant;
 use crate::upgrade::Protocol;
 
 /// The id that joins our audit trail with the API server's.
@@ -103,6 +104,8 @@ impl HeaderFault {
 pub struct Impersonation {
     user: HeaderValue,
     groups: Vec<HeaderValue>,
+    /// What else was granted to a caller who asked to be someone else.
+    granted: Option<Vec<(HeaderName, HeaderValue)>>,
 }
 
 impl Impersonation {
@@ -120,6 +123,24 @@ impl Impersonation {
         Ok(Self {
             user: identity_value(username)?,
             groups: groups.collect::<Result<_, _>>()?,
+            granted: None,
+        })
+    }
+
+    /// The headers for whom a caller was granted to act as, and for who asked.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of).
+    pub(crate) fn of_grant(grant: &Grant) -> Result<Self, HeaderFault> {
+        let lines = grant.lines_beside_user().into_iter();
+        let lines = lines.map(|(name, value)| {
+            let name = HeaderName::try_from(name).ok();
+            Ok((name.ok_or(HeaderFault::Identity)?, identity_value(value)?))
+        });
+        Ok(Self {
+            user: identity_value(grant.user())?,
+            groups: Vec::new(),
+            granted: Some(lines.collect::<Result<_, _>>()?),
         })
     }
 }
@@ -136,7 +157,8 @@ fn identity_value(text: &str) -> Result<HeaderValue, HeaderFault> {
 
 /// The headers of a forwarded request: what may pass of the caller's, and who they are.
 ///
-/// With `protocol` the request is an upgrade and says so; without, it is plain whatever the caller
+/// A caller who asks to be taken for someone else is refused, unless `impersonation` is what that caller was
+/// granted. With `protocol` the request is an upgrade and says so; without, it is plain whatever the caller
 /// wrote into `Upgrade`.
 ///
 /// # Errors
@@ -147,18 +169,24 @@ pub fn upstream(
     request: Uuid,
     protocol: Option<Protocol>,
 ) -> Result<HeaderMap, HeaderFault> {
-    if let Some(name) = caller
-        .keys()
-        .find(|name| name.as_str().starts_with(IMPERSONATE))
+    let granted = impersonation.granted.as_deref();
+    if granted.is_none()
+        && let Some(name) = caller.keys().find(|name| asks_to_impersonate(name))
     {
         return Err(HeaderFault::Impersonation { name: name.clone() });
     }
-    let mut headers = HeaderMap::try_with_capacity(caller.len() + impersonation.groups.len() + 4)
+    let granted = granted.unwrap_or_default();
+    let room = caller.len() + impersonation.groups.len() + granted.len() + 4;
+    let mut headers = HeaderMap::try_with_capacity(room)
         .ok()
         .ok_or(HeaderFault::TooMany)?;
     let named_in_connection = connection_options(caller);
     for (name, value) in caller {
         if is_dropped(name) || !is_plain(name) || lists(&named_in_connection, name) {
+            continue;
+        }
+        // What was granted is written anew below, as it was reviewed.
+        if asks_to_impersonate(name) {
             continue;
         }
         if *name == COOKIE || *name == SEC_WEBSOCKET_PROTOCOL {
@@ -180,6 +208,9 @@ pub fn upstream(
     for group in &impersonation.groups {
         append(&mut headers, IMPERSONATE_GROUP, group.clone())?;
     }
+    for (name, value) in granted {
+        append(&mut headers, name.clone(), value.clone())?;
+    }
     append(&mut headers, AUDIT_ID, audit_id(request))?;
     if let Some(protocol) = protocol {
         append(
@@ -194,6 +225,10 @@ pub fn upstream(
         )?;
     }
     Ok(headers)
+}
+
+fn asks_to_impersonate(name: &HeaderName) -> bool {
+    name.as_str().starts_with(IMPERSONATE)
 }
 
 /// Takes from a response's headers what is about the upstream connection only.

@@ -50,6 +50,7 @@ pub struct Metrics {
     pub(crate) answer_seconds: Histogram,
     pub(crate) cut_short: Family<ReasonLabels, Counter>,
     pub(crate) upstream_faults: Family<ReasonLabels, Counter>,
+    pub(crate) reviews: Family<OutcomeLabels, Counter>,
     pub(crate) revoked: Counter,
     pub(crate) accept_faults: Counter,
 }
@@ -67,6 +68,7 @@ impl Metrics {
             answer_seconds: Histogram::new(ANSWER_SECONDS),
             cut_short: Family::default(),
             upstream_faults: Family::default(),
+            reviews: Family::default(),
             revoked: Counter::default(),
             accept_faults: Counter::default(),
         };
@@ -133,6 +135,11 @@ impl Metrics {
             "Requests that the API server did not answer",
             self.upstream_faults.clone(),
         );
+        exit.register(
+            "impersonation_reviews",
+            "Questions to the API server whether a caller may impersonate",
+            self.reviews.clone(),
+        );
     }
 
     pub(crate) fn answered(&self, method: &Method, status: StatusCode) {
@@ -171,6 +178,12 @@ pub(crate) struct ClassLabels {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct ReasonLabels {
     pub(crate) reason: &'static str,
+}
+
+/// Label of a review: how it came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct OutcomeLabels {
+    pub(crate) outcome: &'static str,
 }
 
 /// Label of a kind of request.

@@ -1,6 +1,7 @@
 //! The life of a request, step by step.
 
 mod account;
+mod speaker;
 
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
@@ -22,6 +23,8 @@ use crate::metrics::ReasonLabels;
 use crate::respond::{Problem, options_of_everything};
 use crate::upgrade::{Protocol, Splice, confirm};
 use crate::upstream::{Expected, UpgradeAnswer, UpstreamError};
+
+use self::speaker::Speaker;
 
 /// Answers one request of a connection; whatever happens, there is an answer.
 pub(crate) async fn answer(
@@ -107,10 +110,11 @@ impl Asked<'_> {
             let Some(target) = target(&parts)? else {
                 return Ok(None);
             };
+            let speaker = speaker::of(connection, admitted, &parts.headers, &mut entry).await?;
             let body = RequestBody::new(body, parts.version, connection.revoked.clone())
                 .counted(|| entry.counter_of_received());
-            let again = || outgoing(&parts, target.clone(), &admitted, &entry, None).ok();
-            let request = outgoing(&parts, target.clone(), &admitted, &entry, None)?;
+            let again = || outgoing(&parts, target.clone(), &speaker, &entry, None).ok();
+            let request = outgoing(&parts, target.clone(), &speaker, &entry, None)?;
             let expected = if entry.kind() == Kind::Short {
                 Expected::Soon
             } else {
@@ -118,7 +122,7 @@ impl Asked<'_> {
             };
             let upstream = &connection.exit.upstream;
             let request = request.map(|()| body);
-            let sent = pin!(upstream.send(&admitted.identity, request, expected, &again));
+            let sent = pin!(upstream.send(speaker.on_behalf(), request, expected, &again));
             unless_revoked(connection, sent).await.map(Some)
         };
         match step.await {
@@ -155,9 +159,10 @@ impl Asked<'_> {
             if !body.is_end_stream() {
                 return Err(Problem::upgrade_with_body());
             }
-            let request = outgoing(&parts, target, &admitted, &entry, Some(protocol))?;
+            let speaker = speaker::of(connection, admitted, &parts.headers, &mut entry).await?;
+            let request = outgoing(&parts, target, &speaker, &entry, Some(protocol))?;
             let upstream = &connection.exit.upstream;
-            let sent = pin!(upstream.upgrade(&admitted.identity, request));
+            let sent = pin!(upstream.upgrade(speaker.on_behalf(), request));
             unless_revoked(connection, sent).await
         };
         match step.await {
@@ -218,13 +223,13 @@ fn target(parts: &Parts) -> Result<Option<Uri>, Problem> {
 fn outgoing(
     parts: &Parts,
     target: Uri,
-    admitted: &Admitted,
+    speaker: &Speaker,
     entry: &Entry,
     protocol: Option<Protocol>,
 ) -> Result<Request<()>, Problem> {
     let headers = headers::upstream(
         &parts.headers,
-        &admitted.impersonation,
+        speaker.impersonation(),
         entry.request_id(),
         protocol,
     )

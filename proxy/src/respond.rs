@@ -3,6 +3,8 @@
 //! kubectl drops the `Status` of its first (discovery) call but prints warnings, so both say what is
 //! wrong and what to do. What the API server answered never comes here.
 
+mod nested;
+
 use std::borrow::Cow;
 
 use gangplank_pki::Refusal;
@@ -32,10 +34,20 @@ pub(crate) struct Problem {
     class: &'static str,
     message: Cow<'static, str>,
     remedy: Cow<'static, str>,
+    words: Words,
     closes: bool,
     /// Kubernetes clients send *any* request again after `Retry-After`, so it stands only where the
     /// API server certainly saw nothing, and where trying soon may help.
     retry: bool,
+}
+
+/// Whose sentence an answer's message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Words {
+    /// Ours, and what to do stands behind it.
+    Ours,
+    /// The API server's, and it stands in the `Status` as it would there; what to do is for the warning.
+    ApiServers,
 }
 
 impl Problem {
@@ -51,6 +63,7 @@ impl Problem {
             class,
             message: Cow::Borrowed(texts.0),
             remedy: Cow::Borrowed(texts.1),
+            words: Words::Ours,
             closes: false,
             retry: false,
         }
@@ -64,6 +77,7 @@ impl Problem {
             class: refusal.class(),
             message: Cow::Owned(refusal.to_string()),
             remedy: Cow::Owned(refusal.remedy().to_string()),
+            words: Words::Ours,
             closes: true,
             retry: false,
         }
@@ -131,6 +145,7 @@ impl Problem {
             // The error's own text names addresses and files, which are for the log.
             message: Cow::Borrowed("the proxy got no answer from the API server"),
             remedy: Cow::Borrowed(error.remedy()),
+            words: Words::Ours,
             // What follows a switch that nobody wanted is not an answer to anything.
             closes: matches!(error, UpstreamError::WrongProtocol),
             retry: matches!(
@@ -251,13 +266,17 @@ impl Problem {
 
     /// The answer as it is sent.
     pub(crate) fn into_response(self, version: Version) -> Response<AnswerBody> {
-        let message = format!("{}; {}", self.message, self.remedy);
+        let told = format!("{}; {}", self.message, self.remedy);
+        let message = match self.words {
+            Words::Ours => &told,
+            Words::ApiServers => &*self.message,
+        };
         let status = Status {
             kind: "Status",
             api_version: "v1",
             metadata: Metadata {},
             status: "Failure",
-            message: &message,
+            message,
             reason: self.reason,
             details: Details {
                 causes: [Cause {
@@ -277,7 +296,7 @@ impl Problem {
             HeaderName::from_static("x-content-type-options"),
             HeaderValue::from_static("nosniff"),
         );
-        if let Some(warning) = warning(self.class, &message) {
+        if let Some(warning) = warning(self.class, &told) {
             headers.insert(WARNING, warning);
         }
         if self.status == StatusCode::METHOD_NOT_ALLOWED {

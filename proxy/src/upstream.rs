@@ -3,7 +3,8 @@
 //! [`Client`] takes a request whose headers are final but for the credential and the host, checks that it
 //! speaks for exactly the caller that it is said to, adds the proxy's own credential and sends it to the
 //! one configured server. Ordinary requests share HTTP/2 connections or, plain reads, take turns on
-//! HTTP/1.1 connections (`pool`); upgrades have an HTTP/1.1 connection each (`upgrade`). Redirects are answers like any other: they are never followed, so that
+//! HTTP/1.1 connections (`pool`); upgrades have an HTTP/1.1 connection each (`upgrade`). The exit's own questions go
+//! with the ordinary ones (`review`). Redirects are answers like any other: they are never followed, so that
 //! no credential goes where the configuration does not say (CVE-2020-8559, CVE-2022-3172).
 //!
 //! Not here: who the caller is, what of its request is passed on, and how answers and errors are told.
@@ -18,12 +19,12 @@ mod limits;
 mod metrics;
 mod outgoing;
 mod pool;
+mod review;
 mod upgrade;
 
 use std::sync::Arc;
 
 use gangplank_config::upstream::{Credential as Configured, Upstream};
-use gangplank_pki::Identity;
 use http::request::Parts;
 use http::uri::Authority;
 use http::{Request, Response};
@@ -38,6 +39,7 @@ use self::exchange::Failure;
 use self::limits::{ATTEMPTS, Pace, UPGRADE_DIALS};
 pub use self::metrics::Metrics;
 use self::metrics::OutcomeLabels;
+pub use self::outgoing::OnBehalf;
 use self::outgoing::{Head, Outgoing};
 use self::pool::Pool;
 pub use self::upgrade::UpgradeAnswer;
@@ -117,10 +119,9 @@ impl Client {
         }))
     }
 
-    /// Sends a request in `identity`'s name and waits for the answer's headers.
+    /// Sends a request in the name of `who` and waits for the answer's headers.
     ///
-    /// The request's headers must hold exactly one `Impersonate-User`, the identity's. `Authorization`
-    /// and `Host` are set here. Of the URI only path and query count; they are sent byte by byte.
+    /// The request's headers must hold exactly one `Impersonate-User`, that one's. `Authorization` and `Host` are set here. Of the URI only path and query count; they are sent byte by byte.
     /// Dropping the returned future, or the answer's body, cancels the request. `again` makes the same
     /// request once more, should a connection certainly not have carried it; hardly ever, so that no
     /// request is copied beforehand.
@@ -130,14 +131,14 @@ impl Client {
     /// acted.
     pub async fn send(
         &self,
-        identity: &Identity,
+        who: OnBehalf<'_>,
         request: Request<RequestBody>,
         answer: Expected,
         again: &(dyn Fn() -> Option<Request<()>> + Sync),
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
         let authority = self.authority()?;
         let (parts, body) = request.into_parts();
-        let mut outgoing = Outgoing::new(self.head(identity, parts).await?, body)?;
+        let mut outgoing = Outgoing::new(self.head(who, parts).await?, body)?;
         let mut read = answer == Expected::Soon && outgoing.is_read();
         for attempt in 1..=ATTEMPTS {
             let own = if read {
@@ -158,7 +159,7 @@ impl Client {
                     outgoing = if let Some(unsent) = unsent {
                         *unsent
                     } else if let Some(request) = again() {
-                        let head = self.head(identity, request.into_parts().0).await?;
+                        let head = self.head(who, request.into_parts().0).await?;
                         Outgoing::new(head, RequestBody::empty())?
                     } else {
                         return Err(UpstreamError::RefusedUnprocessed { attempts: attempt });
@@ -178,14 +179,14 @@ impl Client {
     /// As [`send`](Self::send); a 101 with another protocol is an error and its connection is closed.
     pub async fn upgrade(
         &self,
-        identity: &Identity,
+        who: OnBehalf<'_>,
         request: Request<()>,
     ) -> Result<UpgradeAnswer, UpstreamError> {
         let shared = &*self.0;
         if shared.stop.is_cancelled() {
             return Err(UpstreamError::Stopping);
         }
-        let mut head = self.head(identity, request.into_parts().0).await?;
+        let mut head = self.head(who, request.into_parts().0).await?;
         let protocol = head.upgrade_protocol()?;
         let parts = head.into_http1(self.authority()?)?;
         let path = upgrade::Path {
@@ -217,9 +218,9 @@ impl Client {
     }
 
     /// The last step before the wire: the credential, and the look at who the request is for.
-    async fn head(&self, identity: &Identity, parts: Parts) -> Result<Head, UpstreamError> {
+    async fn head(&self, who: OnBehalf<'_>, parts: Parts) -> Result<Head, UpstreamError> {
         let authorization = self.0.credential.authorization().await?;
-        Head::new(identity, parts, authorization)
+        Head::new(who, parts, authorization)
     }
 
     fn authority(&self) -> Result<&Authority, UpstreamError> {

@@ -199,6 +199,7 @@ fn exit(config: &role::exit::Exit, metrics: &mut Registry) -> anyhow::Result<Exi
         trust: Trust::from(&trust),
         serving: Arc::new(serving),
         client_auth: config.client_auth,
+        nested_impersonation: config.nested_impersonation,
         upstream: Client::new(&upstream, tasks.clone(), over, counters),
         clock,
         tasks,

@@ -18,6 +18,8 @@ pub struct Exit {
     pub trust_directory: PathBuf,
     /// When a caller without an accepted certificate is turned away.
     pub client_auth: ClientAuth,
+    /// What becomes of callers who ask to be taken for someone else.
+    pub nested_impersonation: NestedImpersonation,
     /// The API server, and the one credential used towards it.
     pub upstream: Upstream,
     /// Where the audit trail goes.
@@ -34,10 +36,21 @@ pub enum ClientAuth {
     Require,
 }
 
+/// What becomes of callers who ask to be taken for someone else (`kubectl --as`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NestedImpersonation {
+    /// They get a 403.
+    #[default]
+    Refuse,
+    /// The API server is asked whether they may.
+    Authorize,
+}
+
 const KEYS: &[&str] = &[
     "servingCertificate",
     "trust",
     "clientAuth",
+    "nestedImpersonation",
     "upstream",
     "audit",
 ];
@@ -54,12 +67,22 @@ pub(crate) fn exit(role: &Section<'_>, in_cluster: &InCluster) -> Option<Exit> {
         ("Require", ClientAuth::Require),
     ];
     let client_auth = section.word("clientAuth", &words, ClientAuth::default());
+    let words = [
+        ("Refuse", NestedImpersonation::Refuse),
+        ("Authorize", NestedImpersonation::Authorize),
+    ];
+    let nested = section.word(
+        "nestedImpersonation",
+        &words,
+        NestedImpersonation::default(),
+    );
     let upstream = upstream::read(&section, in_cluster);
     let audit = audit::read(&section);
     Some(Exit {
         serving: serving?,
         trust_directory: trust_directory?,
         client_auth: client_auth?,
+        nested_impersonation: nested?,
         upstream: upstream?,
         audit: audit?,
     })

@@ -14,6 +14,7 @@ use super::request_info::{Query, RequestInfo, decoded};
 use super::timestamp::Timestamp;
 use super::{Kind, TARGET, Who};
 use crate::metrics::{KindLabels, Metrics, ReasonLabels};
+use crate::nested::Wish;
 
 /// How much of a header that the caller wrote goes into an event: longer than any user agent of a
 /// known client, short enough for a log line.
@@ -129,6 +130,23 @@ impl Entry {
         if self.kind.runs_long() && (status.is_success() || status.is_informational()) {
             self.write("started", "", elapsed);
         }
+    }
+
+    /// The caller asks to be taken for someone else. All of it, for two names that begin alike are two: a wish
+    /// is short.
+    pub(crate) fn asks_to_be(&mut self, wish: &Wish) {
+        if self.who.trail.is_off() {
+            return;
+        }
+        let mut fields = Fields(&mut self.asked);
+        fields.text("impersonate.user", wish.user().as_bytes(), usize::MAX);
+        let uid = wish.uid().unwrap_or_default();
+        fields.text("impersonate.uid", uid.as_bytes(), usize::MAX);
+        let groups = wish.groups().iter().map(|group| [group.as_str()]);
+        fields.texts("impersonate.groups", groups);
+        let extras = wish.extras().iter();
+        let extras = extras.map(|(key, value)| [key.as_str(), "=", value]);
+        fields.texts("impersonate.extra", extras);
     }
 
     /// The answer is ours, for this class of cause.

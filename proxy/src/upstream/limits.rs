@@ -103,6 +103,10 @@ pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(15);
 /// was certainly not sent), but a server that refuses every stream must not be asked for ever.
 pub(super) const ATTEMPTS: usize = 6;
 
+/// How often one review is put on a connection: once more than the first time, for a connection that was just
+/// being closed. Who waits for the review can ask again.
+pub(super) const REVIEW_ATTEMPTS: usize = 2;
+
 /// How long the API server may take to answer a request for an upgrade. It asks a kubelet first, whose
 /// connect timeout is 30 s; an HTTP/1.1 connection has no PING that would notice a silent server.
 pub(super) const UPGRADE_ANSWER_DEADLINE: Duration = Duration::from_secs(40);

@@ -12,12 +12,38 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 
 use super::error::UpstreamError;
 use crate::body::RequestBody;
+use crate::nested::Grant;
 
 const IMPERSONATE_USER: HeaderName = HeaderName::from_static("impersonate-user");
 const IMPERSONATE_GROUP: HeaderName = HeaderName::from_static("impersonate-group");
 
 /// How the names of headers begin in which Kubernetes looks for someone's identity.
 const IDENTITY_PREFIXES: [&str; 2] = ["impersonate-", "x-remote-"];
+
+/// In whose name a request is sent.
+#[derive(Clone, Copy, Debug)]
+pub struct OnBehalf<'a> {
+    caller: &'a Identity,
+    nested: Option<&'a Grant>,
+}
+
+impl<'a> OnBehalf<'a> {
+    /// In the caller's own.
+    pub const fn caller(caller: &'a Identity) -> Self {
+        Self {
+            caller,
+            nested: None,
+        }
+    }
+
+    /// In that of someone whom this caller was granted to act as.
+    pub const fn nested(caller: &'a Identity, grant: &'a Grant) -> Self {
+        Self {
+            caller,
+            nested: Some(grant),
+        }
+    }
+}
 
 /// A request that has passed every check and carries the proxy's credential.
 #[derive(Debug)]
@@ -104,7 +130,29 @@ impl Outgoing {
 impl Head {
     /// Checks what the callers' side made, and adds the credential.
     pub(super) fn new(
-        identity: &Identity,
+        who: OnBehalf<'_>,
+        parts: Parts,
+        authorization: Option<HeaderValue>,
+    ) -> Result<Self, UpstreamError> {
+        let head = Self::with_credential(parts, authorization)?;
+        check_identity(who, &head.parts.headers)?;
+        Ok(head)
+    }
+
+    /// The head of a request of the exit's own, which is in nobody's name.
+    pub(super) fn of_own_request(
+        parts: Parts,
+        authorization: Option<HeaderValue>,
+    ) -> Result<Self, UpstreamError> {
+        let head = Self::with_credential(parts, authorization)?;
+        if head.parts.headers.keys().any(is_about_identity) {
+            let what = "a user in the exit's own request";
+            return Err(UpstreamError::IdentityHeaders(what));
+        }
+        Ok(head)
+    }
+
+    fn with_credential(
         mut parts: Parts,
         authorization: Option<HeaderValue>,
     ) -> Result<Self, UpstreamError> {
@@ -122,7 +170,6 @@ impl Head {
         if let Some(authorization) = authorization {
             parts.headers.insert(AUTHORIZATION, authorization);
         }
-        check_identity(identity, &parts.headers)?;
         Ok(Self { parts, target })
     }
 
@@ -155,18 +202,30 @@ impl Head {
     }
 }
 
-/// Exactly one `Impersonate-User`, the caller's; only groups that the caller has; nothing else in which
-/// the API server could see an identity.
-fn check_identity(identity: &Identity, headers: &HeaderMap) -> Result<(), UpstreamError> {
+/// Exactly one `Impersonate-User`, and nothing else in which the API server could see an identity but what
+/// belongs to that one.
+fn check_identity(who: OnBehalf<'_>, headers: &HeaderMap) -> Result<(), UpstreamError> {
     let mut users = headers.get_all(IMPERSONATE_USER).iter();
     let (Some(user), None) = (users.next(), users.next()) else {
         return Err(UpstreamError::IdentityHeaders("not exactly one user"));
     };
-    if user.as_bytes() != identity.username().as_bytes() {
+    match who.nested {
+        None => check_caller(who.caller, user, headers),
+        Some(grant) => check_grant(who.caller, grant, user, headers),
+    }
+}
+
+/// The caller's own name, and only groups that the caller has.
+fn check_caller(
+    caller: &Identity,
+    user: &HeaderValue,
+    headers: &HeaderMap,
+) -> Result<(), UpstreamError> {
+    if user.as_bytes() != caller.username().as_bytes() {
         return Err(UpstreamError::IdentityHeaders("another user"));
     }
     for group in headers.get_all(IMPERSONATE_GROUP) {
-        if !identity
+        if !caller
             .groups()
             .iter()
             .any(|own| own.as_bytes() == group.as_bytes())
@@ -177,11 +236,7 @@ fn check_identity(identity: &Identity, headers: &HeaderMap) -> Result<(), Upstre
         }
     }
     let foreign = |name: &HeaderName| {
-        name != IMPERSONATE_USER
-            && name != IMPERSONATE_GROUP
-            && IDENTITY_PREFIXES
-                .iter()
-                .any(|prefix| name.as_str().starts_with(prefix))
+        name != IMPERSONATE_USER && name != IMPERSONATE_GROUP && is_about_identity(name)
     };
     if headers.keys().any(foreign) {
         return Err(UpstreamError::IdentityHeaders(
@@ -189,4 +244,45 @@ fn check_identity(identity: &Identity, headers: &HeaderMap) -> Result<(), Upstre
         ));
     }
     Ok(())
+}
+
+/// Exactly what was granted to this caller, who is named.
+fn check_grant(
+    caller: &Identity,
+    grant: &Grant,
+    user: &HeaderValue,
+    headers: &HeaderMap,
+) -> Result<(), UpstreamError> {
+    if grant.original() != caller.username() {
+        return Err(UpstreamError::IdentityHeaders("a grant to someone else"));
+    }
+    if user.as_bytes() != grant.user().as_bytes() {
+        return Err(UpstreamError::IdentityHeaders("another user"));
+    }
+    let granted = grant.lines_beside_user();
+    let said = headers.iter().filter(|(name, _)| is_about_identity(name));
+    // The user's line was looked at.
+    let is_complete = said.count() == granted.len().saturating_add(1);
+    let mut lines = granted.iter();
+    let is_as_granted = lines.all(|(name, _)| {
+        let expected = granted.iter().filter(|(other, _)| other == name);
+        let expected = expected.map(|(_, value)| value.as_bytes());
+        headers
+            .get_all(name)
+            .iter()
+            .map(HeaderValue::as_bytes)
+            .eq(expected)
+    });
+    if is_complete && is_as_granted {
+        return Ok(());
+    }
+    Err(UpstreamError::IdentityHeaders(
+        "something that was not granted",
+    ))
+}
+
+fn is_about_identity(name: &HeaderName) -> bool {
+    IDENTITY_PREFIXES
+        .iter()
+        .any(|prefix| name.as_str().starts_with(prefix))
 }

@@ -13,7 +13,7 @@ use futures_util::stream;
 use gangplank_config::material::{Anchors, KeyPair, Material, Token};
 use gangplank_config::reload::Reloaded;
 use gangplank_config::role::audit::WhenFull;
-use gangplank_config::role::exit::ClientAuth;
+use gangplank_config::role::exit::{ClientAuth, NestedImpersonation};
 use gangplank_config::upstream::{Credential, Server, Upstream};
 use gangplank_pki::bundle::assemble;
 use gangplank_pki::clock::{Clock, ManualClock, SystemClock};
@@ -302,6 +302,7 @@ impl Stage {
             trust: Trust::new(move || current.load_full(), changes),
             serving: Arc::new(Reloaded::fixed(serving)),
             client_auth,
+            nested_impersonation: NestedImpersonation::Refuse,
             upstream: client,
             clock: Arc::<ManualClock>::clone(&clock),
             tasks: tasks.clone(),

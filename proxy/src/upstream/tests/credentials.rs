@@ -13,10 +13,10 @@ use tokio::io::AsyncReadExt;
 use super::fake::{self, Sight};
 use super::support::{Harness, Papers, USER, get, head, identity, text, within};
 use crate::body::RequestBody;
-use crate::upstream::UpstreamError;
 use crate::upstream::credential::{Credential, TokenFile};
 use crate::upstream::error::DialError;
 use crate::upstream::limits::Pace;
+use crate::upstream::{OnBehalf, UpstreamError};
 
 async fn playing(papers: &Papers) -> (u16, Arc<Sight>) {
     let config = fake::tls(&papers.server("127.0.0.1"), &["h2", "http/1.1"]);
@@ -148,7 +148,13 @@ async fn without_a_token_nothing_is_sent_and_a_new_one_is_used() {
             .header("upgrade", "websocket")
             .body(())
             .unwrap();
-        assert!(harness.client.upgrade(identity(), upgrade).await.is_err());
+        assert!(
+            harness
+                .client
+                .upgrade(OnBehalf::caller(identity()), upgrade)
+                .await
+                .is_err()
+        );
     }
     assert_eq!(sight.connections(), 0);
     for token in ["first", "second"] {
@@ -192,9 +198,13 @@ async fn an_impostor_gets_no_byte_of_a_request() {
             .header("upgrade", "websocket")
             .body(())
             .unwrap();
-        let error = within(harness.client.upgrade(identity(), upgrade))
-            .await
-            .unwrap_err();
+        let error = within(
+            harness
+                .client
+                .upgrade(OnBehalf::caller(identity()), upgrade),
+        )
+        .await
+        .unwrap_err();
         assert_eq!(error.reason(), "UpstreamImpostor");
         assert!(harness.client.reachable().await.is_err());
         assert_eq!(received.load(Ordering::SeqCst), 0);

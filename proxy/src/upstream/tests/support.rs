@@ -26,7 +26,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::body::{RequestBody, UpstreamBody};
 use crate::upstream::limits::Pace;
-use crate::upstream::{Client, Expected, Metrics, UpstreamError};
+use crate::upstream::{Client, Expected, Metrics, OnBehalf, UpstreamError};
 
 /// Nothing in these tests takes longer unless it hangs.
 pub(super) const LONG: Duration = Duration::from_secs(20);
@@ -174,7 +174,9 @@ impl Harness {
         let (parts, body) = request.into_parts();
         let again = || Some(Request::from_parts(parts.clone(), ()));
         let request = Request::from_parts(parts.clone(), body);
-        let sent = self.client.send(identity(), request, expected, &again);
+        let sent = self
+            .client
+            .send(OnBehalf::caller(identity()), request, expected, &again);
         within(sent).await
     }
 

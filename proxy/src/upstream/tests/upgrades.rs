@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::fake;
 use super::support::{Harness, Papers, head, identity, text, within};
 use crate::upstream::limits::Pace;
-use crate::upstream::{UpgradeAnswer, UpstreamError};
+use crate::upstream::{OnBehalf, UpgradeAnswer, UpstreamError};
 
 fn spdy() -> Request<()> {
     head(Method::POST, "/exec?command=x")
@@ -60,7 +60,7 @@ async fn bytes_right_behind_the_101_come_first() {
     )
     .await;
     let harness = Harness::new(&papers.upstream(port));
-    let answer = within(harness.client.upgrade(identity(), spdy()))
+    let answer = within(harness.client.upgrade(OnBehalf::caller(identity()), spdy()))
         .await
         .unwrap();
     let UpgradeAnswer::Switched { response, io } = answer else {
@@ -117,7 +117,7 @@ async fn another_protocol_is_an_error_and_the_connection_is_closed() {
         })
         .await;
         let harness = Harness::new(&papers.upstream(port));
-        let error = within(harness.client.upgrade(identity(), spdy()))
+        let error = within(harness.client.upgrade(OnBehalf::caller(identity()), spdy()))
             .await
             .unwrap_err();
         assert!(matches!(error, UpstreamError::WrongProtocol), "{error:?}");
@@ -135,7 +135,7 @@ async fn a_refusal_is_relayed_with_its_body() {
     )
     .await;
     let harness = Harness::new(&papers.upstream(port));
-    let answer = within(harness.client.upgrade(identity(), spdy()))
+    let answer = within(harness.client.upgrade(OnBehalf::caller(identity()), spdy()))
         .await
         .unwrap();
     let UpgradeAnswer::Refused(response) = answer else {
@@ -168,18 +168,26 @@ async fn requests_that_do_not_ask_properly_are_not_sent() {
             .header("transfer-encoding", "chunked"),
     ] {
         let request = request.body(()).unwrap();
-        let error = within(harness.client.upgrade(identity(), request))
-            .await
-            .unwrap_err();
+        let error = within(
+            harness
+                .client
+                .upgrade(OnBehalf::caller(identity()), request),
+        )
+        .await
+        .unwrap_err();
         assert!(matches!(error, UpstreamError::Target(_)), "{error:?}");
     }
     let foreign = Request::builder()
         .uri("/exec")
         .header("upgrade", "websocket");
     let foreign = foreign.header("impersonate-user", "root").body(()).unwrap();
-    let error = within(harness.client.upgrade(identity(), foreign))
-        .await
-        .unwrap_err();
+    let error = within(
+        harness
+            .client
+            .upgrade(OnBehalf::caller(identity()), foreign),
+    )
+    .await
+    .unwrap_err();
     assert!(
         matches!(error, UpstreamError::IdentityHeaders(_)),
         "{error:?}"
@@ -196,7 +204,7 @@ async fn a_server_that_does_not_answer_is_given_up() {
         ..Pace::default()
     };
     let harness = Harness::with_pace(&papers.upstream(port), pace);
-    let error = within(harness.client.upgrade(identity(), spdy()))
+    let error = within(harness.client.upgrade(OnBehalf::caller(identity()), spdy()))
         .await
         .unwrap_err();
     assert!(matches!(error, UpstreamError::UpgradeLate(_)), "{error:?}");

@@ -1,0 +1,190 @@
+//! Asks the API server whether callers may be taken for whom they wish to be.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use gangplank_pki::Identity;
+use http::StatusCode;
+use http_body_util::{BodyExt as _, Limited};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, timeout};
+
+use super::answer::{AnswerFault, question, verdict};
+use super::claim::Claim;
+use super::grant::Grant;
+use super::limits::{ANSWER, DEADLINE, LINES, TURNS, TURNS_OF_CALLER};
+use super::verdicts::{Key, Verdict, Verdicts};
+use super::wish::Wish;
+use crate::metrics::{Metrics, OutcomeLabels};
+use crate::upstream::{Client, UpstreamError};
+
+/// Why there is no grant. The request must not go upstream then, under any name.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReviewFault {
+    /// The caller lacks a right, or nobody can have it; in kube-apiserver's words.
+    #[error("{0}")]
+    Denied(String),
+    /// No answer in time.
+    #[error("the API server did not say in {} s whether it is allowed", DEADLINE.as_secs())]
+    Late,
+    /// No answer.
+    #[error("the API server cannot be asked whether it is allowed")]
+    Unanswered(#[source] UpstreamError),
+    /// The answer broke off, or was longer than any.
+    #[error("the API server's answer whether it is allowed could not be read")]
+    Unread,
+    /// The API server does not take reviews from the exit's account.
+    #[error("the API server does not let the exit ask whether it is allowed")]
+    NotAsked,
+    /// It answered something else than yes or no.
+    #[error("the API server did not say whether it is allowed")]
+    Odd(#[source] AnswerFault),
+}
+
+/// The reviews of an exit.
+#[derive(Debug)]
+pub(crate) struct Reviews {
+    verdicts: Mutex<Verdicts>,
+    turns: Semaphore,
+    lines: Lines,
+    metrics: Arc<Metrics>,
+}
+
+impl Reviews {
+    pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
+        Self {
+            verdicts: Mutex::default(),
+            turns: Semaphore::new(TURNS),
+            lines: Lines::default(),
+            metrics,
+        }
+    }
+
+    /// Has every value of the wish reviewed, one after another as kube-apiserver does it itself, until one is
+    /// not allowed.
+    ///
+    /// # Errors
+    /// When one is not allowed, or it is not certain that all are.
+    pub(crate) async fn grant(
+        &self,
+        upstream: &Client,
+        identity: &Identity,
+        wish: Wish,
+    ) -> Result<Grant, ReviewFault> {
+        let claims = wish.claims();
+        let never = claims.iter().find_map(|claim| {
+            let why = claim.never()?;
+            Some(claim.forbidden(identity.username(), why))
+        });
+        if let Some(sentence) = never {
+            return Err(ReviewFault::Denied(sentence));
+        }
+        let reviewing = async {
+            for claim in claims {
+                self.allow(upstream, identity, claim).await?;
+            }
+            Ok(())
+        };
+        let reviewed = timeout(DEADLINE, reviewing).await;
+        reviewed.unwrap_or(Err(ReviewFault::Late))?;
+        Ok(Grant::new(identity, wish))
+    }
+
+    async fn allow(
+        &self,
+        upstream: &Client,
+        identity: &Identity,
+        claim: Claim<'_>,
+    ) -> Result<(), ReviewFault> {
+        let key = Key::of(identity, &claim);
+        let verdict = match self.known(&key) {
+            Some(verdict) => verdict,
+            None => self.asked(upstream, identity, claim, key).await?,
+        };
+        match verdict {
+            Verdict::Allowed => Ok(()),
+            Verdict::Denied(why) => Err(ReviewFault::Denied(
+                claim.forbidden(identity.username(), &why),
+            )),
+        }
+    }
+
+    /// Waits for a turn and asks, unless someone has asked the same meanwhile.
+    async fn asked(
+        &self,
+        upstream: &Client,
+        identity: &Identity,
+        claim: Claim<'_>,
+        key: Key,
+    ) -> Result<Verdict, ReviewFault> {
+        let line = self.lines.of(identity.username());
+        let _own = turn(&line).await?;
+        if let Some(verdict) = self.known(&key) {
+            return Ok(verdict);
+        }
+        let _shared = turn(&self.turns).await?;
+        let asked = Instant::now();
+        let answer = ask(upstream, question(identity, claim)).await;
+        self.count(&answer);
+        let verdict = answer?;
+        self.verdicts().keep(key, verdict.clone(), asked);
+        Ok(verdict)
+    }
+
+    fn known(&self, key: &Key) -> Option<Verdict> {
+        self.verdicts().find(key, Instant::now())
+    }
+
+    fn verdicts(&self) -> MutexGuard<'_, Verdicts> {
+        self.verdicts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, answer: &Result<Verdict, ReviewFault>) {
+        let outcome = match answer {
+            Ok(Verdict::Allowed) => "Allowed",
+            Ok(Verdict::Denied(_)) => "Denied",
+            Err(_) => "Failed",
+        };
+        let labels = OutcomeLabels { outcome };
+        self.metrics.reviews.get_or_create(&labels).inc();
+    }
+}
+
+/// A turn of this line; who waits too long is late as a whole.
+async fn turn(line: &Semaphore) -> Result<SemaphorePermit<'_>, ReviewFault> {
+    // Nobody closes these; if somebody did, nothing would be certain.
+    line.acquire().await.ok().ok_or(ReviewFault::Late)
+}
+
+async fn ask(upstream: &Client, question: Bytes) -> Result<Verdict, ReviewFault> {
+    let asked = upstream.review(question).await;
+    let (parts, body) = asked.map_err(ReviewFault::Unanswered)?.into_parts();
+    let whole = Limited::new(body, ANSWER).collect().await;
+    let text = whole.ok().ok_or(ReviewFault::Unread)?.to_bytes();
+    match verdict(parts.status, &text) {
+        Err(AnswerFault::Status(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)) => {
+            Err(ReviewFault::NotAsked)
+        }
+        verdict => verdict.map_err(ReviewFault::Odd),
+    }
+}
+
+/// Where the requests of one username wait for each other, so that nobody's many wishes stop another's one.
+#[derive(Debug, Default)]
+struct Lines(Mutex<HashMap<Arc<str>, Arc<Semaphore>>>);
+
+impl Lines {
+    fn of(&self, username: &str) -> Arc<Semaphore> {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(line) = lines.get(username) {
+            return Arc::clone(line);
+        }
+        if lines.len() >= LINES {
+            lines.retain(|_, line| Arc::strong_count(line) > 1);
+        }
+        let line = Arc::new(Semaphore::new(TURNS_OF_CALLER));
+        lines.insert(username.into(), Arc::clone(&line));
+        line
+    }
+}
