@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use gangplank_config::role::exit::ClientAuth;
+use gangplank_config::role::limits::Limits;
 use gangplank_pki::WithCauses;
 use gangplank_pki::caller::CallerVerifier;
 use gangplank_pki::clock::Clock;
@@ -21,6 +22,7 @@ use crate::authenticate::{Papers, Trust, Verdict};
 use crate::connection::Connection;
 use crate::handshake::{Handshake, HandshakeFault};
 use crate::metrics::{ClassLabels, HandshakeLabels, HandshakeResult, Metrics};
+use crate::shares::Shares;
 use crate::upstream::Client;
 
 /// Where a connection came from, for audit and for limits that are not security.
@@ -77,6 +79,8 @@ pub struct Parts {
     pub tasks: TaskTracker,
     /// Where its requests' events go.
     pub audit: Trail,
+    /// How much of it one organisation, and one caller, may use.
+    pub limits: Limits,
 }
 
 /// The end of callers' TLS. Cheap to clone.
@@ -97,6 +101,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tasks: TaskTracker,
     pub(crate) audit: Trail,
+    pub(crate) shares: Shares,
     pub(crate) metrics: Arc<Metrics>,
     /// The operator was told that the API server refuses the exit's account; once is enough.
     pub(crate) account_refused_told: AtomicBool,
@@ -114,6 +119,7 @@ impl Exit {
                 CallerVerifier::require(parts.trust.source(), Arc::clone(&parts.clock))
             }
         };
+        let metrics = Metrics::register(registry);
         let shared = Shared {
             trust: parts.trust,
             handshake: Handshake::new(parts.serving, Arc::new(callers))?,
@@ -121,7 +127,8 @@ impl Exit {
             clock: parts.clock,
             tasks: parts.tasks,
             audit: parts.audit,
-            metrics: Arc::new(Metrics::register(registry)),
+            shares: Shares::new(parts.limits, metrics.limited.clone()),
+            metrics: Arc::new(metrics),
             account_refused_told: AtomicBool::new(false),
         };
         Ok(Self {

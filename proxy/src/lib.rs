@@ -4,7 +4,7 @@
 //! API server in the name that each caller's certificate has here. What happens to a request, in
 //! order: [`handshake`] (TLS), [`authenticate`] (who is it), `connection` (HTTP), `request` (the
 //! steps), [`headers`] (what is passed on), [`upstream`] (to the API server), [`body`] and `upgrade`
-//! (back and forth), [`audit`]. `respond` writes every answer that is ours; `live` ends connections
+//! (back and forth), [`audit`]. `respond` writes every answer that is ours; `shares` bounds what one organisation may use; `live` ends connections
 //! whose caller's right has ended.
 //!
 //! Not here: where connections come from (tunnels are the agent's affair), and where trust comes from.
@@ -23,6 +23,7 @@ mod connection;
 mod live;
 mod request;
 mod respond;
+mod shares;
 mod upgrade;
 
 pub use exit::{Caller, Exit, Parts, Witness};
