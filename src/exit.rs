@@ -155,6 +155,7 @@ impl RunningExit {
             clock,
             tasks: stage.tasks.clone(),
             audit,
+            limits: config.limits,
         };
         let exit = Exit::new(parts, metrics).context("TLS towards callers cannot be set up")?;
         Ok(Self {

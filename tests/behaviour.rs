@@ -45,6 +45,7 @@ mod metrics_name_what_matters;
 mod names_lead_to_one_cluster_or_nowhere;
 mod no_certificate_is_refused;
 mod offline_and_unknown_clusters_are_told;
+mod one_organisation_does_not_take_all;
 mod own_errors_are_a_status_and_a_warning;
 mod payload_beside_the_switch_arrives_once;
 mod pki_verbs_make_what_they_say;

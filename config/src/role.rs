@@ -6,6 +6,7 @@
 pub mod agent;
 pub mod audit;
 pub mod exit;
+pub mod limits;
 pub mod proxy;
 pub mod relay;
 

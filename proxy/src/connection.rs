@@ -35,6 +35,7 @@ use crate::body::AnswerBody;
 use crate::exit::{Caller, Shared};
 use crate::live::until_right_ends;
 use crate::request;
+use crate::shares::Standing;
 use crate::upgrade::Splice;
 
 /// A connection and what its requests need.
@@ -43,6 +44,7 @@ pub(crate) struct Connection {
     pub(crate) exit: Arc<Shared>,
     pub(crate) papers: Papers,
     pub(crate) who: Arc<Who>,
+    pub(crate) standing: Standing,
     /// Cancelled when the caller's right has ended, and with the connection.
     pub(crate) revoked: CancellationToken,
     /// Cancelled when this exit or the tunnel ends.
@@ -66,11 +68,16 @@ impl Connection {
             certificate: admitted.identity.certificate().to_string(),
             serial: admitted.identity.serial().to_string(),
         });
+        let standing = match papers.began_as() {
+            Some(admitted) => exit.shares.standing_of(&admitted.identity),
+            None => Standing::Stranger,
+        };
         let trail = exit.audit.clone();
         Arc::new(Self {
             exit,
             papers,
             who: Arc::new(Who::new(caller, accepted, trail)),
+            standing,
             revoked: CancellationToken::new(),
             drain,
             closing: CancellationToken::new(),
@@ -159,7 +166,7 @@ impl Connection {
         caller_left: impl Future<Output = Left>,
     ) -> End {
         let mut caller_left = pin!(caller_left);
-        let admitted = self.papers.began_as().is_some();
+        let admitted = matches!(self.standing, Standing::Member { .. });
         let mut right_ends = pin!(until_right_ends(&self.papers));
         // A caller who was refused has this long to hear why.
         let mut cut = (!admitted).then(|| Instant::now() + REFUSED_LIFE);

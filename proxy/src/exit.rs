@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use gangplank_config::role::exit::{ClientAuth, NestedImpersonation};
+use gangplank_config::role::limits::Limits;
 use gangplank_pki::WithCauses;
 use gangplank_pki::caller::CallerVerifier;
 use gangplank_pki::clock::Clock;
@@ -22,6 +23,7 @@ use crate::connection::Connection;
 use crate::handshake::{Handshake, HandshakeFault};
 use crate::metrics::{ClassLabels, HandshakeLabels, HandshakeResult, Metrics};
 use crate::nested::Reviews;
+use crate::shares::Shares;
 use crate::upstream::Client;
 
 /// Where a connection came from, for audit and for limits that are not security.
@@ -80,6 +82,8 @@ pub struct Parts {
     pub tasks: TaskTracker,
     /// Where its requests' events go.
     pub audit: Trail,
+    /// How much of it one organisation, and one caller, may use.
+    pub limits: Limits,
 }
 
 /// The end of callers' TLS. Cheap to clone.
@@ -102,6 +106,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tasks: TaskTracker,
     pub(crate) audit: Trail,
+    pub(crate) shares: Shares,
     pub(crate) metrics: Arc<Metrics>,
     /// The operator was told that the API server refuses the exit's account; once is enough.
     pub(crate) account_refused_told: AtomicBool,
@@ -134,6 +139,7 @@ impl Exit {
             clock: parts.clock,
             tasks: parts.tasks,
             audit: parts.audit,
+            shares: Shares::new(parts.limits, metrics.limited.clone()),
             metrics,
             account_refused_told: AtomicBool::new(false),
             reviews_refused_told: AtomicBool::new(false),

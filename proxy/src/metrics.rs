@@ -12,6 +12,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::audit::Kind;
+use crate::shares::Refused;
 
 /// Seconds until the response's headers: from a cached GET to a webhook's 30 s and a request's 60 s,
 /// kube-apiserver's own buckets thinned to every second one.
@@ -52,6 +53,7 @@ pub struct Metrics {
     pub(crate) upstream_faults: Family<ReasonLabels, Counter>,
     pub(crate) reviews: Family<OutcomeLabels, Counter>,
     pub(crate) revoked: Counter,
+    pub(crate) limited: Refused,
     pub(crate) accept_faults: Counter,
 }
 
@@ -70,6 +72,7 @@ impl Metrics {
             upstream_faults: Family::default(),
             reviews: Family::default(),
             revoked: Counter::default(),
+            limited: Refused::default(),
             accept_faults: Counter::default(),
         };
         let exit = registry.sub_registry_with_prefix("exit");
@@ -124,6 +127,11 @@ impl Metrics {
             "Time from a request's headers to its response's headers",
             Unit::Seconds,
             self.answer_seconds.clone(),
+        );
+        exit.register(
+            "limited",
+            "Requests and connections refused because their caller has used up a share, by limit",
+            self.limited.clone(),
         );
         exit.register(
             "answers_cut_short",

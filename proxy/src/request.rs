@@ -21,6 +21,7 @@ use crate::connection::Connection;
 use crate::headers;
 use crate::metrics::ReasonLabels;
 use crate::respond::{Problem, options_of_everything};
+use crate::shares::{Share, Standing};
 use crate::upgrade::{Protocol, Splice, confirm};
 use crate::upstream::{Expected, UpgradeAnswer, UpstreamError};
 
@@ -107,6 +108,7 @@ impl Asked<'_> {
         } = self;
         let step = async {
             let admitted = admit(connection)?;
+            count_in(connection)?;
             let Some(target) = target(&parts)? else {
                 return Ok(None);
             };
@@ -153,6 +155,8 @@ impl Asked<'_> {
         } = self;
         let step = async {
             let admitted = admit(connection)?;
+            let place = count_in(connection)?.upgrade();
+            let place = place.ok_or_else(Problem::too_many_upgrades)?;
             let Some(target) = target(&parts)? else {
                 return Err(Problem::not_a_path());
             };
@@ -163,21 +167,22 @@ impl Asked<'_> {
             let request = outgoing(&parts, target, &speaker, &entry, Some(protocol))?;
             let upstream = &connection.exit.upstream;
             let sent = pin!(upstream.upgrade(speaker.on_behalf(), request));
-            unless_revoked(connection, sent).await
+            let answer = unless_revoked(connection, sent).await?;
+            Ok((answer, place))
         };
         match step.await {
-            Ok(UpgradeAnswer::Switched { response, io }) => {
+            Ok((UpgradeAnswer::Switched { response, io }, place)) => {
                 let Some(response) = confirm(response, protocol) else {
                     return Err((Problem::switched_wrongly(), entry));
                 };
                 entry.answered(response.status());
-                connection.go_on_as(Splice::new(on_upgrade, io, entry));
+                connection.go_on_as(Splice::new(on_upgrade, io, entry, place));
                 Ok(response)
             }
-            Ok(UpgradeAnswer::Refused(response)) if response.status().is_informational() => {
+            Ok((UpgradeAnswer::Refused(response), _)) if response.status().is_informational() => {
                 Err((Problem::switched_wrongly(), entry))
             }
-            Ok(UpgradeAnswer::Refused(response)) => {
+            Ok((UpgradeAnswer::Refused(response), _)) => {
                 // The caller may have begun to speak the other protocol already: what follows the
                 // refused request is not another one.
                 let mut response = relay(connection, response, entry);
@@ -199,6 +204,18 @@ fn admit(connection: &Connection) -> Result<Arc<Admitted>, Problem> {
         Verdict::Admitted(_) | Verdict::Changed => Err(Problem::trust_changed()),
         Verdict::Refused(refusal) => Err(Problem::unauthorized(&refusal)),
         Verdict::Unwritable => Err(Problem::of_headers(&headers::HeaderFault::Identity)),
+    }
+}
+
+/// Counts a request of someone who was let in, if they have not used up their share.
+fn count_in(connection: &Connection) -> Result<&Arc<Share>, Problem> {
+    match &connection.standing {
+        Standing::Member { share, .. } => {
+            share.request().map_err(Problem::too_many_requests)?;
+            Ok(share)
+        }
+        // Whoever was not let in was refused before this step.
+        Standing::Surplus | Standing::Stranger => Err(Problem::too_many_connections()),
     }
 }
 

@@ -6,6 +6,7 @@
 mod nested;
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use gangplank_pki::Refusal;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, RETRY_AFTER, WARNING};
@@ -37,8 +38,8 @@ pub(crate) struct Problem {
     words: Words,
     closes: bool,
     /// Kubernetes clients send *any* request again after `Retry-After`, so it stands only where the
-    /// API server certainly saw nothing, and where trying soon may help.
-    retry: bool,
+    /// API server certainly saw nothing, and where trying soon may help. In seconds.
+    retry_after: Option<u64>,
 }
 
 /// Whose sentence an answer's message is.
@@ -65,7 +66,7 @@ impl Problem {
             remedy: Cow::Borrowed(texts.1),
             words: Words::Ours,
             closes: false,
-            retry: false,
+            retry_after: None,
         }
     }
 
@@ -79,7 +80,7 @@ impl Problem {
             remedy: Cow::Owned(refusal.remedy().to_string()),
             words: Words::Ours,
             closes: true,
-            retry: false,
+            retry_after: None,
         }
     }
 
@@ -148,12 +149,13 @@ impl Problem {
             words: Words::Ours,
             // What follows a switch that nobody wanted is not an answer to anything.
             closes: matches!(error, UpstreamError::WrongProtocol),
-            retry: matches!(
+            retry_after: (matches!(
                 error,
                 UpstreamError::Crowded
                     | UpstreamError::RefusedUnprocessed { .. }
                     | UpstreamError::Stopping
-            ) && error.certainly_not_sent(),
+            ) && error.certainly_not_sent())
+            .then_some(1),
         }
     }
 
@@ -196,8 +198,57 @@ impl Problem {
                 "try again; if it stays so, ask who administers this cluster",
             ),
         );
-        problem.retry = true;
+        problem.retry_after = Some(1);
         problem
+    }
+
+    /// The provider's callers send more than they may; `wait` until there is room for one request.
+    pub(crate) fn too_many_requests(wait: Duration) -> Self {
+        let mut problem = Self::too_many(
+            "TooManyRequests",
+            (
+                "the callers of this certificate's provider send more requests than they may here",
+                "send fewer, or ask who administers this cluster for more",
+            ),
+        );
+        // Whole seconds, as HTTP wants them; the next one at the earliest.
+        problem.retry_after = Some(wait.as_secs().saturating_add(1));
+        problem
+    }
+
+    /// The provider's callers have as many upgraded connections as they may. They last for hours, so
+    /// that trying soon does not help.
+    pub(crate) const fn too_many_upgrades() -> Self {
+        Self::too_many(
+            "TooManyUpgrades",
+            (
+                "the callers of this certificate's provider have as many execs, attaches and port-forwards open as \
+                 they may here",
+                "end some, or ask who administers this cluster for more",
+            ),
+        )
+    }
+
+    /// The certificate has as many connections as it may, before this one.
+    pub(crate) const fn too_many_connections() -> Self {
+        let mut problem = Self::too_many(
+            "TooManyConnections",
+            (
+                "this certificate has as many connections open as it may here",
+                "close some, use a certificate for each program, or ask who administers this cluster for more",
+            ),
+        );
+        problem.closes = true;
+        problem
+    }
+
+    const fn too_many(class: &'static str, texts: (&'static str, &'static str)) -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "TooManyRequests",
+            class,
+            texts,
+        )
     }
 
     /// CONNECT would make this a tunnel to anywhere.
@@ -303,8 +354,8 @@ impl Problem {
             const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
             headers.insert(ALLOW, HeaderValue::from_static(METHODS));
         }
-        if self.retry {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         if self.closes && version < Version::HTTP_2 {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));

@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional_with_sizes};
 use crate::audit::{Entry, Outcome};
 use crate::body::{AnswerBody, BodyError};
 use crate::headers::{connection_has, strip_response};
+use crate::shares::UpgradePlace;
 
 /// What is read at a time in each direction. TLS gives at most one record of 16 KiB a read; more would
 /// only lie there with each idle port-forward.
@@ -90,14 +91,21 @@ pub(crate) fn confirm(response: Response<()>, asked: Protocol) -> Option<Respons
 pub(crate) struct Splice {
     caller: OnUpgrade,
     upstream: Counted<TokioIo<Upgraded>>,
+    _place: UpgradePlace,
 }
 
 impl Splice {
-    pub(crate) fn new(caller: OnUpgrade, upstream: Upgraded, entry: Entry) -> Self {
+    pub(crate) fn new(
+        caller: OnUpgrade,
+        upstream: Upgraded,
+        entry: Entry,
+        place: UpgradePlace,
+    ) -> Self {
         let io = TokioIo::new(upstream);
         Self {
             caller,
             upstream: Counted { io, entry },
+            _place: place,
         }
     }
 

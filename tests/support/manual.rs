@@ -15,6 +15,11 @@ impl Page {
         Self(std::fs::read_to_string(file).expect("the page is there"))
     }
 
+    /// Whether this stands in it somewhere.
+    pub(crate) fn says(&self, text: &str) -> bool {
+        self.0.contains(text)
+    }
+
     /// What stands under a heading, up to the next heading of any level.
     fn under(&self, heading: &str) -> impl Iterator<Item = &str> {
         let found = self

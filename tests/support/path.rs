@@ -222,9 +222,18 @@ impl Site {
 
     /// A prepared one with its audit trail as this block says.
     pub(crate) fn direct_audited(prepared: Prepared, audit: &str) -> Self {
+        Self::direct_set(prepared, &format!("audit: {audit}"))
+    }
+
+    /// `gangplank proxy` with this line in its `exit` block.
+    pub(crate) fn direct_with(upstream: &Path, trusted: &[&Organisation], line: &str) -> Self {
+        Self::direct_set(Prepared::proxy("127.0.0.1:0", upstream, trusted), line)
+    }
+
+    fn direct_set(prepared: Prepared, line: &str) -> Self {
         let file = prepared.folder().join("proxy.yaml");
         let text = fs::read_to_string(&file).expect("readable");
-        let text = text.replacen("exit:\n", &format!("exit:\n  audit: {audit}\n"), 1);
+        let text = text.replacen("exit:\n", &format!("exit:\n  {line}\n"), 1);
         fs::write(&file, text).expect("written");
         Self::direct_from(prepared)
     }

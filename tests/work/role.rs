@@ -204,6 +204,7 @@ fn exit(config: &role::exit::Exit, metrics: &mut Registry) -> anyhow::Result<Exi
         clock,
         tasks,
         audit,
+        limits: config.limits,
     };
     Exit::new(parts, metrics).context("the exit")
 }

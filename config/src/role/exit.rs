@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::material::{KeyPair, Material, Purpose};
 use crate::role::audit::{self, Audit};
+use crate::role::limits::{self, Limits};
 use crate::scalar::quoted;
 use crate::section::Section;
 use crate::upstream::{self, InCluster, Upstream};
@@ -24,6 +25,8 @@ pub struct Exit {
     pub upstream: Upstream,
     /// Where the audit trail goes.
     pub audit: Audit,
+    /// How much of it one organisation, and one caller, may use.
+    pub limits: Limits,
 }
 
 /// When a caller without an accepted certificate is turned away.
@@ -53,6 +56,7 @@ const KEYS: &[&str] = &[
     "nestedImpersonation",
     "upstream",
     "audit",
+    "limits",
 ];
 
 /// The `exit` block of a role's file.
@@ -78,6 +82,7 @@ pub(crate) fn exit(role: &Section<'_>, in_cluster: &InCluster) -> Option<Exit> {
     );
     let upstream = upstream::read(&section, in_cluster);
     let audit = audit::read(&section);
+    let limits = limits::read(&section);
     Some(Exit {
         serving: serving?,
         trust_directory: trust_directory?,
@@ -85,6 +90,7 @@ pub(crate) fn exit(role: &Section<'_>, in_cluster: &InCluster) -> Option<Exit> {
         nested_impersonation: nested?,
         upstream: upstream?,
         audit: audit?,
+        limits: limits?,
     })
 }
 

@@ -3,6 +3,7 @@
 mod draining;
 mod http;
 mod identity;
+mod shares;
 mod stage;
 mod trail;
 mod trust_changes;

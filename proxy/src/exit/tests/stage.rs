@@ -14,6 +14,7 @@ use gangplank_config::material::{Anchors, KeyPair, Material, Token};
 use gangplank_config::reload::Reloaded;
 use gangplank_config::role::audit::WhenFull;
 use gangplank_config::role::exit::{ClientAuth, NestedImpersonation};
+use gangplank_config::role::limits::Limits;
 use gangplank_config::upstream::{Credential, Server, Upstream};
 use gangplank_pki::bundle::assemble;
 use gangplank_pki::clock::{Clock, ManualClock, SystemClock};
@@ -249,7 +250,20 @@ impl Stage {
         let tasks = TaskTracker::new();
         let script: Arc<Script> = Arc::new(move |request| Box::pin(script(request)));
         let api = FakeApi::start(&tasks, &*clock, script).await;
-        Self::before(api, client_auth, clock, tasks)
+        Self::before(api, client_auth, clock, tasks, Limits::default())
+    }
+
+    /// The usual, with these limits.
+    pub(super) async fn with_limits<F, A>(limits: Limits, script: F) -> Self
+    where
+        F: Fn(Request<Incoming>) -> A + Send + Sync + 'static,
+        A: Future<Output = Response<AnyBody>> + Send + 'static,
+    {
+        let clock = Arc::new(ManualClock::new(SystemClock.now()));
+        let tasks = TaskTracker::new();
+        let script: Arc<Script> = Arc::new(move |request| Box::pin(script(request)));
+        let api = FakeApi::start(&tasks, &*clock, script).await;
+        Self::before(api, ClientAuth::Request, clock, tasks, limits)
     }
 
     /// An exit before an address where nobody listens.
@@ -263,7 +277,13 @@ impl Stage {
             ca: Arc::new(ca),
             seen: Arc::default(),
         };
-        Self::before(api, ClientAuth::Request, clock, TaskTracker::new())
+        Self::before(
+            api,
+            ClientAuth::Request,
+            clock,
+            TaskTracker::new(),
+            Limits::default(),
+        )
     }
 
     fn before(
@@ -271,6 +291,7 @@ impl Stage {
         client_auth: ClientAuth,
         clock: Arc<ManualClock>,
         tasks: TaskTracker,
+        limits: Limits,
     ) -> Self {
         let exit_ca = CertificateAuthority::create("exit", 1, clock.now()).unwrap();
         let names = Kind::Exit {
@@ -307,6 +328,7 @@ impl Stage {
             clock: Arc::<ManualClock>::clone(&clock),
             tasks: tasks.clone(),
             audit,
+            limits,
         };
         let exit = Exit::new(parts, &mut registry).unwrap();
         let stage = Self {

@@ -33,7 +33,7 @@ pub(super) async fn echoing(mut request: Request<Incoming>) -> Response<AnyBody>
         .unwrap()
 }
 
-fn asking(protocol: &str) -> Request<AnyBody> {
+pub(super) fn asking(protocol: &str) -> Request<AnyBody> {
     Request::post("/api/v1/namespaces/a/pods/p/exec?command=secret")
         .header("host", ENTRANCE)
         .header("connection", "Upgrade")
