@@ -61,6 +61,7 @@ mod repeated_headers_keep_count_and_order;
 mod request_trailers_never_pass;
 mod requests_are_each_their_own_user;
 mod requests_beyond_the_limits_are_refused;
+mod revocation_ends_everything_of_one_provider;
 mod revoked_certificates_end;
 mod rights_in_the_manual_are_enough;
 mod roles_end_cleanly;
