@@ -9,12 +9,11 @@ use futures_util::stream;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::{Frame, Incoming};
-use hyper_util::rt::TokioIo;
 use tokio::sync::broadcast;
 use tokio::task::JoinSet;
 
-use crate::support::fake_api_server::{AnswerBody, FakeApiServer, ok, whole};
-use crate::support::wait;
+use crate::support::fake_api_server::{AnswerBody, FakeApiServer, ok};
+use crate::support::{echo, wait};
 
 /// What is watched.
 pub(super) const WATCH: &str = "/api/v1/events?watch=1";
@@ -53,7 +52,7 @@ impl Newsroom {
                     .body(at_desk.watch(&request))
                     .expect("a response"),
                 "/version" => ok("{}"),
-                _ => echo(request),
+                _ => echo::switch(request),
             };
             Box::pin(async { answer })
         });
@@ -83,7 +82,7 @@ impl Newsroom {
 
     /// Open watches of users whose name has this in it.
     pub(super) fn watching(&self, part: &str) -> usize {
-        let watching = self.desk.watching.lock().expect("not poisoned");
+        let watching = self.desk.watching.lock().expect("not poisoned").clone();
         let of = watching.iter().filter(|(user, _)| user.contains(part));
         of.map(|(_, count)| count).sum()
     }
@@ -128,23 +127,6 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.desk.count(&self.user, |count| *count -= 1);
     }
-}
-
-fn echo(mut request: Request<Incoming>) -> Response<AnswerBody> {
-    let switching = hyper::upgrade::on(&mut request);
-    tokio::spawn(async move {
-        let Ok(upgraded) = switching.await else {
-            return;
-        };
-        let (mut read, mut write) = tokio::io::split(TokioIo::new(upgraded));
-        // How it ends is the test's affair.
-        drop(tokio::io::copy(&mut read, &mut write).await);
-    });
-    let switch = Response::builder().status(101);
-    let switch = switch
-        .header("connection", "Upgrade")
-        .header("upgrade", "SPDY/3.1");
-    switch.body(whole("")).expect("a response")
 }
 
 /// Watches that are read all the time.
