@@ -1,127 +1,60 @@
-//! What is wrong with a configuration is told in one line: which file, where, what, and what to do.
+//! What is wrong with a configuration is told, a line a fault: which file, where, what, and what to do. The program ends before it
+//! listens anywhere.
 
-use std::fs;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 
-use crate::support::certificates::{Authority, Organisation};
+use crate::support::certificates::Organisation;
 use crate::support::fake_api_server::FakeApiServer;
 use crate::support::gangplank;
 use crate::support::kubectl::Said;
 use crate::support::path::{Prepared, Relay};
 
-/// What is done to a folder, and the one line that is then told, without the folder's name.
-type Fault = (&'static str, fn(&Path), &'static str);
+mod furniture;
+mod planted;
 
-const OF_RELAYS: [Fault; 10] = [
-    (
-        "a wrong key",
-        |at| edit(at, "relay.yaml", "domain:", "domian:"),
-        "relay.yaml:2:1: the relay's file has no key `domian`; did you mean `domain`?",
-    ),
-    (
-        "a wrong type",
-        |at| edit(at, "relay.yaml", "tunnels.test", "17"),
-        "relay.yaml:2:9: ",
-    ),
-    (
-        "a wrong path",
-        |at| edit(at, "relay.yaml", "relay.crt", "relais.crt"),
-        "relay.yaml:5:20: relais.crt: there is no such file; create it, or correct the path; paths are relative to \
-         the file that names them",
-    ),
-    (
-        "a missing file",
-        |at| fs::remove_file(at.join("relay.yaml")).expect("removed"),
-        "relay.yaml: there is no such file; ",
-    ),
-    (
-        "PEM that is cut off",
-        |at| cut_off(at, "relay.crt"),
-        "relay.yaml:5:20: relay.crt:1: ",
-    ),
-    (
-        "PEM that is none",
-        |at| fs::write(at.join("relay.key"), "none\n").expect("written"),
-        "relay.yaml:6:12: relay.key",
-    ),
-    (
-        "another's key",
-        |at| another_key(at, "relay.key"),
-        "relay.yaml:6:12: relay.key: ",
-    ),
-    (
-        "a private key among authorities",
-        |at| add_key(at, "agents-ca.crt"),
-        "relay.yaml:7:17: agents-ca.crt:",
-    ),
-    (
-        "a link that leads nowhere",
-        |at| link_to_itself(at, "relay.key"),
-        "relay.yaml:6:12: relay.key: this symbolic link ",
-    ),
-    (
-        "a folder in a file's place",
-        |at| folder_for(at, "agents-ca.crt"),
-        "relay.yaml:7:17: agents-ca.crt: this is a directory; ",
-    ),
-];
+use furniture::Furniture;
 
-const OF_PROXIES: [Fault; 5] = [
-    (
-        "a private key among an organisation's authorities",
-        |at| trust_with_key(at),
-        "trust/known.yaml:7:29: ",
-    ),
-    (
-        "a trust directory that is missing",
-        |at| fs::rename(at.join("trust"), at.join("tryst")).expect("renamed"),
-        "proxy.yaml:",
-    ),
-    (
-        "a wrong word",
-        |at| edit(at, "proxy.yaml", "exit:\n", "exit:\n  clientAuth: Demand\n"),
-        "proxy.yaml:3:15: ",
-    ),
-    (
-        "an insecure upstream",
-        |at| edit(at, "upstream.kubeconfig", "https://", "http://"),
-        "proxy.yaml:5:27: upstream.kubeconfig:4:43: the server `http://",
-    ),
-    (
-        "an upstream that is not there",
-        |at| fs::remove_file(at.join("upstream.kubeconfig")).expect("removed"),
-        "proxy.yaml:",
-    ),
-];
-
+/// Case F6: whichever role, and whichever of its files.
 #[test]
-fn of_relays() {
-    for (what, spoil, told) in OF_RELAYS {
-        let relay = Relay::start();
-        relay.process.kill();
-        spoil(relay.folder());
-        assert_told(
-            what,
-            relay.folder(),
-            &run("relay", relay.folder(), &[]),
-            told,
-        );
+fn each_of_fifty_planted_faults() {
+    let furniture = Furniture::new();
+    // The port is taken for as long as this runs: a program that tried to listen would end with another exit code.
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = taken.local_addr().expect("an address").to_string();
+    let mut told = String::new();
+    for (what, role, plant) in planted::FAULTS {
+        let folder = furniture.set_out();
+        plant.into(&folder);
+        let port: &[&str] = if role == "agent" {
+            &["--admin-listen", &taken]
+        } else {
+            &["--listen", &taken]
+        };
+        let said = run(role, folder.path(), port);
+        assert_eq!(said.code, 2, "{what}: {}", said.err);
+        assert!(!said.err.contains("\"listening\""), "{what}: {}", said.err);
+        let lines = lines_of(&said, folder.path());
+        for line in lines.lines() {
+            assert_names_place_and_remedy(what, line);
+        }
+        told += &format!("# {role}: {what}\n{lines}\n");
     }
+    assert!(planted::FAULTS.len() >= 50);
+    insta::assert_snapshot!(told);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn of_exits() {
-    let (fake, known) = (FakeApiServer::echo().await, Organisation::new("known"));
-    for (what, spoil, told) in OF_PROXIES {
-        let prepared = Prepared::proxy("127.0.0.1:0", &fake.kubeconfig(), &[&known]);
-        spoil(prepared.folder());
-        assert_told(
-            what,
-            prepared.folder(),
-            &run("proxy", prepared.folder(), &[]),
-            told,
-        );
+/// The same folder with nothing planted in it is no fault.
+#[test]
+fn but_nothing_where_nothing_is_wrong() {
+    let furniture = Furniture::new();
+    for role in ["relay", "agent", "proxy"] {
+        let folder = furniture.set_out();
+        let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let taken = taken.local_addr().expect("an address").to_string();
+        let said = run(role, folder.path(), &["--admin-listen", &taken]);
+        assert_eq!(said.code, 1, "the port is taken, no more: {}", said.err);
+        assert!(said.err.contains(&taken), "{}", said.err);
     }
 }
 
@@ -201,20 +134,39 @@ fn run(role: &str, folder: &Path, further: &[&str]) -> Said {
     gangplank::run(&[&[role, "--config", &config], further].concat())
 }
 
-fn assert_told(what: &str, folder: &Path, said: &Said, told: &str) {
-    assert_eq!(said.code, 2, "{what}: {}", said.err);
-    let line = said
-        .err
-        .trim_end()
-        .replace(&format!("{}/", folder.display()), "");
-    assert_eq!(line.lines().count(), 1, "{what}: {line}");
-    let line = line.strip_prefix("gangplank: ").expect("who says it");
-    assert!(line.starts_with(told), "{what}: {line}");
-    let (_, remedy) = line
-        .rsplit_once("; ")
-        .unwrap_or_else(|| panic!("{what}: no remedy in: {line}"));
+/// What is said, a line a fault, without who says it and without the folder.
+fn lines_of(said: &Said, folder: &Path) -> String {
+    let said = said.err.replace(&format!("{}/", folder.display()), "");
+    let lines = said.lines().map(|line| {
+        let line = line.strip_prefix("gangplank: ").expect("who says it");
+        format!("{line}\n")
+    });
+    let lines: String = lines.collect();
+    assert!(!lines.is_empty(), "nothing is said");
+    lines
+}
+
+/// `FILE:LINE:COLUMN: what is wrong; what to do`; where there is no line to name, the file alone.
+fn assert_names_place_and_remedy(what: &str, line: &str) {
+    let (place, message) = line.split_once(": ").expect("a place");
+    let mut place = place.split(':');
+    let file = Path::new(place.next().expect("a file"));
+    let written = ["yaml", "kubeconfig", "crl"];
+    let extension = file.extension().and_then(|name| name.to_str());
+    assert!(
+        extension.is_some_and(|name| written.contains(&name)),
+        "{what}: {line}"
+    );
+    let number = place.next().map(str::parse::<u32>);
+    assert!(
+        matches!(number, Some(Ok(1..))) || planted::WITHOUT_A_LINE.contains(&what),
+        "{what}: {line}"
+    );
+    let (_, remedy) = message.rsplit_once("; ").expect("a remedy");
     assert!(remedy.contains(' '), "{what}: {line}");
-    assert!(!line.contains("MIG"), "{what}: a key is told: {line}");
+    for secret in ["MII", "MIG", "TUlJ", "TUlH", furniture::TOKEN] {
+        assert!(!line.contains(secret), "{what}: a secret is told: {line}");
+    }
 }
 
 /// A UDP port whose TCP neighbour is free.
@@ -223,56 +175,4 @@ fn udp_without_tcp() -> UdpSocket {
     let taken = (0..32).map(|_| UdpSocket::bind("127.0.0.1:0").expect("a port"));
     let mut taken = taken.filter(|socket| free(socket.local_addr().expect("an address")));
     taken.next().expect("one of them")
-}
-
-fn edit(folder: &Path, file: &str, from: &str, to: &str) {
-    let text = fs::read_to_string(folder.join(file)).expect("readable");
-    assert!(text.contains(from), "{file} has no {from}");
-    fs::write(folder.join(file), text.replacen(from, to, 1)).expect("written");
-}
-
-fn cut_off(folder: &Path, file: &str) {
-    let text = fs::read_to_string(folder.join(file)).expect("readable");
-    fs::write(folder.join(file), text.split_at(text.len() / 2).0).expect("written");
-}
-
-fn another_key(folder: &Path, file: &str) {
-    fs::write(
-        folder.join(file),
-        Authority::new("another").relay("relay.test").key,
-    )
-    .expect("written");
-}
-
-fn add_key(folder: &Path, file: &str) {
-    let text = fs::read_to_string(folder.join(file)).expect("readable");
-    let key = Authority::new("another").relay("relay.test").key;
-    fs::write(folder.join(file), format!("{text}{key}")).expect("written");
-}
-
-fn link_to_itself(folder: &Path, file: &str) {
-    fs::remove_file(folder.join(file)).expect("removed");
-    std::os::unix::fs::symlink(folder.join(file), folder.join(file)).expect("a link");
-}
-
-fn folder_for(folder: &Path, file: &str) {
-    fs::remove_file(folder.join(file)).expect("removed");
-    fs::create_dir(folder.join(file)).expect("a folder");
-}
-
-fn trust_with_key(folder: &Path) {
-    use base64::Engine as _;
-    use base64::prelude::BASE64_STANDARD;
-    let organisation = Organisation::new("known");
-    let papers = organisation.caller("a");
-    let both = format!("{}{}", organisation.authority.pem(), papers.key);
-    let object = organisation.provider();
-    let (before, _) = object
-        .split_once("certificateAuthorityData: ")
-        .expect("it is there");
-    let text = format!(
-        "{before}certificateAuthorityData: {}\n",
-        BASE64_STANDARD.encode(both)
-    );
-    fs::write(folder.join("trust/known.yaml"), text).expect("written");
 }

@@ -1,5 +1,5 @@
 //! The files under `docs/examples` start as they are, with papers made by `gangplank pki`; a key that nobody knows is
-//! refused wherever it stands.
+//! refused wherever it stands, in them and in whatever the pages and the demo show.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,8 @@ use base64::prelude::BASE64_STANDARD;
 use crate::support::fake_api_server::FakeApiServer;
 use crate::support::gangplank::{self, Gangplank};
 use crate::support::wait;
+
+mod shown;
 
 /// On ports of the kernel's choice; an agent has no `--listen`.
 fn anywhere(role: &str) -> &'static [&'static str] {
@@ -169,6 +171,37 @@ async fn with_no_key_but_those_that_are_known() {
             );
         }
         fs::write(examples.path(file), &good).expect("written");
+    }
+}
+
+/// Everything that a person may copy: each example file, each example in a page, each file that the demo writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn with_one_unknown_key_more_they_do_not() {
+    let server = FakeApiServer::echo().await;
+    let examples = Examples::furnished(&server);
+    let all = shown::everything(Path::new(env!("CARGO_MANIFEST_DIR")));
+    for part in [
+        "docs/examples/",
+        "docs/trust.md",
+        "docs/operate.md",
+        "demo/",
+    ] {
+        let found = all.iter().any(|example| example.place.starts_with(part));
+        assert!(found, "no example in {part}");
+    }
+    for shown::Example { place, file, text } in all {
+        let good = fs::read_to_string(examples.path(file)).expect("readable");
+        for broken in shown::with_an_unknown_key(&text) {
+            fs::write(examples.path(file), &broken.text).expect("written");
+            let said = examples.refusal(file);
+            let (line, column) = broken.place;
+            let at = format!("{}:{line}:{column}: ", examples.path(file).display());
+            let told = said
+                .lines()
+                .any(|said| said.contains(&at) && said.contains("unheardOf"));
+            assert!(told, "{place}\n{}\n{at}\n{said}", broken.text);
+        }
+        fs::write(examples.path(file), good).expect("written");
     }
 }
 

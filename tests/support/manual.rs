@@ -54,18 +54,27 @@ impl Page {
 
     /// The YAML examples under a heading.
     pub(crate) fn yaml(&self, heading: &str) -> Vec<String> {
-        let mut examples = Vec::new();
-        let mut example: Option<String> = None;
-        for line in self.under(heading) {
-            match (&mut example, line) {
-                (None, "```yaml") => example = Some(String::new()),
-                (Some(_), "```") => examples.extend(example.take()),
-                (Some(text), line) => *text += &format!("{line}\n"),
-                (None, _) => {}
-            }
-        }
-        examples
+        yaml_in(self.under(heading))
     }
+
+    /// All YAML examples of the page.
+    pub(crate) fn all_yaml(&self) -> Vec<String> {
+        yaml_in(self.0.lines())
+    }
+}
+
+fn yaml_in<'page>(lines: impl Iterator<Item = &'page str>) -> Vec<String> {
+    let mut examples = Vec::new();
+    let mut example: Option<String> = None;
+    for line in lines {
+        match (&mut example, line) {
+            (None, "```yaml") => example = Some(String::new()),
+            (Some(_), "```") => examples.extend(example.take()),
+            (Some(text), line) => *text += &format!("{line}\n"),
+            (None, _) => {}
+        }
+    }
+    examples
 }
 
 /// The words of a cell that stand in backticks.
