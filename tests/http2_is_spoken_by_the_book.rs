@@ -1,0 +1,88 @@
+//! HTTP/2 as RFC 9113 and RFC 7541 have it, in the eyes of h2spec, with a certificate shown and the exit behind a tunnel.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use crate::support::caller;
+use crate::support::certificates::Organisation;
+use crate::support::fake_api_server::FakeApiServer;
+use crate::support::path::{Site, Way};
+
+/// What h2spec finds wrong, and why it stays.
+const EXCEPTIONS: [(&str, &str); 0] = [];
+
+/// Tests that h2spec 2.2.1 has.
+const TESTS: usize = 146;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn but_for_what_is_listed() {
+    let (fake, organisation) = (FakeApiServer::echo().await, Organisation::new("acme"));
+    let site = Arc::new(Site::start(
+        Way::Tunnel,
+        &fake.kubeconfig(),
+        &[&organisation],
+    ));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("its address").to_string();
+    let papers = Arc::new(organisation.caller("a"));
+    let mut connections = JoinSet::new();
+    let report = tokio::task::spawn_blocking(move || ask_h2spec(&address));
+    tokio::pin!(report);
+    let report = loop {
+        tokio::select! {
+            report = &mut report => break report.expect("it ran"),
+            accepted = listener.accept() => {
+                let (site, papers) = (Arc::clone(&site), Arc::clone(&papers));
+                let (plain, _) = accepted.expect("a connection");
+                connections.spawn(async move { show_papers(plain, &site, &papers).await });
+            }
+        }
+    };
+    assert_eq!(report.lines().count(), TESTS, "{report}");
+    let failed: Vec<&str> = report
+        .lines()
+        .filter_map(|line| line.strip_prefix("failed "))
+        .collect();
+    let expected: Vec<&str> = EXCEPTIONS.iter().map(|(test, _why)| *test).collect();
+    assert_eq!(failed, expected, "h2spec found");
+}
+
+/// Passes on what h2spec says, behind the TLS that it does not speak.
+async fn show_papers(
+    mut plain: TcpStream,
+    site: &Site,
+    papers: &crate::support::certificates::Papers,
+) {
+    let mut tls = caller::board(site, Some(papers), &["h2"])
+        .await
+        .expect("the handshake");
+    // Half of the tests end with a broken connection, which is what they are for.
+    drop(copy_bidirectional(&mut plain, &mut tls).await);
+}
+
+fn ask_h2spec(address: &str) -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/h2spec/build.sh");
+    let built = Command::new(script)
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("tests/h2spec/build.sh starts");
+    assert!(built.status.success(), "h2spec was not built; see above");
+    let program = String::from_utf8(built.stdout).expect("a path");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let report = folder.path().join("report");
+    let ran = Command::new(program.trim())
+        .arg(address)
+        .arg(&report)
+        .output()
+        .expect("h2spec starts");
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success(), "h2spec failed: {said}");
+    println!("{said}");
+    fs::read_to_string(report).expect("a report")
+}
