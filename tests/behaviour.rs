@@ -43,6 +43,8 @@ mod large_bodies_pass_in_bounded_memory;
 mod layers_point_down;
 mod metrics_name_what_matters;
 mod names_lead_to_one_cluster_or_nowhere;
+mod nested_impersonation_is_asked_first;
+mod nested_impersonation_is_the_clusters_to_grant;
 mod no_certificate_is_refused;
 mod offline_and_unknown_clusters_are_told;
 mod own_errors_are_a_status_and_a_warning;
