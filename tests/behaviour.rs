@@ -47,6 +47,7 @@ mod nested_impersonation_is_asked_first;
 mod nested_impersonation_is_the_clusters_to_grant;
 mod no_certificate_is_refused;
 mod offline_and_unknown_clusters_are_told;
+mod older_kubectls_work_as_well;
 mod own_errors_are_a_status_and_a_warning;
 mod payload_beside_the_switch_arrives_once;
 mod pki_verbs_make_what_they_say;

@@ -16,6 +16,7 @@ pub(crate) mod gangplank;
 pub(crate) mod held;
 pub(crate) mod hello;
 pub(crate) mod kubectl;
+pub(crate) mod kubectls;
 pub(crate) mod manual;
 pub(crate) mod noise;
 pub(crate) mod own_answer;
