@@ -10,7 +10,7 @@ CACHE := $(CURDIR)/.cache
 DENY := $(CACHE)/tools/bin/cargo-deny
 DENY_VERSION := 0.20.2
 
-.PHONY: help demo test fmt lint unit work behaviour doc deny cluster bench
+.PHONY: help demo test fmt lint unit work behaviour doc deny cluster kubectls bench
 
 help: ## What can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,6 +24,9 @@ test: ## Everything that must hold
 
 cluster: ## Build the real Kubernetes for tests and demo (about 10 minutes once)
 	@tests/cluster/build.sh > /dev/null
+
+kubectls: ## Other kubectls than the cluster's own, for the tests (about 3 minutes once)
+	@tests/cluster/kubectls.sh > /dev/null
 
 fmt: ## The form of the code
 	cargo fmt --all --check
@@ -41,7 +44,7 @@ unit: ## Tests of the parts
 work: ## Allocations and datagrams of a request, against recorded prices (CASES='get1 idle'; PROFILE=1 writes target/work/)
 	$(if $(PROFILE),WORK_PROFILES=$(CURDIR)/target/work )cargo test --locked --test work -- $(CASES)
 
-behaviour: cluster ## Black-box tests of the program before a real API server
+behaviour: cluster kubectls ## Black-box tests of the program before a real API server
 	cargo test --locked --test behaviour
 
 doc: ## Documentation without warnings, and its examples

@@ -41,6 +41,13 @@ async fn field_by_field() {
             let found = event(&site, path, stage);
             assert_eq!(found[field], value, "{way:?} {path} {stage} {field}");
         }
+        let wish = event(&site, "/as", "ended");
+        assert_eq!(wish["user"], known.username("a"), "{way:?}");
+        assert_eq!(wish["impersonate.user"], "root\"", "{way:?}");
+        assert_eq!(wish["impersonate.uid"], "0", "{way:?}");
+        let list = |texts: &[&str]| serde_json::json!(texts);
+        assert_eq!(wish["impersonate.groups"], list(&["a", "b"]), "{way:?}");
+        assert_eq!(wish["impersonate.extra"], list(&["k=v"]), "{way:?}");
         assert_eq!(event(&site, SCALE, "ended")["bytes.received"], 3);
         let refused = event(&site, "/refused", "ended");
         assert_eq!(refused["status"], 401);
@@ -79,7 +86,11 @@ async fn make_requests(site: &Site, known: &Organisation, stranger: &Organisatio
             .body(caller::body("")),
         Request::get("/api/v1/pods?watch=1").body(caller::body("")),
         Request::get("/as")
-            .header("impersonate-user", "root")
+            .header("impersonate-user", "root\"")
+            .header("impersonate-uid", "0")
+            .header("impersonate-group", "a")
+            .header("impersonate-group", "b")
+            .header("impersonate-extra-k", "v")
             .body(caller::body("")),
         Request::patch(SCALE).body(caller::body("yes")),
     ];

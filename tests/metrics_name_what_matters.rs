@@ -105,9 +105,12 @@ async fn as_in_the_manual() {
     let fake = fallible_api_server(Arc::clone(&breaking)).await;
     let mut site = Site::start(Way::Tunnel, &fake.kubeconfig(), &[&known]);
     let proxy = Site::direct(&fake.kubeconfig(), &[&known]);
+    let lenient = Site::direct(&fake.kubeconfig(), &[&known])
+        .with_exit_line("nestedImpersonation: Authorize");
     for exit in [&site, &proxy] {
         assert_counts(exit, &known, &breaking).await;
     }
+    wish(&lenient, &known).await;
     bother(site.relay.as_ref().expect("a relay")).await;
     for exit in [&site, &proxy] {
         std::fs::write(exit.folder().join("trust/evil.yaml"), "kind: [").expect("written");
@@ -134,6 +137,7 @@ async fn as_in_the_manual() {
     let relay = site.relay.take().expect("a relay");
     let mut pages = vec![
         ("proxy", Scrape::of(&proxy.exit)),
+        ("proxy", Scrape::of(&lenient.exit)),
         ("relay", Scrape::of(&relay.process)),
     ];
     let mut relay = Arc::into_inner(relay).expect("this test alone has the relay");
@@ -144,6 +148,15 @@ async fn as_in_the_manual() {
     });
     pages.push(("agent", Scrape::of(&site.exit)));
     assert_as_in_the_manual(&pages);
+}
+
+/// This API server answers reviews with something else.
+async fn wish(lenient: &Site, known: &Organisation) {
+    let mut connection = Connection::open(lenient, Some(&known.caller("a")), Protocol::One).await;
+    let request = Request::get("/").header("impersonate-user", EVIL);
+    let request = request.body(caller::body("")).expect("a request");
+    let answer = connection.send(request).await.expect("an answer");
+    assert_eq!(answer.status(), 502);
 }
 
 fn assert_as_in_the_manual(pages: &[(&str, Scrape)]) {

@@ -15,8 +15,9 @@ use crate::support::certificates::{Moment, Organisation, Papers, leaf_params};
 use crate::support::cluster::{self, Cluster};
 use crate::support::fake_api_server::FakeApiServer;
 use crate::support::kubectl::Kubectl;
+use crate::support::manual::Page;
 use crate::support::path::{DOMAIN, Site, Way};
-use crate::support::{curl, wait};
+use crate::support::{curl, exit_account, wait};
 
 /// A cell that says that this tool cannot come into this situation.
 const NOT_APPLICABLE: &str = "–";
@@ -97,6 +98,10 @@ struct Stage {
     site: Site,
     strict: Site,
     away: Site,
+    /// Callers may act as others, where RBAC says so.
+    lenient: Site,
+    /// The same, but for a right that the exit lacks.
+    unable: Site,
     /// With another TLS library curl has other words than the page's.
     curl_has_openssl: bool,
     _fake: FakeApiServer,
@@ -121,6 +126,13 @@ impl Stage {
         fake.stop_listening();
         let away = Site::tunnel(relay, "adrift.acme", &fake.kubeconfig(), &[&known]);
         let folder = tempfile::tempdir().expect("a folder");
+        let rights = Page::open("operate.md").yaml("Acting as someone else");
+        let rights = rights.last().expect("the exit's rights");
+        let account =
+            exit_account::from_manual(cluster, rights, "gangplank-refusals", folder.path());
+        let authorize = "nestedImpersonation: Authorize";
+        let lenient = Site::direct(&account, &[&known]).with_exit_line(authorize);
+        let unable = Site::before(cluster, Way::Direct, &[&known]).with_exit_line(authorize);
         let curl_has_openssl = curl::run(&["--version"]).text().contains("OpenSSL/3");
         if !curl_has_openssl {
             eprintln!("what curl prints: SKIPPED, this curl has no OpenSSL 3");
@@ -134,6 +146,8 @@ impl Stage {
             site,
             strict,
             away,
+            lenient,
+            unable,
             _fake: fake,
         }
     }
@@ -176,11 +190,14 @@ impl Stage {
             at("not yet valid", Some(&self.early())),
             at("revoked", Some(&denied(&self.known))),
             at("a server's certificate", Some(&server)),
+            as_admin(&self.site, "impersonation", &good),
+            as_admin(&self.lenient, "impersonation (`Authorize`)", &good),
             Situation {
-                kubectl: &["get", "pods", "--as=admin"],
-                curl: Curl::Usual(&["--header", "Impersonate-User: admin"]),
-                ..at("impersonation", Some(&good))
+                kubectl: &[],
+                curl: Curl::Usual(&["--header", "Impersonate-Group: admins"]),
+                ..as_admin(&self.lenient, "impersonation (without a user)", &good)
             },
+            as_admin(&self.unable, "impersonation (the exit may not ask)", &good),
             calling(&self.away, "API server away", Some(&good)),
             at("no right at the cluster", Some(&good)),
             Situation {
@@ -402,6 +419,15 @@ fn calling(site: &Site, what: &'static str, papers: Option<&Papers>) -> Situatio
     }
 }
 
+/// Someone who asks to be taken for another.
+fn as_admin(site: &Site, what: &'static str, papers: &Papers) -> Situation {
+    Situation {
+        kubectl: &["get", "pods", "--as=admin"],
+        curl: Curl::Usual(&["--header", "Impersonate-User: admin"]),
+        ..calling(site, what, Some(papers))
+    }
+}
+
 /// A caller whose serial number is denied.
 fn denied(organisation: &Organisation) -> Papers {
     let mut params = leaf_params(DEPLOYER, ExtendedKeyUsagePurpose::ClientAuth);
@@ -480,7 +506,8 @@ fn assert_repeats(body: &str, warning: &str) {
     let status: serde_json::Value =
         serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}"));
     let message = status["message"].as_str().expect("a message");
-    assert!(warning.contains(message), "{warning} and {message}");
+    let said = warning.replace("\\\"", "\"");
+    assert!(said.contains(message), "{warning} and {message}");
 }
 
 fn masked(line: &str, situation: &Situation) -> String {

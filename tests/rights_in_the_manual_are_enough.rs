@@ -1,14 +1,11 @@
 //! The manifests of `docs/operate.md` give an exit what it needs at the API server, and nothing besides.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-
 use crate::support::certificates::Organisation;
-use crate::support::cluster::{self, Cluster};
+use crate::support::cluster;
 use crate::support::kubectl::Kubectl;
 use crate::support::manual::Page;
 use crate::support::path::{Site, Way};
-use crate::support::wait;
+use crate::support::{exit_account, wait};
 
 const NAMESPACE: &str = "rights-in-the-manual";
 
@@ -30,36 +27,13 @@ fn and_no_more() {
             "gangplank-manual-{}",
             if nodes_too { "usual" } else { "constrained" }
         );
-        apply_under(cluster, example, &name);
         let folder = tempfile::tempdir().expect("a folder");
-        let kubeconfig = account(cluster, &name, folder.path());
+        let kubeconfig = exit_account::from_manual(cluster, example, &name, folder.path());
         let site = Site::start(Way::Direct, &kubeconfig, &[&organisation]).with_kubectl(cluster);
         assert_enough(&site, &organisation, &name);
         let alone = Kubectl::new(&cluster.facts.kubectl, &kubeconfig);
         assert_no_more(&alone, &name, nodes_too);
     }
-}
-
-/// The same manifest with other names, since tests share the cluster.
-fn apply_under(cluster: &Cluster, example: &str, name: &str) {
-    cluster.namespace(name);
-    cluster.admin(&["-n", name, "create", "serviceaccount", "gangplank-exit"]);
-    let mut manifest = example.to_owned();
-    for (from, to) in [
-        ("namespace: gangplank,", format!("namespace: {name},")),
-        (
-            "metadata: { name: gangplank-exit }",
-            format!("metadata: {{ name: {name} }}"),
-        ),
-        (
-            "kind: ClusterRole, name: gangplank-exit",
-            format!("kind: ClusterRole, name: {name}"),
-        ),
-    ] {
-        assert!(manifest.contains(from), "the example has {from}");
-        manifest = manifest.replace(from, &to);
-    }
-    cluster.apply(&manifest);
 }
 
 /// A caller does whatever its own rights allow, as itself.
@@ -105,31 +79,4 @@ fn assert_no_more(alone: &Kubectl, name: &str, nodes_too: bool) {
         let said = alone.run(&["auth", "whoami", "--as", other]);
         assert_eq!(said.succeeded(), reaches, "{other} by {name}: {}", said.err);
     }
-}
-
-/// A kubeconfig with a token of the account.
-fn account(cluster: &Cluster, namespace: &str, folder: &Path) -> PathBuf {
-    let token = cluster
-        .admin(&["-n", namespace, "create", "token", "gangplank-exit"])
-        .trim()
-        .to_owned();
-    let server = cluster.admin(&[
-        "config",
-        "view",
-        "--raw",
-        "--flatten",
-        "-o",
-        "jsonpath={.clusters[0].cluster}",
-    ]);
-    let kubeconfig = serde_json::json!({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "exit",
-        "clusters": [{ "name": "exit", "cluster": serde_json::from_str::<serde_json::Value>(&server).expect("JSON") }],
-        "users": [{ "name": "exit", "user": { "token": token } }],
-        "contexts": [{ "name": "exit", "context": { "cluster": "exit", "user": "exit" } }],
-    });
-    let file = folder.join("kubeconfig");
-    fs::write(&file, kubeconfig.to_string()).expect("written");
-    file
 }

@@ -1,5 +1,6 @@
 //! What the tests stand on: a real cluster, the program itself, organisations with certificates, callers.
 
+pub(crate) mod acting;
 pub(crate) mod agent_by_hand;
 pub(crate) mod audit;
 pub(crate) mod caller;
@@ -10,12 +11,14 @@ pub(crate) mod connection;
 pub(crate) mod curl;
 pub(crate) mod echo;
 pub(crate) mod entrance;
+pub(crate) mod exit_account;
 pub(crate) mod fake_api_server;
 pub(crate) mod frames;
 pub(crate) mod gangplank;
 pub(crate) mod held;
 pub(crate) mod hello;
 pub(crate) mod kubectl;
+pub(crate) mod kubectls;
 pub(crate) mod manual;
 pub(crate) mod noise;
 pub(crate) mod own_answer;

@@ -1,5 +1,6 @@
 //! The API server's own audit log, who it saw and doing what; and the exit's trail, wherever that goes.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -54,6 +55,12 @@ pub(crate) struct User {
     /// Its name.
     #[serde(default)]
     pub(crate) username: String,
+    /// Its groups.
+    #[serde(default)]
+    pub(crate) groups: Vec<String>,
+    /// Its extra fields.
+    #[serde(default)]
+    pub(crate) extra: BTreeMap<String, Vec<String>>,
 }
 
 /// All events so far.

@@ -37,6 +37,14 @@ impl Kubectl {
         }
     }
 
+    /// The same caller with another program.
+    pub(crate) fn by(&self, program: &Path) -> Self {
+        Self {
+            program: program.to_owned(),
+            ..self.clone()
+        }
+    }
+
     /// The same with an environment variable.
     pub(crate) fn with_variable(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));

@@ -253,6 +253,18 @@ impl Site {
         }
     }
 
+    /// The same with a further line in its exit's block; the exit is started anew.
+    pub(crate) fn with_exit_line(mut self, line: &str) -> Self {
+        self.exit.kill();
+        let file = self.folder.path().join(format!("{}.yaml", self.role));
+        let text = fs::read_to_string(&file).expect("its file");
+        let text = text.replacen("exit:\n", &format!("exit:\n  {line}\n"), 1);
+        fs::write(&file, text).expect("written");
+        self.restart_exit();
+        self.exit.await_ready();
+        self
+    }
+
     /// Starts the exit anew after it was ended. A `proxy` gets another port.
     pub(crate) fn restart_exit(&mut self) {
         self.exit = Gangplank::start(

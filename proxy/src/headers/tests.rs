@@ -3,6 +3,7 @@ use std::collections::HashSet;
 use proptest::prelude::*;
 
 use super::*;
+use crate::nested::Wish;
 
 const USER: &str = "spiffe://source-cluster/ns/namespace-a/id/default";
 
@@ -152,6 +153,55 @@ fn impersonation_by_the_caller_is_refused_in_any_spelling() {
         assert!(
             matches!(fault, Err(HeaderFault::Impersonation { .. })),
             "{name}"
+        );
+    }
+}
+
+/// What a caller asked for in these lines, as if it had been granted.
+fn granted(lines: &[(&str, &str)]) -> Impersonation {
+    let wish = Wish::of(&map(lines)).unwrap().unwrap();
+    Impersonation::of_grant(&Grant::unreviewed(USER, wish)).unwrap()
+}
+
+#[test]
+fn what_was_granted_is_written_anew_and_nothing_of_the_callers_beside_it() {
+    let asked = [
+        ("impersonate-user", "bob"),
+        ("impersonate-group", "auditors"),
+        ("impersonate-group", "a,b"),
+        ("impersonate-uid", "7"),
+        ("impersonate-extra-acme.com%2Fproject", "x"),
+    ];
+    // What stands in the request besides, and never came to the review.
+    let further = [
+        ("impersonate-user", "root"),
+        ("impersonate-group", "system:masters"),
+        ("impersonate-extra-gangplank.dev%2foriginal-user", "root"),
+        ("impersonate-something", "x"),
+        (
+            "connection",
+            "impersonate-group, impersonate-extra-gangplank.dev%2foriginal-user",
+        ),
+    ];
+    for protocol in [None, Some(Protocol::Spdy)] {
+        let caller = map(&[&asked[..], &further].concat());
+        let built = upstream(&caller, &granted(&asked), Uuid::nil(), protocol).unwrap();
+        let mut lines: Vec<_> = built
+            .iter()
+            .filter(|(name, _)| name.as_str().starts_with(IMPERSONATE))
+            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+            .collect();
+        lines.sort_unstable();
+        assert_eq!(
+            lines,
+            [
+                ("impersonate-extra-acme.com%2fproject", "x"),
+                ("impersonate-extra-gangplank.dev%2foriginal-user", USER),
+                ("impersonate-group", "a,b"),
+                ("impersonate-group", "auditors"),
+                ("impersonate-uid", "7"),
+                ("impersonate-user", "bob"),
+            ],
         );
     }
 }

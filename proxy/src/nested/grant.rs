@@ -23,6 +23,15 @@ impl Grant {
         }
     }
 
+    /// A grant as if it had been reviewed.
+    #[cfg(test)]
+    pub(crate) fn unreviewed(original: &str, wish: Wish) -> Self {
+        Self {
+            original: original.to_owned(),
+            wish,
+        }
+    }
+
     /// Whose grant it is: the username that the caller's certificate has here.
     pub fn original(&self) -> &str {
         &self.original

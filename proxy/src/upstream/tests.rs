@@ -6,6 +6,7 @@ mod support;
 mod connections;
 mod credentials;
 mod faults;
+mod grants;
 mod http1;
 mod reads;
 mod upgrades;

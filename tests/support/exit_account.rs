@@ -1,0 +1,62 @@
+//! Accounts of an exit with the rights that the manual's examples give.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::cluster::Cluster;
+
+/// Applies an example under another name, since tests share the cluster, and writes a kubeconfig of its account
+/// into the folder.
+pub(crate) fn from_manual(cluster: &Cluster, example: &str, name: &str, folder: &Path) -> PathBuf {
+    apply_under(cluster, example, name);
+    account(cluster, name, folder)
+}
+
+/// The same manifest with other names, since tests share the cluster.
+fn apply_under(cluster: &Cluster, example: &str, name: &str) {
+    cluster.namespace(name);
+    cluster.admin(&["-n", name, "create", "serviceaccount", "gangplank-exit"]);
+    let mut manifest = example.to_owned();
+    for (from, to) in [
+        ("namespace: gangplank,", format!("namespace: {name},")),
+        (
+            "metadata: { name: gangplank-exit }",
+            format!("metadata: {{ name: {name} }}"),
+        ),
+        (
+            "kind: ClusterRole, name: gangplank-exit",
+            format!("kind: ClusterRole, name: {name}"),
+        ),
+    ] {
+        assert!(manifest.contains(from), "the example has {from}");
+        manifest = manifest.replace(from, &to);
+    }
+    cluster.apply(&manifest);
+}
+
+/// A kubeconfig with a token of the account.
+fn account(cluster: &Cluster, namespace: &str, folder: &Path) -> PathBuf {
+    let token = cluster
+        .admin(&["-n", namespace, "create", "token", "gangplank-exit"])
+        .trim()
+        .to_owned();
+    let server = cluster.admin(&[
+        "config",
+        "view",
+        "--raw",
+        "--flatten",
+        "-o",
+        "jsonpath={.clusters[0].cluster}",
+    ]);
+    let kubeconfig = serde_json::json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "exit",
+        "clusters": [{ "name": "exit", "cluster": serde_json::from_str::<serde_json::Value>(&server).expect("JSON") }],
+        "users": [{ "name": "exit", "user": { "token": token } }],
+        "contexts": [{ "name": "exit", "context": { "cluster": "exit", "user": "exit" } }],
+    });
+    let file = folder.join("kubeconfig");
+    fs::write(&file, kubeconfig.to_string()).expect("written");
+    file
+}
