@@ -1,6 +1,7 @@
 //! The callers' side as a whole, between real TLS callers and a small API server.
 
 mod draining;
+mod hostile;
 mod http;
 mod identity;
 mod shares;

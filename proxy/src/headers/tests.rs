@@ -328,6 +328,24 @@ fn any_value() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
+    /// What cannot be written byte for byte is not written at all.
+    #[test]
+    fn names_are_written_as_they_are_or_not(name in "(\\PC|[ \t\r\n\0\x7f]){0,12}") {
+        let outer = name.trim().len() != name.len();
+        let control = name.chars().any(|it| it != '\t' && it.is_ascii_control());
+        match Impersonation::from_names(&name, &[&name]) {
+            Ok(written) => {
+                prop_assert!(!name.is_empty() && !outer && !control);
+                prop_assert_eq!(written.user.as_bytes(), name.as_bytes());
+                prop_assert_eq!(written.groups[0].as_bytes(), name.as_bytes());
+            }
+            Err(fault) => {
+                prop_assert_eq!(fault, HeaderFault::Identity);
+                prop_assert!(name.is_empty() || outer || control);
+            }
+        }
+    }
+
     /// Contract 4.7: whatever arrives, exactly one user, our groups, no other identity, nothing about
     /// the connection, no token, and nothing under a name that can be misread.
     #[test]

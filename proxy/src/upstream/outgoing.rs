@@ -108,7 +108,12 @@ impl Outgoing {
         self,
         authority: &Authority,
     ) -> Result<Request<RequestBody>, UpstreamError> {
-        let (parts, body) = (self.head.into_http1(authority)?, self.body);
+        let (mut parts, body) = (self.head.into_http1(authority)?, self.body);
+        // Where no length is announced hyper leaves out the body of a GET, unless it is told of it.
+        if !body.certainly_empty() && !parts.headers.contains_key(CONTENT_LENGTH) {
+            let chunked = HeaderValue::from_static("chunked");
+            parts.headers.insert(TRANSFER_ENCODING, chunked);
+        }
         Ok(Request::from_parts(parts, body))
     }
 
@@ -120,6 +125,7 @@ impl Outgoing {
             .path_and_query
             .unwrap_or_else(|| PathAndQuery::from_static("/"));
         parts.headers.remove(HOST);
+        parts.headers.remove(TRANSFER_ENCODING);
         Self {
             head: Head { parts, target },
             body,

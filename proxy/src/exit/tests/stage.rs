@@ -114,6 +114,19 @@ impl FakeApi {
         }
     }
 
+    /// One that a test plays by itself.
+    pub(super) fn elsewhere(address: SocketAddr, ca: CertificateAuthority) -> Self {
+        Self {
+            address,
+            ca: Arc::new(ca),
+            seen: Arc::default(),
+        }
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub(super) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }
@@ -272,21 +285,25 @@ impl Stage {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let ca = CertificateAuthority::create("api", 1, clock.now()).unwrap();
-        let api = FakeApi {
-            address,
-            ca: Arc::new(ca),
-            seen: Arc::default(),
-        };
-        Self::before(
-            api,
-            ClientAuth::Request,
-            clock,
-            TaskTracker::new(),
-            Limits::default(),
-        )
+        let api = FakeApi::elsewhere(address, ca);
+        let (tasks, limits) = (TaskTracker::new(), Limits::default());
+        Self::before(api, ClientAuth::Request, clock, tasks, limits)
     }
 
     fn before(
+        api: FakeApi,
+        client_auth: ClientAuth,
+        clock: Arc<ManualClock>,
+        tasks: TaskTracker,
+        limits: Limits,
+    ) -> Self {
+        let credential = Credential::Token(Token::parse(TOKEN).unwrap());
+        Self::with_credential(credential, api, client_auth, clock, tasks, limits)
+    }
+
+    /// An exit that proves itself so to this API server.
+    pub(super) fn with_credential(
+        credential: Credential,
         api: FakeApi,
         client_auth: ClientAuth,
         clock: Arc<ManualClock>,
@@ -305,7 +322,7 @@ impl Stage {
         let current = Arc::clone(&bundle);
         let mut registry = Registry::default();
         let client = upstream::Client::new(
-            &upstream_at(&api),
+            &upstream_at(&api, credential),
             tasks.clone(),
             CancellationToken::new(),
             upstream::Metrics::register(&mut registry),
@@ -589,7 +606,7 @@ fn provider(name: &str, prefix: &str, ca: &CertificateAuthority) -> Provider {
     Provider::new(id, prefix, anchors, UsernameFrom::CommonName, vec![]).unwrap()
 }
 
-fn key_pair(issued: &Issued) -> KeyPair {
+pub(super) fn key_pair(issued: &Issued) -> KeyPair {
     KeyPair::new(
         pem::certificates(issued.cert_pem.as_bytes()).unwrap(),
         pem::private_key(issued.key_pem.as_bytes()).unwrap(),
@@ -597,7 +614,7 @@ fn key_pair(issued: &Issued) -> KeyPair {
     .unwrap()
 }
 
-fn upstream_at(api: &FakeApi) -> Upstream {
+fn upstream_at(api: &FakeApi, credential: Credential) -> Upstream {
     Upstream {
         server: Server {
             host: api.address.ip().to_string(),
@@ -606,7 +623,7 @@ fn upstream_at(api: &FakeApi) -> Upstream {
             tls_server_name: ServerName::from(api.address.ip()),
         },
         authorities: Material::fixed(Anchors::new(vec![api.ca.anchor().clone()])),
-        credential: Credential::Token(Token::parse(TOKEN).unwrap()),
+        credential,
     }
 }
 

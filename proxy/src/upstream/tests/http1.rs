@@ -35,6 +35,27 @@ async fn a_connection_is_used_again() {
     assert!(requests[3].1.ends_with("\r\n\r\nbody"));
 }
 
+/// hyper leaves the body of a GET out where no length is announced.
+#[tokio::test]
+async fn a_body_of_unknown_length_is_sent_whatever_the_method() {
+    let papers = Papers::new();
+    for method in ["GET", "DELETE"] {
+        let (port, read) = fake::http1(&papers.server("127.0.0.1"), &[OK]).await;
+        let harness = Harness::new(&papers.upstream(port));
+        let mut request = post("/pods", "body").await;
+        *request.method_mut() = method.parse().unwrap();
+        request.headers_mut().remove("content-length");
+        drop(harness.send(request).await.unwrap());
+        until("the chunks are there", || {
+            let read = read.lock().unwrap();
+            let text: String = read.iter().map(|(_, text)| text.as_str()).collect();
+            text.contains("\r\ntransfer-encoding: chunked\r\n")
+                && text.ends_with("\r\n\r\n4\r\nbody\r\n0\r\n\r\n")
+        })
+        .await;
+    }
+}
+
 #[tokio::test]
 async fn requests_at_the_same_time_have_connections_of_their_own() {
     let papers = Papers::new();
