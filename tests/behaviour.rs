@@ -25,6 +25,7 @@ mod cp_carries_fifty_megabytes;
 mod dev_opens_a_way;
 mod early_answer_reaches_a_caller_that_still_sends;
 mod ends_and_breaks_pass_the_tunnel;
+mod every_guarantee_has_its_tests;
 mod every_method_passes;
 mod example_files_start;
 mod exec_and_attach_work_as_at_the_api_server;

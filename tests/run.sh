@@ -12,12 +12,17 @@ gate() {
   printf '== %s: ok, %ds\n' "$name" $((SECONDS - began))
 }
 
+# What the tests print is kept, so that the last gate can look for those that prove a guarantee.
+mkdir -p target/gates
+kept() { make --no-print-directory "$1" | tee "target/gates/$1.log"; }
+
 gate 'format' make --no-print-directory fmt
 gate 'lints' make --no-print-directory lint
-gate 'unit tests' make --no-print-directory unit
+gate 'unit tests' kept unit
 gate 'work done' make --no-print-directory work
 gate 'documentation' make --no-print-directory doc
 gate 'the real cluster' make --no-print-directory cluster kubectls
-gate 'behaviour' make --no-print-directory behaviour
+gate 'behaviour' kept behaviour
+gate 'guarantees' tests/guarantees.sh target/gates/unit.log target/gates/behaviour.log
 gate 'dependencies' make --no-print-directory deny
 printf '\nmake test: everything holds, %ds\n' $((SECONDS - started))

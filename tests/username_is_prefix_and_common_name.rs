@@ -5,8 +5,8 @@ use serde_json::Value;
 use crate::support::certificates::Organisation;
 use crate::support::connection::{Connection, PROTOCOLS};
 use crate::support::fake_api_server::{FakeApiServer, TOKEN};
-use crate::support::path::{Site, WAYS};
-use crate::support::{audit, cluster};
+use crate::support::path::{Site, WAYS, Way};
+use crate::support::{audit, cluster, own_answer};
 
 /// Case A1, as people see it: kubectl asks who it is, and the API server's audit log agrees.
 #[test]
@@ -73,4 +73,44 @@ async fn each_request_says_it_exactly_once() {
             assert!(versions.contains(&&*request.version), "{}", request.version);
         }
     }
+}
+
+/// Cases A33, A36 and A38: a printable name arrives as it is written, whatever it looks like; any other is refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_are_literal() {
+    let (fake, source) = (FakeApiServer::echo().await, Organisation::new("literal"));
+    let site = Site::start(Way::Direct, &fake.kubeconfig(), &[&source]);
+    // A namespace's and an identity's name as long as Kubernetes allows; X.520 would allow 64 bytes.
+    let longest = format!("ns/{}/id/{}", "n".repeat(63), "i".repeat(253));
+    for name in [
+        longest.as_str(),
+        "../b/ns/x",
+        "ns/./x",
+        "ns//x",
+        "/ns/x",
+        "ns/x/",
+        "ns%2Fx",
+        "a b",
+        "a, CN=root",
+        "\"a\"",
+    ] {
+        for protocol in PROTOCOLS {
+            let papers = source.caller(name);
+            let mut connection = Connection::open(&site, Some(&papers), protocol).await;
+            let answer = connection.fetch("/literal").await.expect("an answer");
+            assert_eq!(answer.0, 200, "{name}: {}", answer.1);
+            let arrived = fake.arrived_at("/literal").pop().expect("it arrived");
+            assert_eq!(arrived.values("impersonate-user"), [source.username(name)]);
+        }
+    }
+    for name in ["\u{e9}", "\u{1f6a2}", " a", "a ", "a\tb", "a\r\nb", "a\0b"] {
+        for protocol in PROTOCOLS {
+            let papers = source.caller(name);
+            let mut connection = Connection::open(&site, Some(&papers), protocol).await;
+            let answer = connection.get("/refused").await.expect("an answer");
+            let told = own_answer::read(answer).await;
+            assert_eq!(told.code, 401, "{name:?}: {told:?}");
+        }
+    }
+    assert!(fake.arrived_at("/refused").is_empty());
 }
