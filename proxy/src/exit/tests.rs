@@ -3,6 +3,7 @@
 mod draining;
 mod http;
 mod identity;
+mod panics;
 mod shares;
 mod stage;
 mod trail;
