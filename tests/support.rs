@@ -25,6 +25,7 @@ pub(crate) mod own_answer;
 pub(crate) mod path;
 pub(crate) mod pod;
 pub(crate) mod raw_api_server;
+pub(crate) mod raw_http2;
 pub(crate) mod running;
 pub(crate) mod wait;
 pub(crate) mod wire;

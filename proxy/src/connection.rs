@@ -7,6 +7,8 @@
 mod attentive;
 mod limits;
 pub(crate) mod linger;
+mod resets;
+mod underway;
 
 use std::convert::Infallible;
 use std::future::{Future, pending};
@@ -27,8 +29,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::attentive::{Attentive, Left};
-use self::limits::{GOAWAY_AFTER_ANSWER, LEFT_LIFE, REFUSED_LIFE, REVOKED_LIFE};
+use self::limits::{FLOODING_LIFE, GOAWAY_AFTER_ANSWER, LEFT_LIFE, REFUSED_LIFE, REVOKED_LIFE};
 use self::linger::{Returning, linger};
+use self::resets::Resets;
+pub(crate) use self::underway::Underway;
 use crate::audit::{Accepted, Who};
 use crate::authenticate::Papers;
 use crate::body::AnswerBody;
@@ -51,6 +55,7 @@ pub(crate) struct Connection {
     pub(crate) drain: CancellationToken,
     /// Cancelled when an answer was given after which no request is taken.
     closing: CancellationToken,
+    resets: Resets,
     /// What an upgraded HTTP/1.1 connection goes on as.
     splice: Mutex<Option<Splice>>,
 }
@@ -81,6 +86,7 @@ impl Connection {
             revoked: CancellationToken::new(),
             drain,
             closing: CancellationToken::new(),
+            resets: Resets::none(),
             splice: Mutex::new(None),
         })
     }
@@ -88,6 +94,17 @@ impl Connection {
     /// Takes no further request after those that are there.
     pub(crate) fn close(&self) {
         self.closing.cancel();
+    }
+
+    /// Notices when a request, which begins now, is dropped before it was answered.
+    pub(crate) fn unanswered(&self) -> Unanswered<'_> {
+        self.who.underway.one_begun();
+        Unanswered(Some(self))
+    }
+
+    /// Whether its caller has taken back too many requests: it is about to end.
+    pub(crate) fn is_flooding(&self) -> bool {
+        self.resets.are_too_many()
     }
 
     /// Leaves behind what the connection goes on as once its 101 is out.
@@ -110,7 +127,7 @@ impl Connection {
     where
         IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let (io, listener) = Attentive::new(io);
+        let (io, listener) = Attentive::new(io, Arc::clone(&self.who.underway));
         let (io, returned) = Returning::new(io);
         let http =
             limits::http1().serve_connection(TokioIo::new(io), Self::service(Arc::clone(&self)));
@@ -184,6 +201,9 @@ impl Connection {
                 }
                 () = self.until_told_to_close(G::AFTER_ANSWER), if !told => {
                     told = true;
+                    if self.resets.are_too_many() {
+                        cut = Some(Instant::now() + FLOODING_LIFE);
+                    }
                     http.as_mut().finish();
                 }
                 how = &mut caller_left, if !left => {
@@ -245,6 +265,30 @@ impl Connection {
                     End::Cut
                 }
             }
+        }
+    }
+}
+
+/// A request that has not been answered yet.
+pub(crate) struct Unanswered<'c>(Option<&'c Connection>);
+
+impl Unanswered<'_> {
+    pub(crate) fn answered(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        let Some(connection) = self.0 else { return };
+        if connection.resets.note() {
+            connection.exit.metrics.flooding.inc();
+            tracing::debug!(
+                client.addr = %connection.who.caller.address,
+                conn.id = %connection.who.caller.connection_text(),
+                "connection ended: its caller takes back one request after another",
+            );
+            connection.close();
         }
     }
 }

@@ -37,6 +37,8 @@ pub struct Caller {
     pub connection: u128,
     /// The tunnel that it came through, if any.
     pub tunnel: Option<Arc<str>>,
+    /// The relay that it came by, if any.
+    pub relay: Option<Arc<str>>,
 }
 
 impl Caller {
@@ -187,7 +189,7 @@ async fn greet<IO>(
 where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let tls = match exit.handshake.accept(io).await {
+    let tls = match exit.handshake.accept(io, &caller).await {
         Ok(tls) => tls,
         Err(fault) => {
             exit.note_failed_handshake(&fault, &caller);
@@ -200,6 +202,9 @@ where
     let chain = session.peer_certificates().unwrap_or_default().to_vec();
     let papers = Papers::examine(chain, exit.trust.clone(), Arc::clone(&exit.clock));
     exit.note_papers(&papers, &caller);
+    if papers.began_as().is_some() {
+        exit.handshake.remember(&caller);
+    }
     let connection = Connection::new(exit, papers, caller, drain);
     Some(if speaks_h2 {
         Box::pin(connection.serve_http2(tls))

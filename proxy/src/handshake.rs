@@ -3,6 +3,8 @@
 //! No session is ever resumed: a resumed session brings its old certificate back without asking
 //! whether it is still trusted. So there is no session storage, no ticket and no early data.
 
+mod places;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,21 +13,19 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
 use rustls::version::{TLS12, TLS13};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use self::places::{Places, Way};
 use crate::connection::linger::linger;
+use crate::exit::Caller;
+
+pub use places::HANDSHAKES_AT_ONCE;
 
 /// From the first byte to the last of a handshake, whatever arrives in between. A caller at the far
 /// end of a bad mobile line needs two or three seconds.
 pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
-
-/// Handshakes at the same time. Each holds at most some 40 KiB (a ClientHello and a chain of
-/// certificates in parts), so all of them 40 MiB; one takes 0.4 ms of CPU, so a core that does
-/// nothing else works this off in half a second.
-pub const HANDSHAKES_AT_ONCE: usize = 1024;
 
 /// What a handshake may take once others wait for its place: strangers who say half a hello and no more
 /// would otherwise keep everybody out with a hundred connections a second. So it takes a thousand, which
@@ -73,9 +73,7 @@ impl HandshakeFault {
 #[derive(Clone)]
 pub(crate) struct Handshake {
     acceptor: TlsAcceptor,
-    places: Arc<Semaphore>,
-    /// How many wait for a place.
-    waiting: watch::Sender<usize>,
+    places: Arc<Places>,
 }
 
 impl Handshake {
@@ -90,18 +88,28 @@ impl Handshake {
         let config = Arc::new(server_config(serving, callers)?);
         Ok(Self {
             acceptor: TlsAcceptor::from(config),
-            places: Arc::new(Semaphore::new(HANDSHAKES_AT_ONCE)),
-            waiting: watch::Sender::new(0),
+            places: Arc::default(),
         })
     }
 
-    /// The handshake on `io`, done before an absolute deadline or not at all.
-    pub(crate) async fn accept<IO>(&self, io: IO) -> Result<TlsStream<IO>, HandshakeFault>
+    /// A caller's certificate was accepted: there are places that strangers cannot take from others who
+    /// come from the same address.
+    pub(crate) fn remember(&self, caller: &Caller) {
+        self.places.remember(caller);
+    }
+
+    /// The handshake of `caller` on `io`, done before an absolute deadline or not at all.
+    pub(crate) async fn accept<IO>(
+        &self,
+        io: IO,
+        caller: &Caller,
+    ) -> Result<TlsStream<IO>, HandshakeFault>
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
         let deadline = Instant::now() + HANDSHAKE_DEADLINE;
-        let Ok(Some(place)) = timeout_at(deadline, self.place()).await else {
+        let (way, is_known) = (self.places.of(caller), self.places.knows(caller));
+        let Ok(Some(place)) = timeout_at(deadline, way.place(is_known)).await else {
             return Err(HandshakeFault::Crowded);
         };
         let handshake = self
@@ -111,7 +119,7 @@ impl Handshake {
         let done = tokio::select! {
             biased;
             done = timeout_at(deadline, handshake) => done.ok(),
-            () = self.crowded_out() => None,
+            () = crowded_out(&way) => None,
         };
         match done {
             Some(Ok(stream)) => Ok(stream),
@@ -125,45 +133,19 @@ impl Handshake {
             None => Err(HandshakeFault::Late),
         }
     }
-
-    async fn place(&self) -> Option<SemaphorePermit<'_>> {
-        if let Ok(place) = self.places.try_acquire() {
-            return Some(place);
-        }
-        let _waiting = Waiting::among(&self.waiting);
-        self.places.acquire().await.ok()
-    }
-
-    /// Resolves when a handshake that began now has had its time, and somebody waits for its place.
-    async fn crowded_out(&self) {
-        sleep(HANDSHAKE_DEADLINE_WHEN_CROWDED).await;
-        let mut waiting = self.waiting.subscribe();
-        // Its sender is ours.
-        drop(waiting.wait_for(|waiting| *waiting > 0).await);
-    }
 }
 
-/// One who waits for a place.
-struct Waiting<'h>(&'h watch::Sender<usize>);
-
-impl<'h> Waiting<'h> {
-    fn among(waiting: &'h watch::Sender<usize>) -> Self {
-        waiting.send_modify(|count| *count += 1);
-        Self(waiting)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.send_modify(|count| *count = count.saturating_sub(1));
-    }
+/// Resolves when a handshake that began now has had its time, and somebody waits for its place.
+async fn crowded_out(way: &Way) {
+    sleep(HANDSHAKE_DEADLINE_WHEN_CROWDED).await;
+    way.is_awaited().await;
 }
 
 impl std::fmt::Debug for Handshake {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Handshake")
-            .field("places", &self.places.available_permits())
-            .finish()
+            .field("places", &self.places)
+            .finish_non_exhaustive()
     }
 }
 
@@ -187,9 +169,13 @@ mod tests {
     use gangplank_pki::caller::CallerVerifier;
     use rustls::server::ClientHello;
     use rustls::sign::CertifiedKey;
-    use tokio::io::{AsyncWriteExt, duplex};
+    use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+    use tokio::task::JoinSet;
 
     use super::*;
+    use crate::exit::Witness;
+
+    type Crowd = JoinSet<Result<(), HandshakeFault>>;
 
     #[derive(Debug)]
     struct NoCertificate;
@@ -197,6 +183,16 @@ mod tests {
     impl ResolvesServerCert for NoCertificate {
         fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
             None
+        }
+    }
+
+    fn someone() -> Caller {
+        Caller {
+            address: "192.0.2.7:4711".parse().unwrap(),
+            said_by: Witness::Relay,
+            connection: 7,
+            tunnel: None,
+            relay: None,
         }
     }
 
@@ -218,9 +214,9 @@ mod tests {
                 sleep(Duration::from_secs(1)).await;
             }
         };
-        let handshake = handshake();
+        let (handshake, caller_of_ours) = (handshake(), someone());
         let fault = tokio::select! {
-            result = handshake.accept(ours) => result.unwrap_err(),
+            result = handshake.accept(ours, &caller_of_ours) => result.unwrap_err(),
             () = drip => unreachable!(),
         };
         assert!(matches!(fault, HandshakeFault::Late));
@@ -230,45 +226,89 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn without_a_place_there_is_no_handshake() {
         let handshake = handshake();
-        let all = u32::try_from(HANDSHAKES_AT_ONCE).unwrap();
-        let _taken = handshake.places.acquire_many(all).await.unwrap();
+        let way = handshake.places.of(&someone());
+        let mut taken = Vec::new();
+        while let Ok(place) = timeout_at(Instant::now(), way.place(true)).await {
+            taken.push(place);
+        }
+        assert_eq!(taken.len(), HANDSHAKES_AT_ONCE);
         let (_caller, ours) = duplex(1024);
         assert!(matches!(
-            handshake.accept(ours).await,
+            handshake.accept(ours, &someone()).await,
             Err(HandshakeFault::Crowded)
         ));
+        drop(taken);
     }
 
-    /// Strangers hold every place; whoever comes then waits a second for theirs, not ten.
-    #[tokio::test(start_paused = true)]
-    async fn who_dawdles_makes_room_once_somebody_waits() {
-        let handshake = handshake();
+    /// Strangers hold every place that they can have, and never let go.
+    async fn crowd(handshake: &Handshake) -> (Vec<DuplexStream>, Crowd) {
         let mut strangers = Vec::new();
-        let mut dawdling = tokio::task::JoinSet::new();
+        let mut dawdling = Crowd::new();
         for _ in 0..HANDSHAKES_AT_ONCE {
             let (mut stranger, ours) = duplex(64);
             stranger.write_all(&[0x16, 0x03, 0x01]).await.unwrap();
             strangers.push(stranger);
             let handshake = handshake.clone();
-            dawdling.spawn(async move { handshake.accept(ours).await.map(drop) });
+            dawdling.spawn(async move { handshake.accept(ours, &someone()).await.map(drop) });
         }
-        sleep(HANDSHAKE_DEADLINE_WHEN_CROWDED * 2).await;
-        assert!(
-            dawdling.try_join_next().is_none(),
-            "nobody waits, nobody leaves"
-        );
-        let (mut caller, ours) = duplex(1024);
-        caller.write_all(b"not TLS either").await.unwrap();
-        caller.shutdown().await.unwrap();
+        // So that each has begun.
+        sleep(Duration::from_millis(1)).await;
+        (strangers, dawdling)
+    }
+
+    async fn has_its_turn(handshake: &Handshake, caller: &Caller) -> Duration {
+        let (mut theirs, ours) = duplex(1024);
+        theirs.write_all(b"not TLS either").await.unwrap();
+        theirs.shutdown().await.unwrap();
         let began = Instant::now();
-        let result = handshake.accept(ours).await;
+        let result = handshake.accept(ours, caller).await;
         assert!(
             matches!(result, Err(HandshakeFault::Failed(_))),
             "it had its turn"
         );
-        assert!(began.elapsed() < HANDSHAKE_DEADLINE_WHEN_CROWDED);
+        began.elapsed()
+    }
+
+    /// Whoever was here before does not even wait that second, nor who comes by another relay.
+    #[tokio::test(start_paused = true)]
+    async fn strangers_keep_no_known_address_waiting() {
+        let handshake = handshake();
+        let known = Caller {
+            address: "192.0.2.8:4711".parse().unwrap(),
+            ..someone()
+        };
+        handshake.remember(&known);
+        let (_strangers, _dawdling) = crowd(&handshake).await;
+        let moment = HANDSHAKE_DEADLINE_WHEN_CROWDED / 2;
+        assert!(has_its_turn(&handshake, &known).await < moment);
+        let elsewhere = Caller {
+            relay: Some(Arc::from("relay.example.com:443")),
+            ..someone()
+        };
+        assert!(has_its_turn(&handshake, &elsewhere).await < moment);
+    }
+
+    /// More strangers than there is room for: those who dawdle make room for the others, and for whoever comes
+    /// then, after a second, not ten.
+    #[tokio::test(start_paused = true)]
+    async fn who_dawdles_makes_room_once_somebody_waits() {
+        let handshake = handshake();
+        let (_strangers, mut dawdling) = crowd(&handshake).await;
+        let waited = has_its_turn(&handshake, &someone()).await;
+        assert!(waited <= 2 * HANDSHAKE_DEADLINE_WHEN_CROWDED, "{waited:?}");
         let gone = dawdling.join_next().await.unwrap().unwrap();
         assert!(matches!(gone, Err(HandshakeFault::Late)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_dawdles_stays_while_nobody_waits() {
+        let handshake = handshake();
+        let (mut stranger, ours) = duplex(64);
+        stranger.write_all(&[0x16, 0x03, 0x01]).await.unwrap();
+        let began = Instant::now();
+        let result = handshake.accept(ours, &someone()).await;
+        assert!(matches!(result, Err(HandshakeFault::Late)));
+        assert_eq!(began.elapsed(), HANDSHAKE_DEADLINE);
     }
 
     #[tokio::test]
@@ -281,7 +321,7 @@ mod tests {
             let (mut caller, ours) = duplex(1024);
             caller.write_all(bytes).await.unwrap();
             caller.shutdown().await.unwrap();
-            let result = handshake().accept(ours).await;
+            let result = handshake().accept(ours, &someone()).await;
             assert!(matches!(result, Err(HandshakeFault::Failed(_))));
         }
     }

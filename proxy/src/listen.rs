@@ -62,6 +62,7 @@ impl TcpProxy {
                     said_by: Witness::Socket,
                     connection: Uuid::new_v4().as_u128(),
                     tunnel: None,
+                    relay: None,
                 };
                 tokio::select! {
                     () = exit.serve(stream, caller, drain) => {}

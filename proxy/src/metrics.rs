@@ -54,6 +54,7 @@ pub struct Metrics {
     pub(crate) reviews: Family<OutcomeLabels, Counter>,
     pub(crate) revoked: Counter,
     pub(crate) limited: Refused,
+    pub(crate) flooding: Counter,
     pub(crate) accept_faults: Counter,
 }
 
@@ -73,6 +74,7 @@ impl Metrics {
             reviews: Family::default(),
             revoked: Counter::default(),
             limited: Refused::default(),
+            flooding: Counter::default(),
             accept_faults: Counter::default(),
         };
         let exit = registry.sub_registry_with_prefix("exit");
@@ -107,6 +109,11 @@ impl Metrics {
             "connections_revoked",
             "Connections ended because their certificate is no longer accepted",
             self.revoked.clone(),
+        );
+        exit.register(
+            "connections_flooding",
+            "Connections ended because their caller took back one request after another",
+            self.flooding.clone(),
         );
         exit.register(
             "accept_faults",

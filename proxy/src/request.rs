@@ -32,7 +32,9 @@ pub(crate) async fn answer(
     connection: Arc<Connection>,
     mut request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, Infallible> {
+    let unanswered = connection.unanswered();
     if !connection.exit.audit.has_room().await {
+        unanswered.answered();
         return Ok(refuse_unrecorded(&connection, &request));
     }
     let upgrade = Protocol::asked_for(&request).map(|it| (it, hyper::upgrade::on(&mut request)));
@@ -50,6 +52,7 @@ pub(crate) async fn answer(
         Some((protocol, on_upgrade)) => Box::pin(asked.switch(protocol, on_upgrade, &body)).await,
         None => Box::pin(asked.forward(body)).await,
     };
+    unanswered.answered();
     Ok(match result {
         Ok(response) => response,
         Err((problem, mut entry)) => {
@@ -81,6 +84,7 @@ fn refuse_unrecorded<B>(connection: &Connection, request: &Request<B>) -> Respon
     let problem = Problem::unrecorded();
     let metrics = &connection.exit.metrics;
     metrics.answered(request.method(), problem.status());
+    connection.who.underway.one_over();
     without_body_for_head(problem.into_response(request.version()), request.method())
 }
 
@@ -209,6 +213,9 @@ fn admit(connection: &Connection) -> Result<Arc<Admitted>, Problem> {
 
 /// Counts a request of someone who was let in, if they have not used up their share.
 fn count_in(connection: &Connection) -> Result<&Arc<Share>, Problem> {
+    if connection.is_flooding() {
+        return Err(Problem::too_many_taken_back());
+    }
     match &connection.standing {
         Standing::Member { share, .. } => {
             share.request().map_err(Problem::too_many_requests)?;

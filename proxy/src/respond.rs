@@ -242,6 +242,19 @@ impl Problem {
         problem
     }
 
+    /// On a connection that is about to end because its caller takes back one request after another.
+    pub(crate) const fn too_many_taken_back() -> Self {
+        let mut problem = Self::too_many(
+            "TooManyTakenBack",
+            (
+                "one request after another was taken back on this connection before it was answered",
+                "connect again, and wait for the answers",
+            ),
+        );
+        problem.closes = true;
+        problem
+    }
+
     const fn too_many(class: &'static str, texts: (&'static str, &'static str)) -> Self {
         Self::new(
             StatusCode::TOO_MANY_REQUESTS,

@@ -79,6 +79,7 @@ impl Handoff for ToExit {
             said_by: Witness::Relay,
             connection: boarding.connection,
             tunnel: Some(Arc::clone(&self.tunnel)),
+            relay: Some(Arc::clone(&boarding.relay)),
         };
         Box::pin(self.exit.serve(boarding.stream, caller, boarding.drain))
     }

@@ -220,6 +220,7 @@ impl Handoff for ToExit {
             said_by: Witness::Relay,
             connection: boarding.connection,
             tunnel: Some(Arc::from(TUNNEL)),
+            relay: Some(Arc::clone(&boarding.relay)),
         };
         Box::pin(async move { exit.serve(boarding.stream, caller, boarding.drain).await })
     }

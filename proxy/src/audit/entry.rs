@@ -250,6 +250,7 @@ fn caller_text<'h>(headers: &'h HeaderMap, name: &header::HeaderName) -> &'h [u8
 
 impl Drop for Entry {
     fn drop(&mut self) {
+        self.who.underway.one_over();
         let kind = KindLabels::of(self.kind);
         self.metrics.running.get_or_create(&kind).dec();
         let ended = match self.outcome {

@@ -1,7 +1,10 @@
 //! What is the same for all requests of a connection.
 
+use std::sync::Arc;
+
 use super::Trail;
 use super::line::Fields;
+use crate::connection::Underway;
 use crate::exit::Caller;
 
 /// Whose connection it is, and where its events go.
@@ -10,6 +13,8 @@ pub(crate) struct Who {
     pub(crate) caller: Caller,
     /// Username, provider and certificate, if the certificate was accepted.
     pub(crate) accepted: Option<Accepted>,
+    /// Its requests that are not over.
+    pub(crate) underway: Arc<Underway>,
     pub(super) trail: Trail,
     /// The fields above, as they stand in every line.
     pub(super) fields: Box<[u8]>,
@@ -34,6 +39,7 @@ impl Who {
         Self {
             caller,
             accepted,
+            underway: Arc::default(),
             trail,
             fields,
         }

@@ -6,6 +6,9 @@
 //! server ends it. So hyper is told not to look (`half_close`), and whenever it flushes, which it does
 //! each time it is woken, what it has not asked for is read ahead here, a little of it, and the end that
 //! stands behind it is told to whoever drives the connection.
+//!
+//! What hyper has instead of two time limits is one, for waiting and for the head together. So the one for a
+//! head that has begun is kept here, too.
 
 use std::future::Future;
 use std::io;
@@ -18,6 +21,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 use tokio_util::sync::CancellationToken;
+
+use super::limits::HEAD;
+use super::underway::Underway;
 
 /// Most bytes read ahead of hyper: one TLS record. No client of Kubernetes sends a request before the
 /// last one is answered, and what an upgrade's caller says ahead of its 101 is a few hundred bytes.
@@ -39,6 +45,43 @@ pub(super) struct Attentive<IO> {
     /// Hyper asked for more and got nothing: it must be woken when there is something.
     hungry: bool,
     unheard: Option<Pin<Box<Sleep>>>,
+    underway: Arc<Underway>,
+    head: Head,
+}
+
+/// The head of a request that is being read.
+#[derive(Default)]
+struct Head {
+    /// How many requests there had been when its first bytes came.
+    behind: Option<u64>,
+    /// Until when it must be whole. Most are read at once, and need no timer.
+    due: Option<Pin<Box<Sleep>>>,
+}
+
+impl Head {
+    /// Bytes come that belong to one, if no request is under way.
+    fn note_bytes(&mut self, underway: &Underway) {
+        let between = underway.between();
+        if self.behind != between {
+            *self = Self {
+                behind: between,
+                due: None,
+            };
+        }
+    }
+
+    /// Has it begun, and is not whole in time?
+    fn is_late(&mut self, underway: &Underway, cx: &mut Context<'_>) -> bool {
+        if self.behind.is_none() || self.behind != underway.between() {
+            self.due = None;
+            return false;
+        }
+        self.due
+            .get_or_insert_with(|| Box::pin(sleep(HEAD)))
+            .as_mut()
+            .poll(cx)
+            .is_ready()
+    }
 }
 
 #[derive(Default)]
@@ -72,7 +115,7 @@ impl Listener {
 }
 
 impl<IO> Attentive<IO> {
-    pub(super) fn new(io: IO) -> (Self, Listener) {
+    pub(super) fn new(io: IO, underway: Arc<Underway>) -> (Self, Listener) {
         let told = Arc::new(Told::default());
         let attentive = Self {
             io,
@@ -82,6 +125,8 @@ impl<IO> Attentive<IO> {
             end: None,
             hungry: false,
             unheard: None,
+            underway,
+            head: Head::default(),
         };
         (attentive, Listener(told))
     }
@@ -142,6 +187,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Attentive<IO> {
     ) -> Poll<io::Result<()>> {
         let me = self.get_mut();
         if me.taken < me.ahead.len() {
+            me.head.note_bytes(&me.underway);
             me.give(buffer);
             return Poll::Ready(Ok(()));
         }
@@ -149,9 +195,13 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Attentive<IO> {
         if let Some(end) = me.end.as_mut() {
             return Poll::Ready(std::mem::replace(end, Ok(())));
         }
+        if me.head.is_late(&me.underway, cx) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
         me.hungry = true;
         let read = ready!(Pin::new(&mut me.io).poll_read(cx, buffer));
         me.hungry = false;
+        me.head.note_bytes(&me.underway);
         Poll::Ready(read)
     }
 }
@@ -218,7 +268,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_end_behind_unread_bytes_is_told_and_the_bytes_are_read_first() {
         let (mut caller, ours) = duplex(1024);
-        let (mut io, listener) = Attentive::new(ours);
+        let (mut io, listener) = Attentive::new(ours, Arc::default());
         caller.write_all(b"ahead").await.unwrap();
         let waiting = timeout(MOMENT, flush_until_left(&mut io, &listener)).await;
         assert!(waiting.is_err(), "a caller who is there has not left");
@@ -232,7 +282,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_caller_who_floods_what_nobody_reads_counts_as_gone_after_a_while() {
         let (mut caller, ours) = duplex(4 * AHEAD);
-        let (mut io, listener) = Attentive::new(ours);
+        let (mut io, listener) = Attentive::new(ours, Arc::default());
         caller.write_all(&[7; 2 * AHEAD]).await.unwrap();
         let began = Instant::now();
         flush_until_left(&mut io, &listener).await;
@@ -243,7 +293,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn whoever_reads_gets_everything_once_and_in_order() {
         let (mut caller, ours) = duplex(8 * AHEAD);
-        let (mut io, listener) = Attentive::new(ours);
+        let (mut io, listener) = Attentive::new(ours, Arc::default());
         let sent: Vec<u8> = (0..=u8::MAX).cycle().take(5 * AHEAD).collect();
         caller.write_all(&sent).await.unwrap();
         let mut read = Vec::new();
@@ -260,7 +310,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_reader_that_waits_is_woken_by_what_was_read_ahead() {
         let (mut caller, ours) = duplex(1024);
-        let (mut io, _listener) = Attentive::new(ours);
+        let (mut io, _listener) = Attentive::new(ours, Arc::default());
         let mut first = true;
         let read = poll_fn(|cx| {
             let mut room = [0; 16];
@@ -285,10 +335,62 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn nothing_is_read_ahead_once_nobody_listens() {
         let (mut caller, ours) = duplex(1024);
-        let (mut io, listener) = Attentive::new(ours);
+        let (mut io, listener) = Attentive::new(ours, Arc::default());
         drop(listener);
         caller.write_all(b"ahead").await.unwrap();
         io.flush().await.unwrap();
         assert!(io.ahead.is_empty());
+    }
+
+    /// What is read until the connection ends, and after how long that is.
+    async fn read_all(mut io: Attentive<tokio::io::DuplexStream>) -> (io::Result<usize>, Duration) {
+        let began = Instant::now();
+        let mut read = Vec::new();
+        (io.read_to_end(&mut read).await, began.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_drips_in_is_late_however_often_something_comes() {
+        let (mut caller, ours) = duplex(1024);
+        let (io, _listener) = Attentive::new(ours, Arc::default());
+        let drip = async {
+            loop {
+                caller.write_all(b"x").await.unwrap();
+                sleep(Duration::from_secs(1)).await;
+            }
+        };
+        let (end, after) = tokio::select! {
+            end = read_all(io) => end,
+            () = drip => unreachable!(),
+        };
+        assert_eq!(end.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(after, HEAD);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn neither_silence_nor_a_body_is_a_late_head() {
+        let (mut caller, ours) = duplex(1024);
+        let underway = Arc::new(Underway::default());
+        let (mut io, _listener) = Attentive::new(ours, Arc::clone(&underway));
+        let mut room = [0; 64];
+        let silence = timeout(3 * HEAD, io.read(&mut room)).await;
+        assert!(silence.is_err(), "hyper's limit, not this one");
+        for _ in 0..3 {
+            caller.write_all(b"head").await.unwrap();
+            assert_eq!(io.read(&mut room).await.unwrap(), 4);
+            underway.one_begun();
+            for _ in 0..50 {
+                caller.write_all(b"body").await.unwrap();
+                assert_eq!(io.read(&mut room).await.unwrap(), 4);
+                assert!(timeout(MOMENT, io.read(&mut room)).await.is_err());
+            }
+            underway.one_over();
+            let silence = timeout(2 * HEAD, io.read(&mut room)).await;
+            assert!(silence.is_err(), "between two requests");
+        }
+        caller.write_all(b"head that stops").await.unwrap();
+        let (end, after) = read_all(io).await;
+        assert_eq!(end.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(after, HEAD);
     }
 }

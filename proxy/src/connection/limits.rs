@@ -19,9 +19,12 @@ const HEADER_LIST_BYTES: u32 = 192 * 1024;
 /// hundred groups as many more. hyper makes room for all of them with every request.
 const HEADER_LINES: usize = 256;
 
-/// For a whole head of an HTTP/1.1 request, and for its first byte on an idle connection:
-/// kube-apiserver's ReadHeaderTimeout.
-const HEADER_READ: Duration = Duration::from_secs(32);
+/// For a whole head of an HTTP/1.1 request, from its first bytes: kube-apiserver's ReadHeaderTimeout.
+pub(super) const HEAD: Duration = Duration::from_secs(32);
+
+/// For the next head on an HTTP/1.1 connection, while nothing comes: kube-apiserver's IdleTimeout. If we gave up
+/// earlier, clients that keep connections for a minute or more would meet closed ones.
+const IDLE: Duration = Duration::from_secs(90);
 
 /// What HTTP/1.1 buffers in each direction; a head must fit, and a caller who does not read holds no
 /// more than this.
@@ -51,6 +54,13 @@ const UNSEEN_RESETS: usize = 20;
 /// errs this often on one connection is none.
 const OUR_RESETS: usize = 256;
 
+/// Requests taken back before they were answered, at once: all streams of the connection, twice. A program that
+/// ends, or gives everything up and begins anew, does that.
+pub(super) const RESETS_AT_ONCE: u64 = 500;
+
+/// The same in the long run. Whoever gives up fifty requests a second on one connection gets none answered.
+pub(super) const RESETS_A_SECOND: u64 = 50;
+
 /// HPACK's table: the protocol's default, 4 KiB a connection.
 const HEADER_TABLE: u32 = 4096;
 
@@ -73,6 +83,9 @@ pub(super) const GOAWAY_AFTER_ANSWER: Duration = Duration::from_millis(50);
 /// After the end of a caller's right: for resets and the GOAWAY to go out, then it is cut.
 pub(super) const REVOKED_LIFE: Duration = Duration::from_millis(250);
 
+/// After a caller has taken back too many requests: for the GOAWAY to go out.
+pub(super) const FLOODING_LIFE: Duration = REVOKED_LIFE;
+
 /// After a caller has left who had sent requests ahead: for the answers to short ones, should it read
 /// them after all; what runs longer is cut then.
 pub(super) const LEFT_LIFE: Duration = Duration::from_secs(1);
@@ -80,7 +93,8 @@ pub(super) const LEFT_LIFE: Duration = Duration::from_secs(1);
 pub(super) fn http1() -> http1::Builder {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
-        .header_read_timeout(HEADER_READ)
+        // It counts from the end of the last answer; `Attentive` ends a head that takes too long.
+        .header_read_timeout(IDLE)
         .max_headers(HEADER_LINES)
         .max_header_size(HEADER_BYTES)
         .max_buf_size(BUFFER_BYTES)

@@ -4,6 +4,7 @@ mod draining;
 mod hostile;
 mod http;
 mod identity;
+mod panics;
 mod shares;
 mod stage;
 mod trail;

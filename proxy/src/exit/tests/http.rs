@@ -551,3 +551,53 @@ async fn an_abort_ends_what_a_drain_would_wait_for() {
         .expect("the proxy ends")
         .unwrap();
 }
+
+/// Case G7: as long as kube-apiserver keeps an idle connection, and no longer for a head than it.
+#[tokio::test]
+async fn an_idle_connection_is_kept_for_ninety_seconds_and_a_head_must_be_whole_after_thirty_two() {
+    const SECOND: Duration = Duration::from_secs(1);
+    let stage = echo().await;
+    let papers = stage.partner("x");
+    let dial = || stage.http1(Some(&papers));
+    let (mut kept, mut idle) = (dial().await, dial().await);
+    for http in [&mut kept, &mut idle] {
+        let answer = http.send_request(get("/")).await.unwrap();
+        drop(read(answer).await);
+        // The answer's end has been noticed once the connection is ready for the next request.
+        http.ready().await.unwrap();
+    }
+    let config = stage.client_config(Some(&papers), &[b"http/1.1"]);
+    let tls = stage.tls(config, CancellationToken::new()).await.unwrap();
+    let (mut reading, mut dripping) = tokio::io::split(tls);
+    tokio::time::pause();
+    let began = tokio::time::Instant::now();
+    let drip = async {
+        loop {
+            // It fails once the connection is over, and the other branch hears that.
+            drop(dripping.write_all(b"G").await);
+            drop(dripping.flush().await);
+            tokio::time::sleep(SECOND).await;
+        }
+    };
+    let mut rest = Vec::new();
+    tokio::select! {
+        _end = reading.read_to_end(&mut rest) => {}
+        () = drip => unreachable!(),
+    }
+    let after = began.elapsed();
+    assert!(after <= 35 * SECOND, "a head that drips in: {after:?}");
+    tokio::time::advance((80 * SECOND).saturating_sub(after)).await;
+    assert!(
+        !kept.is_closed() && !idle.is_closed(),
+        "80 s are not too long"
+    );
+    tokio::time::resume();
+    let answer = kept.send_request(get("/")).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    drop(read(answer).await);
+    tokio::time::pause();
+    tokio::time::advance(12 * SECOND).await;
+    tokio::time::resume();
+    Http::One(idle).closed().await;
+    assert!(!kept.is_closed(), "its time begins with each request");
+}

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -235,6 +236,8 @@ pub(super) struct Stage {
     pub(super) tasks: TaskTracker,
     pub(super) partners: CertificateAuthority,
     pub(super) friends: CertificateAuthority,
+    /// Whoever next asks whom the exit trusts panics.
+    pub(super) panics: Arc<AtomicBool>,
     trail: Arc<Mutex<Vec<u8>>>,
     exit_ca: CertificateAuthority,
     bundle: Arc<ArcSwap<TrustBundle>>,
@@ -319,7 +322,6 @@ impl Stage {
         let friends = CertificateAuthority::create("friends", 1, clock.now()).unwrap();
         let bundle = Arc::new(ArcSwap::from_pointee(TrustBundle::empty()));
         let (changed, changes) = watch::channel(0);
-        let current = Arc::clone(&bundle);
         let mut registry = Registry::default();
         let client = upstream::Client::new(
             &upstream_at(&api, credential),
@@ -328,6 +330,7 @@ impl Stage {
             upstream::Metrics::register(&mut registry),
         );
         let (sink, trail) = Kept::new();
+        let panics = Arc::new(AtomicBool::new(false));
         let clock_of_trail: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
         let (audit, _) = Trail::start(
             Box::new(sink),
@@ -337,7 +340,7 @@ impl Stage {
         )
         .unwrap();
         let parts = Parts {
-            trust: Trust::new(move || current.load_full(), changes),
+            trust: trust_that_may_panic(&bundle, &panics, changes),
             serving: Arc::new(Reloaded::fixed(serving)),
             client_auth,
             nested_impersonation: NestedImpersonation::Refuse,
@@ -355,6 +358,7 @@ impl Stage {
             tasks,
             partners,
             friends,
+            panics,
             trail,
             exit_ca,
             bundle,
@@ -606,6 +610,20 @@ fn provider(name: &str, prefix: &str, ca: &CertificateAuthority) -> Provider {
     Provider::new(id, prefix, anchors, UsernameFrom::CommonName, vec![]).unwrap()
 }
 
+/// The bundle of the moment; whoever asks for it while `panics` is set panics, once.
+fn trust_that_may_panic(
+    bundle: &Arc<ArcSwap<TrustBundle>>,
+    panics: &Arc<AtomicBool>,
+    changes: watch::Receiver<u64>,
+) -> Trust {
+    let (bundle, panics) = (Arc::clone(bundle), Arc::clone(panics));
+    let current = move || {
+        assert!(!panics.swap(false, Ordering::SeqCst), "injected");
+        bundle.load_full()
+    };
+    Trust::new(current, changes)
+}
+
 pub(super) fn key_pair(issued: &Issued) -> KeyPair {
     KeyPair::new(
         pem::certificates(issued.cert_pem.as_bytes()).unwrap(),
@@ -633,5 +651,6 @@ fn someone() -> Caller {
         said_by: Witness::Relay,
         connection: 7,
         tunnel: Some(Arc::from("east.acme")),
+        relay: Some(Arc::from("relay.example.com:443")),
     }
 }

@@ -1,0 +1,323 @@
+//! What HTTP/2 can be abused for ends or bounds the abuser's connection; a caller beside it is served all the while, the
+//! API server sees little of it, and memory stays bounded.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use tokio::task::JoinHandle;
+
+use crate::support::certificates::{Organisation, Papers};
+use crate::support::connection::{Connection, Protocol};
+use crate::support::fake_api_server::{FakeApiServer, ok, whole};
+use crate::support::path::Site;
+use crate::support::raw_http2::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, HEADERS, INITIAL_WINDOW_SIZE,
+    PING, RST_STREAM, RawHttp2, SETTINGS, WINDOW_UPDATE, frame, get, literal, post, stream,
+};
+use crate::support::wait;
+
+/// What the API server never answers.
+const SLOW: &str = "/slow";
+
+/// What it answers with a mebibyte.
+const LARGE: &str = "/large";
+
+/// What a victim asks for.
+const BESIDE: &str = "/beside";
+
+/// How much the exit may grow: the allocator's leavings, the log's buffers and the victim's connections.
+const GROWTH_KIB: u64 = 48 << 10;
+
+/// What each stream that nobody reads may hold more: what was taken of the API server's, and what was not sent yet.
+const UNREAD_KIB: u64 = 512;
+
+/// More than any attack gets through before it is ended.
+const MOST: usize = 100_000;
+
+/// An exit with an attacker, and with a victim who asks all the time.
+struct Scene {
+    /// The API server, and how many of the attacker's requests it has seen.
+    _fake: FakeApiServer,
+    arrived: Arc<AtomicUsize>,
+    site: Site,
+    attacker: Papers,
+    resident_kib: u64,
+    over: Arc<AtomicBool>,
+    victim: JoinHandle<usize>,
+}
+
+impl Scene {
+    async fn set() -> Self {
+        let arrived = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::clone(&arrived);
+        let fake = FakeApiServer::start(&["h2", "http/1.1"], move |request| {
+            let path = request.uri().path().to_owned();
+            if path != BESIDE {
+                seen.fetch_add(1, Ordering::SeqCst);
+            }
+            Box::pin(async move {
+                match path.as_str() {
+                    SLOW => pending().await,
+                    LARGE => http::Response::new(whole(vec![b'x'; 1 << 20])),
+                    _ => ok("{}"),
+                }
+            })
+        })
+        .await;
+        let (hostile, honest) = (Organisation::new("hostile"), Organisation::new("honest"));
+        let site = Site::direct(&fake.kubeconfig(), &[&hostile, &honest]);
+        let mut beside =
+            Connection::open(&site, Some(&honest.caller("victim")), Protocol::Two).await;
+        assert_eq!(beside.fetch(BESIDE).await.expect("an answer").0, 200);
+        let over = Arc::new(AtomicBool::new(false));
+        let until = Arc::clone(&over);
+        let victim = tokio::spawn(async move {
+            let mut served = 0;
+            while !until.load(Ordering::Relaxed) {
+                let (status, _) = beside.fetch(BESIDE).await.expect("an answer");
+                assert_eq!(status, 200, "request {served} of the victim");
+                served += 1;
+            }
+            served
+        });
+        Self {
+            attacker: hostile.caller("attacker"),
+            resident_kib: site.exit.resident_kib(),
+            _fake: fake,
+            arrived,
+            site,
+            over,
+            victim,
+        }
+    }
+
+    async fn attack(&self) -> RawHttp2 {
+        RawHttp2::open(&self.site, &self.attacker).await
+    }
+
+    /// How many of the attacker's requests the API server has seen.
+    fn arrived(&self) -> usize {
+        self.arrived.load(Ordering::SeqCst)
+    }
+
+    /// The victim was served all the while and is so now, and the exit has not grown beyond its bound.
+    async fn assert_unharmed(self, most_kib: u64) {
+        self.over.store(true, Ordering::Relaxed);
+        let served = wait::within("the victim's last answer", self.victim).await;
+        assert!(served.expect("each of its requests is answered") > 0);
+        let grown = self
+            .site
+            .exit
+            .resident_kib()
+            .saturating_sub(self.resident_kib);
+        assert!(grown < most_kib, "the exit has grown by {grown} KiB");
+        let another = Connection::open(&self.site, Some(&self.attacker), Protocol::Two);
+        let answer = another.await.fetch("/").await.expect("an answer");
+        assert_eq!(answer.0, 200, "the attacker may do better");
+    }
+}
+
+/// A request and its end.
+fn taken_back(number: u32, path: &str) -> Vec<u8> {
+    let cancel = 8_u32.to_be_bytes();
+    let opened = frame(
+        HEADERS,
+        END_STREAM | END_HEADERS,
+        stream(number),
+        &get(path),
+    );
+    [opened, frame(RST_STREAM, 0, stream(number), &cancel)].concat()
+}
+
+/// Case G1, as many at once as a segment holds.
+#[tokio::test(flavor = "multi_thread")]
+async fn rapid_reset_in_bursts() {
+    let scene = Scene::set().await;
+    let mut attack = scene.attack().await;
+    const BURST: u32 = 100;
+    let taken = attack
+        .flood(MOST / 100, |number| {
+            let burst = BURST * number..BURST * (number + 1);
+            burst.flat_map(|number| taken_back(number, SLOW)).collect()
+        })
+        .await;
+    assert!(taken < MOST / 100, "it was let through");
+    attack.await_end().await;
+    assert!(scene.arrived() < 1000, "{} upstream", scene.arrived());
+    scene.assert_unharmed(GROWTH_KIB).await;
+}
+
+/// Case G1, so that each is on its way to the API server before it is taken back.
+#[tokio::test(flavor = "multi_thread")]
+async fn rapid_reset_of_requests_that_are_under_way() {
+    const ROUND: u32 = 100;
+    let scene = Scene::set().await;
+    let mut attack = scene.attack().await;
+    for round in 0..20 {
+        let numbers = || (ROUND * round..ROUND * (round + 1)).map(stream);
+        let opened = |stream| frame(HEADERS, END_STREAM | END_HEADERS, stream, &get(SLOW));
+        let reset = |stream| frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes());
+        let before = scene.arrived();
+        let opened: Vec<u8> = numbers().flat_map(opened).collect();
+        if !attack.say(&opened).await {
+            break;
+        }
+        wait::until_async("requests to reach the API server, or the end", || async {
+            (scene.arrived() >= before + 100 || attack.said().ended).then_some(())
+        })
+        .await;
+        let reset: Vec<u8> = numbers().flat_map(reset).collect();
+        if !attack.say(&reset).await {
+            break;
+        }
+    }
+    attack.await_end().await;
+    assert!(scene.arrived() < 1000, "{} upstream", scene.arrived());
+    let ended = scene
+        .site
+        .exit
+        .metric("gangplank_exit_connections_flooding_total ");
+    assert_eq!(ended, Some(1.0));
+    scene.assert_unharmed(GROWTH_KIB).await;
+}
+
+/// Case G2: the caller has the exit reset its streams by mistakes of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn made_you_reset() {
+    let scene = Scene::set().await;
+    let mut attack = scene.attack().await;
+    let taken = attack
+        .flood(MOST, |number| {
+            let opened = frame(
+                HEADERS,
+                END_STREAM | END_HEADERS,
+                stream(number),
+                &get(SLOW),
+            );
+            // A window beyond its maximum is an error of the stream (RFC 9113 §6.9.1).
+            let most = 0x7fff_ffff_u32.to_be_bytes();
+            [opened, frame(WINDOW_UPDATE, 0, stream(number), &most)].concat()
+        })
+        .await;
+    assert!(taken < MOST, "it was let through");
+    let said = attack.await_end().await;
+    assert_eq!(said.goaway, Some(ENHANCE_YOUR_CALM), "{said:?}");
+    assert!(scene.arrived() < 1000, "{} upstream", scene.arrived());
+    scene.assert_unharmed(GROWTH_KIB).await;
+}
+
+/// Case G3: headers that never end, in frames with and without something in them.
+#[tokio::test(flavor = "multi_thread")]
+async fn continuation_flood() {
+    let scene = Scene::set().await;
+    let field = [&[0x00][..], &literal(b"x-flood"), &literal(&[b'a'; 1000])].concat();
+    for piece in [field, Vec::new()] {
+        let mut attack = scene.attack().await;
+        let opened = frame(HEADERS, END_STREAM, stream(0), &get("/flood"));
+        assert!(attack.say(&opened).await, "it begins like any other");
+        let taken = attack
+            .flood(MOST, |_| frame(CONTINUATION, 0, stream(0), &piece))
+            .await;
+        assert!(
+            taken < MOST,
+            "it was let through: {} bytes each",
+            piece.len()
+        );
+        attack.await_end().await;
+    }
+    assert_eq!(scene.arrived(), 0, "nothing of it is a request");
+    scene.assert_unharmed(GROWTH_KIB).await;
+}
+
+/// Case G4: frames without data for a body that nobody reads, and for one that is read.
+#[tokio::test(flavor = "multi_thread")]
+async fn empty_data_flood() {
+    let scene = Scene::set().await;
+    for path in [SLOW, "/read"] {
+        let mut attack = scene.attack().await;
+        let opened = frame(HEADERS, END_HEADERS, stream(0), &post(path));
+        assert!(attack.say(&opened).await, "it begins like any other");
+        let taken = attack.flood(MOST, |_| frame(DATA, 0, stream(0), &[])).await;
+        assert!(taken < MOST, "it was let through at {path}");
+        attack.await_end().await;
+    }
+    scene.assert_unharmed(GROWTH_KIB).await;
+}
+
+/// Case G5: what must be answered, from someone who reads the answers and from someone who does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_and_ping_flood() {
+    let scene = Scene::set().await;
+    let (settings, ping) = (frame(SETTINGS, 0, 0, &[]), frame(PING, 0, 0, &[7; 8]));
+    for piece in [settings, ping] {
+        let burst = piece.repeat(100);
+        let mut reading = scene.attack().await;
+        // It may go on for as long as it likes: it costs what it costs the caller.
+        reading.flood(MOST / 100, |_| burst.clone()).await;
+        let mut unread = RawHttp2::open_unread(&scene.site, &scene.attacker).await;
+        // In the end nothing more is taken: how much that is, is the sockets' affair.
+        let flooding = unread.flood(MOST, |_| burst.clone());
+        let flooded = tokio::time::timeout(std::time::Duration::from_secs(2), flooding).await;
+        assert!(flooded.is_err() || flooded.is_ok_and(|taken| taken < MOST));
+    }
+    scene.assert_unharmed(GROWTH_KIB).await;
+}
+
+/// Case G5: answers that nobody lets out.
+#[tokio::test(flavor = "multi_thread")]
+async fn windows_of_nothing() {
+    const STREAMS: u32 = 200;
+    let scene = Scene::set().await;
+    let mut attack = scene.attack().await;
+    let shut = [&INITIAL_WINDOW_SIZE.to_be_bytes()[..], &[0; 4]].concat();
+    assert!(attack.say(&frame(SETTINGS, 0, 0, &shut)).await);
+    let opened = |number| {
+        frame(
+            HEADERS,
+            END_STREAM | END_HEADERS,
+            stream(number),
+            &get(LARGE),
+        )
+    };
+    let sent: Vec<u8> = (0..STREAMS).flat_map(opened).collect();
+    assert!(attack.say(&sent).await, "200 streams are no attack yet");
+    wait::until_async("all heads", || async {
+        (attack.said().heads == 200).then_some(())
+    })
+    .await;
+    scene
+        .assert_unharmed(GROWTH_KIB + u64::from(STREAMS) * UNREAD_KIB)
+        .await;
+}
+
+/// Case G6: a few bytes that stand for many.
+#[tokio::test(flavor = "multi_thread")]
+async fn hpack_bomb() {
+    let scene = Scene::set().await;
+    let mut attack = scene.attack().await;
+    // The first puts 3,900 bytes into the table; each further byte of a block means them again.
+    let kept = [&[0x40][..], &literal(b"x-bomb"), &literal(&[b'b'; 3900])].concat();
+    let bomb = |number: u32| {
+        let block = [
+            get("/bomb"),
+            if number == 0 {
+                kept.clone()
+            } else {
+                Vec::new()
+            },
+        ]
+        .concat();
+        let block = [block, vec![0xbe; 10_000]].concat();
+        frame(HEADERS, END_STREAM | END_HEADERS, stream(number), &block)
+    };
+    attack.flood(200, bomb).await;
+    // Refused or ended: one stream after the other, or all of them.
+    wait::until_async("each to be refused, or the end", || async {
+        let said = attack.said();
+        (said.ended || said.resets + said.heads >= 200).then_some(())
+    })
+    .await;
+    assert_eq!(scene.arrived(), 0, "none of them reaches the API server");
+    scene.assert_unharmed(GROWTH_KIB).await;
+}
