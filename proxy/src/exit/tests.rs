@@ -6,4 +6,5 @@ mod identity;
 mod stage;
 mod trail;
 mod trust_changes;
+mod turns;
 mod upgrades;
