@@ -7,8 +7,8 @@
 
 use gangplank_pki::Identity;
 use http::header::{
-    AUTHORIZATION, CONNECTION, COOKIE, EXPECT, FORWARDED, HOST, PROXY_AUTHENTICATE, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, PROXY_AUTHENTICATE,
+    TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
@@ -232,7 +232,13 @@ fn asks_to_impersonate(name: &HeaderName) -> bool {
 }
 
 /// Takes from a response's headers what is about the upstream connection only.
+///
+/// Beside `Transfer-Encoding` a length says nothing (RFC 9112 §6.3), and passed on alone it would cut the
+/// answer where it says.
 pub fn strip_response(headers: &mut HeaderMap) {
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
+    }
     if headers.contains_key(CONNECTION) {
         let options: Vec<HeaderName> = connection_options(headers)
             .into_iter()

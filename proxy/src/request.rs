@@ -121,7 +121,7 @@ impl Asked<'_> {
                 .counted(|| entry.counter_of_received());
             let again = || outgoing(&parts, target.clone(), &speaker, &entry, None).ok();
             let request = outgoing(&parts, target.clone(), &speaker, &entry, None)?;
-            let expected = if entry.kind() == Kind::Short {
+            let expected = if entry.kind() == Kind::Short && !entry.is_handed_on() {
                 Expected::Soon
             } else {
                 Expected::Long
@@ -135,7 +135,7 @@ impl Asked<'_> {
             Ok(Some(response)) if response.status().is_informational() => {
                 Err((Problem::switched_wrongly(), entry))
             }
-            Ok(Some(response)) if account::may_be_refused(&response) => {
+            Ok(Some(response)) if account::may_be_refused(&response) && !entry.is_handed_on() => {
                 account::relay(connection, response, entry).await
             }
             Ok(Some(response)) => Ok(relay(connection, response, entry)),

@@ -50,7 +50,8 @@ use crate::body::{RequestBody, UpstreamBody};
 pub enum Expected {
     /// As soon as the API server has it.
     Soon,
-    /// Bit by bit until someone ends it: a watch, a log that is followed.
+    /// Bit by bit until someone ends it: a watch, a log that is followed; or nobody knows how, because the
+    /// API server hands the request on.
     Long,
 }
 

@@ -63,6 +63,7 @@ pub(crate) struct Entry {
     request: Uuid,
     method: Method,
     kind: Kind,
+    is_handed_on: bool,
     /// What was asked, as it stands in the line. A copy: the request's own bytes lie in the buffer that
     /// the connection reads into, and would keep it from being used again.
     asked: Vec<u8>,
@@ -90,6 +91,7 @@ impl Entry {
             Kind::of(&request.method, &info, query)
         };
         metrics.running.get_or_create(&KindLabels::of(kind)).inc();
+        let is_handed_on = info.is_handed_on();
         let id = Uuid::new_v4();
         let asked = if who.trail.is_off() {
             Vec::new()
@@ -102,6 +104,7 @@ impl Entry {
             request: id,
             method: request.method.clone(),
             kind,
+            is_handed_on,
             asked,
             began: Instant::now(),
             status: None,
@@ -119,6 +122,11 @@ impl Entry {
 
     pub(crate) const fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// Whether the API server only hands it on: what is answered, and when, is up to someone else then.
+    pub(crate) const fn is_handed_on(&self) -> bool {
+        self.is_handed_on
     }
 
     /// The response's headers are known; what runs long gets its first event.

@@ -87,6 +87,11 @@ impl<'p> RequestInfo<'p> {
         Some(info)
     }
 
+    /// Whether the API server hands it on, to a pod, a service or a node, whose answer it passes back.
+    pub(super) fn is_handed_on(&self) -> bool {
+        self.verb == "proxy" || self.subresource == b"proxy"
+    }
+
     /// Without a name in the path it is about a collection.
     fn read_collection(&mut self, query: Query<'_>) {
         match &*self.verb {

@@ -9,4 +9,5 @@ mod shares;
 mod stage;
 mod trail;
 mod trust_changes;
+mod turns;
 mod upgrades;

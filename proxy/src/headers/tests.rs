@@ -294,9 +294,18 @@ fn a_response_keeps_everything_but_what_is_about_the_connection() {
             "retry-after",
             "etag",
             "x-kubernetes-pf-flowschema-uid",
-            "content-length"
         ],
     );
+}
+
+#[test]
+fn a_responses_length_passes_where_it_says_something() {
+    let mut plain = map(&[("content-length", "3")]);
+    strip_response(&mut plain);
+    assert_eq!(plain["content-length"], "3");
+    let mut chunked = map(&[("content-length", "3"), ("transfer-encoding", "chunked")]);
+    strip_response(&mut chunked);
+    assert!(chunked.is_empty());
 }
 
 /// Names that matter more often than chance would have them, and arbitrary ones.

@@ -111,16 +111,21 @@ impl Connector {
         Ok(addresses)
     }
 
-    /// Makes TLS of a TCP connection and checks whom it leads to. The deadline is the caller's affair.
+    /// Makes TLS of a TCP connection and checks whom it leads to. The deadline is the caller's affair. With
+    /// it comes the number of the client certificate that was shown; by now there may be a newer one.
     ///
     /// # Errors
     /// When the far end is not the API server, or does not want us.
-    pub(super) async fn secure(&self, tcp: TcpStream, offer: Offer) -> Result<Secured, DialError> {
-        let config = self.tls.current(offer).await?;
-        TlsConnector::from(config)
-            .connect(self.server.tls_server_name.clone(), tcp)
-            .await
-            .map_err(|error| self.tls_fault(error))
+    pub(super) async fn secure(
+        &self,
+        tcp: TcpStream,
+        offer: Offer,
+    ) -> Result<(Secured, u64), DialError> {
+        let (config, certificate) = self.tls.current(offer).await?;
+        let connecting =
+            TlsConnector::from(config).connect(self.server.tls_server_name.clone(), tcp);
+        let io = connecting.await.map_err(|error| self.tls_fault(error))?;
+        Ok((io, certificate))
     }
 
     /// The number of the client certificate that connections are made with now.

@@ -61,6 +61,12 @@ pub(super) const READING_CONNECTIONS: usize = 64;
 /// Connections for plain reads being opened at the same time. Nobody waits for them.
 pub(super) const READING_DIALS: usize = 4;
 
+/// In a spell of this length no more than [`READING_CONNECTIONS`] are opened for plain reads; reads that find
+/// none share HTTP/2 as ever. A read that is given up takes its connection with it, and a caller may give up
+/// thousands a second, each at the price of a TLS handshake of the API server's; six a second are no burden.
+/// After a restart of the API server all can be there again at once.
+pub(super) const READING_SPELL: Duration = Duration::from_secs(10);
+
 /// How long what was sent on a connection for plain reads may stay unacknowledged. There is no PING on it
 /// that would notice a server whose host is gone; as long as the PINGs of an HTTP/2 connection take.
 pub(super) const READING_UNACKNOWLEDGED: Duration = Duration::from_secs(30);
@@ -134,6 +140,7 @@ pub(super) struct Pace {
     pub(super) handshake: Duration,
     pub(super) idle: Duration,
     pub(super) idle_check: Duration,
+    pub(super) reading_spell: Duration,
     pub(super) ping_interval: Duration,
     pub(super) ping_timeout: Duration,
     pub(super) upgrade_answer: Duration,
@@ -147,6 +154,7 @@ impl Default for Pace {
             handshake: HANDSHAKE_DEADLINE,
             idle: IDLE,
             idle_check: IDLE_CHECK,
+            reading_spell: READING_SPELL,
             ping_interval: PING_INTERVAL,
             ping_timeout: PING_TIMEOUT,
             upgrade_answer: UPGRADE_ANSWER_DEADLINE,

@@ -15,6 +15,7 @@
 mod dial;
 mod place;
 mod roster;
+mod spell;
 mod upkeep;
 
 use std::collections::VecDeque;
@@ -30,6 +31,7 @@ use tokio_util::task::TaskTracker;
 use self::place::Http1Place;
 pub(super) use self::place::{Http2Place, Place};
 use self::roster::Roster;
+use self::spell::Spell;
 use super::connect::Connector;
 use super::error::{DialError, UpstreamError};
 use super::h1_connection::Http1Connection;
@@ -63,6 +65,7 @@ struct State {
     /// What the server chose when it was last asked; then HTTP/1.1 is for plain reads only.
     speaks_http2: bool,
     dialling_for_reads: usize,
+    dialled_for_reads: Spell,
     /// At most [`WAITING`]; a request that finds it full is refused.
     waiting: VecDeque<Waiter>,
     dialling: usize,
@@ -89,6 +92,7 @@ impl Pool {
             swept: false,
             speaks_http2: false,
             dialling_for_reads: 0,
+            dialled_for_reads: Spell::default(),
             waiting: VecDeque::new(),
             dialling: 0,
             places_expected: STREAMS_PER_CONNECTION,
@@ -281,6 +285,9 @@ impl Shared {
         if open < READING_CONNECTIONS
             && state.dialling_for_reads < READING_DIALS
             && !state.failed_lately()
+            && state
+                .dialled_for_reads
+                .take(self.connector.pace().reading_spell)
         {
             self.start_dial_for_read(state);
         }

@@ -3,6 +3,7 @@
 mod fake;
 mod support;
 
+mod answers;
 mod connections;
 mod credentials;
 mod faults;

@@ -90,7 +90,7 @@ impl Path<'_> {
         let tcp = connector.reach().await?;
         let deadline = connector.pace().handshake;
         let securing = async {
-            let io = connector.secure(tcp, Offer::Http1).await?;
+            let (io, _certificate) = connector.secure(tcp, Offer::Http1).await?;
             let opened = h1_connection::open_for_upgrade(io).await;
             opened.map_err(|error| connector.tls_fault(io::Error::other(error)))
         };

@@ -33,7 +33,7 @@ use rustls::client::Resumption;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::ServerName;
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, duplex};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
@@ -59,6 +59,7 @@ type Script = dyn Fn(Request<Incoming>) -> Answering + Send + Sync;
 /// What reached the API server.
 #[derive(Clone, Debug)]
 pub(super) struct Seen {
+    pub(super) version: Version,
     pub(super) target: String,
     pub(super) headers: HeaderMap,
 }
@@ -69,7 +70,11 @@ pub(super) struct FakeApi {
     address: SocketAddr,
     ca: Arc<CertificateAuthority>,
     seen: Arc<Mutex<Vec<Seen>>>,
+    heard: Heard,
 }
+
+/// Every byte that came over HTTP/1.1, in its order; few tests have more than one such connection.
+type Heard = Arc<Mutex<Vec<u8>>>;
 
 impl FakeApi {
     async fn start(tasks: &TaskTracker, now: &dyn Clock, script: Arc<Script>) -> Self {
@@ -95,16 +100,19 @@ impl FakeApi {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
+        let heard = Heard::default();
+        let hearing = Arc::clone(&heard);
         let (log, spawner) = (Arc::clone(&seen), tasks.clone());
         tasks.spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
                 let (log, script) = (Arc::clone(&log), Arc::clone(&script));
+                let heard = Arc::clone(&hearing);
                 let (acceptor, streams) = (acceptor.clone(), spawner.clone());
                 spawner.spawn(async move {
                     let Ok(tls) = acceptor.accept(tcp).await else {
                         return;
                     };
-                    serve_api(tls, streams, log, script).await;
+                    serve_api(tls, heard, streams, log, script).await;
                 });
             }
         });
@@ -112,6 +120,7 @@ impl FakeApi {
             address,
             ca: Arc::new(ca),
             seen,
+            heard,
         }
     }
 
@@ -121,11 +130,16 @@ impl FakeApi {
             address,
             ca: Arc::new(ca),
             seen: Arc::default(),
+            heard: Heard::default(),
         }
     }
 
     pub(super) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    pub(super) fn heard(&self) -> Vec<u8> {
+        self.heard.lock().unwrap().clone()
     }
 
     pub(super) fn seen(&self) -> Vec<Seen> {
@@ -135,6 +149,7 @@ impl FakeApi {
 
 async fn serve_api(
     tls: server::TlsStream<tokio::net::TcpStream>,
+    heard: Heard,
     tasks: TaskTracker,
     log: Arc<Mutex<Vec<Seen>>>,
     script: Arc<Script>,
@@ -142,6 +157,7 @@ async fn serve_api(
     let h2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
     let service = service_fn(move |request: Request<Incoming>| {
         log.lock().unwrap().push(Seen {
+            version: request.version(),
             target: request
                 .uri()
                 .path_and_query()
@@ -152,7 +168,10 @@ async fn serve_api(
         let answering = script(request);
         async move { Ok::<_, io::Error>(answering.await) }
     });
-    let io = TokioIo::new(tls);
+    let io = TokioIo::new(Overheard {
+        io: tls,
+        heard: (!h2).then_some(heard),
+    });
     if h2 {
         let mut http = hyper::server::conn::http2::Builder::new(Executor(tasks));
         http.max_header_list_size(1 << 20);
@@ -161,6 +180,54 @@ async fn serve_api(
         let mut http = hyper::server::conn::http1::Builder::new();
         http.max_headers(2000);
         drop(http.serve_connection(io, service).with_upgrades().await);
+    }
+}
+
+/// A connection whose bytes are kept as they are read.
+struct Overheard {
+    io: server::TlsStream<tokio::net::TcpStream>,
+    heard: Option<Heard>,
+}
+
+impl AsyncRead for Overheard {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.io).poll_read(cx, buffer);
+        if let Some(heard) = &self.heard {
+            heard
+                .lock()
+                .unwrap()
+                .extend_from_slice(&buffer.filled()[before..]);
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Overheard {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        bytes: &[u8],
+    ) -> std::task::Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
 

@@ -35,6 +35,8 @@ struct Configs {
     newest: Arc<ClientConfig>,
     http1: Arc<ClientConfig>,
     shown: Arc<[CertificateDer<'static>]>,
+    /// Which certificate that is, counted.
+    number: u64,
 }
 
 /// Why settings could not be made.
@@ -61,18 +63,23 @@ impl TlsFiles {
     }
 
     /// The settings for a dial now. Files that have become unusable leave the last good settings in
-    /// force: they only prove who the server is and who we are, and both sides check.
-    pub(super) async fn current(&self, offer: Offer) -> Result<Arc<ClientConfig>, DialError> {
+    /// force: they only prove who the server is and who we are, and both sides check. With them comes the
+    /// number of the certificate that they show.
+    pub(super) async fn current(
+        &self,
+        offer: Offer,
+    ) -> Result<(Arc<ClientConfig>, u64), DialError> {
         let configs = if let Some(configs) = self.unchanging() {
             configs
         } else {
             let made = self.make().await;
             self.good().adopt(made)?
         };
-        Ok(match offer {
+        let config = match offer {
             Offer::Newest => configs.newest,
             Offer::Http1 => configs.http1,
-        })
+        };
+        Ok((config, configs.number))
     }
 
     /// The number of the certificate that dials show now.
@@ -121,10 +128,11 @@ impl Good {
     /// Takes newly made settings over, or keeps the old ones.
     fn adopt(&mut self, made: Result<Configs, Unusable>) -> Result<Configs, DialError> {
         match (made, self.configs.clone()) {
-            (Ok(configs), last) => {
+            (Ok(mut configs), last) => {
                 if last.is_none_or(|last| last.shown != configs.shown) {
                     self.certificates += 1;
                 }
+                configs.number = self.certificates;
                 self.stale = false;
                 self.configs = Some(configs.clone());
                 Ok(configs)
@@ -166,6 +174,7 @@ impl Configs {
             newest: Arc::new(newest),
             http1: Arc::new(http1),
             shown,
+            number: 0,
         })
     }
 }

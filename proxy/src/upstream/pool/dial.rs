@@ -93,8 +93,7 @@ impl Shared {
         }
         let deadline = self.connector.pace().handshake;
         let opening = async {
-            let io = self.connector.secure(tcp, offer).await?;
-            let certificate = self.connector.certificate();
+            let (io, certificate) = self.connector.secure(tcp, offer).await?;
             let opened = if chose_http2(&io) {
                 let opened = Http2Connection::open(io, &self.tasks, self.connector.pace()).await;
                 opened.map(|connection| Dialled::Http2(Box::new(connection), certificate))

@@ -9,10 +9,13 @@ use gangplank_config::{Fault, Material, Place, Token};
 use http::header::{AUTHORIZATION, HOST};
 use http::{Method, StatusCode};
 use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use super::fake::{self, Sight};
 use super::support::{Harness, Papers, USER, get, head, identity, text, within};
 use crate::body::RequestBody;
+use crate::upstream::connect::{Connector, Offer};
 use crate::upstream::credential::{Credential, TokenFile};
 use crate::upstream::error::DialError;
 use crate::upstream::limits::Pace;
@@ -293,4 +296,31 @@ async fn a_renewed_client_certificate_replaces_connections_that_show_the_old_one
     }
     sight.proceed.notify_waiters();
     assert_eq!(text(watch).await, "eventend");
+}
+
+/// Otherwise it would pass for one that shows the newer certificate, and stay.
+#[tokio::test]
+async fn a_connection_is_known_by_the_certificate_that_it_was_made_with() {
+    let papers = Papers::new();
+    let folder = tempfile::tempdir().unwrap();
+    papers.write_client(folder.path());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let config = fake::mutual_tls(&papers.server("127.0.0.1"), &papers);
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let upstream = upstream_of_files(&papers, folder.path(), port);
+    let connector = Connector::new(&upstream, Pace::default());
+    let tcp = connector.reach().await.unwrap();
+    let (server, _) = listener.accept().await.unwrap();
+    let renewing = async {
+        // The client has said hello: it has its settings.
+        assert_eq!(server.peek(&mut [0]).await.unwrap(), 1);
+        papers.write_client(folder.path());
+        let newest = connector.reread_certificate().await;
+        (acceptor.accept(server).await.unwrap(), newest)
+    };
+    let both = futures_util::future::join(connector.secure(tcp, Offer::Http1), renewing);
+    let (secured, (_server, newest)) = within(both).await;
+    let (_io, shown) = secured.unwrap();
+    assert_eq!((shown, newest), (1, 2));
 }

@@ -292,29 +292,61 @@ pub(super) async fn http1(
     (port, read)
 }
 
-/// A server of both protocols: HTTP/2 as [`Exchange::play`] has it, over HTTP/1.1 the same answer to what
-/// is short; of `/half` a byte stays out. Once told to cut, an HTTP/1.1 connection ends at its next request without an answer.
+/// A server of both protocols: HTTP/2 as [`Exchange::play`] has it, and over HTTP/1.1 what it is told to say.
+/// Once told to cut, an HTTP/1.1 connection ends at its next request without an answer.
 pub(super) struct Both {
     pub(super) port: u16,
     pub(super) http2: Arc<Sight>,
     /// Number of the connection, and the request as it was read.
     pub(super) http1: Arc<Mutex<Vec<(usize, String)>>>,
     pub(super) cut_http1: Arc<AtomicBool>,
+    /// How many connections of either protocol were made.
+    pub(super) connections: Arc<AtomicUsize>,
+}
+
+/// What is said to one HTTP/1.1 request.
+pub(super) struct Said {
+    /// Each sent by itself.
+    pub(super) pieces: Vec<Vec<u8>>,
+    /// Whether the connection is closed afterwards.
+    pub(super) closes: bool,
+}
+
+/// Answers to what is short as HTTP/2 does; of `/half` a byte stays out.
+pub(super) fn plainly(path: &str) -> Said {
+    let missing = usize::from(path.starts_with("/half"));
+    let length = path.len() + missing;
+    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{path}");
+    Said {
+        pieces: vec![answer.into_bytes()],
+        closes: false,
+    }
 }
 
 pub(super) async fn both(pair: &KeyPair) -> Both {
-    let http2 = Arc::new(Sight::default());
-    let http1: Arc<Mutex<Vec<(usize, String)>>> = Arc::default();
-    let cut_http1 = Arc::new(AtomicBool::new(false));
+    both_saying(pair, plainly).await
+}
+
+/// The same, with `say` for the answers over HTTP/1.1 by the request's path.
+pub(super) async fn both_saying(pair: &KeyPair, say: fn(&str) -> Said) -> Both {
+    let both = Both {
+        port: 0,
+        http2: Arc::default(),
+        http1: Arc::default(),
+        cut_http1: Arc::default(),
+        connections: Arc::default(),
+    };
     let seen = (
-        Arc::clone(&http2),
-        Arc::clone(&http1),
-        Arc::clone(&cut_http1),
+        Arc::clone(&both.http2),
+        Arc::clone(&both.http1),
+        Arc::clone(&both.cut_http1),
+        Arc::clone(&both.connections),
     );
     let port = listen(tls(pair, &["h2", "http/1.1"]), move |number, tls| {
-        let (http2, http1, cut) = seen.clone();
+        let (http2, http1, cut, connections) = seen.clone();
         Box::pin(async move {
             let Ok(mut tls) = tls else { return };
+            connections.fetch_add(1, Ordering::SeqCst);
             if tls.get_ref().1.alpn_protocol() == Some(b"h2") {
                 let play =
                     |exchange: Exchange| -> BoxFuture<'static, ()> { Box::pin(exchange.play()) };
@@ -326,18 +358,20 @@ pub(super) async fn both(pair: &KeyPair) -> Both {
                 if cut.load(Ordering::SeqCst) {
                     return;
                 }
-                let missing = usize::from(path.starts_with("/half"));
-                let length = path.len() + missing;
-                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
-                tls.write_all((head + &path).as_bytes()).await.unwrap();
+                let said = say(&path);
+                for piece in said.pieces {
+                    // Who gave up reading is not waited for.
+                    if tls.write_all(&piece).await.is_err() || tls.flush().await.is_err() {
+                        return;
+                    }
+                }
+                if said.closes {
+                    drop(tls.shutdown().await);
+                    return;
+                }
             }
         })
     })
     .await;
-    Both {
-        port,
-        http2,
-        http1,
-        cut_http1,
-    }
+    Both { port, ..both }
 }

@@ -96,6 +96,30 @@ async fn reads_beyond_the_bound_share_http2() {
     assert_eq!(open(&harness), i64::try_from(READING_CONNECTIONS).unwrap());
 }
 
+/// Each of these costs the connection that it had, and the next one costs a handshake.
+#[tokio::test]
+async fn reads_that_are_given_up_cost_no_more_handshakes_than_there_may_be_connections() {
+    let (harness, server) = server_with(Pace {
+        reading_spell: Duration::from_secs(3600),
+        ..Pace::default()
+    })
+    .await;
+    settle(&harness, &server).await;
+    for _ in 0..3 * READING_CONNECTIONS {
+        let answer = harness.send_expecting(get("/half"), Expected::Soon).await;
+        drop(answer.unwrap());
+        until("the dial is done", || {
+            harness.client.0.pool.dialling_for_reads() == 0
+        })
+        .await;
+    }
+    assert_eq!(open(&harness), 0);
+    // And one that speaks HTTP/2.
+    let connections = server.connections.load(Ordering::SeqCst);
+    assert_eq!(connections, READING_CONNECTIONS + 1);
+    assert_eq!(read(&harness, "/get").await, "/get");
+}
+
 #[tokio::test]
 async fn a_read_that_met_a_closing_connection_is_asked_again_over_http2() {
     let (harness, server) = server().await;
