@@ -56,7 +56,7 @@ impl Problem {
             // Nothing of the request went anywhere, so it may be sent again, whatever it is.
             ReviewFault::Late | ReviewFault::Unanswered(_) | ReviewFault::Unread => Self {
                 message: Cow::Owned(fault.to_string()),
-                retry: true,
+                retry_after: Some(1),
                 ..Self::new(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "ServiceUnavailable",
@@ -123,7 +123,10 @@ mod tests {
             (ReviewFault::NotAsked, 500, false),
         ] {
             let problem = Problem::of_review(&fault);
-            assert_eq!((problem.status().as_u16(), problem.retry), (status, retry));
+            assert_eq!(
+                (problem.status().as_u16(), problem.retry_after.is_some()),
+                (status, retry)
+            );
         }
         for (fault, status) in [
             (WishFault::NoUser, 400),
