@@ -151,7 +151,11 @@ impl RawHttp2 {
     }
 
     /// Says piece after piece, at most so many, until the other side takes no more; answers how many it took.
-    pub(crate) async fn flood(&mut self, most: usize, piece: impl Fn(u32) -> Vec<u8>) -> usize {
+    pub(crate) async fn flood(
+        &mut self,
+        most: usize,
+        piece: impl Fn(u32) -> Vec<u8> + Send + Sync,
+    ) -> usize {
         let flooding = async {
             for number in 0..most {
                 let number_of_piece = u32::try_from(number).expect("a number");

@@ -29,10 +29,12 @@ const MOST_KNOWN: usize = 8192;
 /// Everybody's places.
 #[derive(Debug, Default)]
 pub(super) struct Places {
-    /// By relay. They stand in the exit's own file, so these are few.
-    ways: Mutex<HashMap<Option<Arc<str>>, Arc<Way>>>,
+    ways: Mutex<Ways>,
     known: Mutex<Known>,
 }
+
+/// By relay. They stand in the exit's own file, so these are few.
+type Ways = HashMap<Option<Arc<str>>, Arc<Way>>;
 
 /// The places of one relay, or of the own port.
 #[derive(Debug)]
