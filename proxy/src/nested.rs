@@ -1,6 +1,6 @@
 //! Nested impersonation: callers who ask to be taken for someone else, as `kubectl --as` does.
 //!
-//! A [`Wish`] is what they ask for, a `Claim` one value of it with the right that it takes. [`Reviews`]
+//! A `Wish` is what they ask for, a `Claim` one value of it with the right that it takes. `Reviews`
 //! has the API server say whether the caller, under the name that their certificate has here, holds each
 //! of these rights, by the rules of kube-apiserver's own impersonation filter. Only that makes a [`Grant`],
 //! and without one nothing but the caller's own name goes upstream. Who they are stays with the request, in
