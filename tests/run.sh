@@ -15,6 +15,7 @@ gate() {
 gate 'format' make --no-print-directory fmt
 gate 'lints' make --no-print-directory lint
 gate 'unit tests' make --no-print-directory unit
+gate 'fuzz targets and seeds' make --no-print-directory seeds
 gate 'work done' make --no-print-directory work
 gate 'documentation' make --no-print-directory doc
 gate 'the real cluster' make --no-print-directory cluster
