@@ -9,8 +9,10 @@ export CARGO_TERM_COLOR ?= auto
 CACHE := $(CURDIR)/.cache
 DENY := $(CACHE)/tools/bin/cargo-deny
 DENY_VERSION := 0.20.2
+SOAK_CASES = $(or $(CASES),1000000)
+SOAK_SEED := $(or $(SEED),$(shell date +%s))
 
-.PHONY: help demo test fmt lint unit work behaviour doc deny cluster kubectls bench
+.PHONY: help demo test fmt lint unit seeds work behaviour doc deny cluster kubectls bench soak fuzz
 
 help: ## What can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +42,20 @@ bench: ## Gangplank beside its peers on this machine, which must have nothing el
 
 unit: ## Tests of the parts
 	cargo test --locked --workspace --lib --bins
+
+seeds: ## The fuzz targets compile, and take their seeds
+	cargo test --locked --test seeds
+	cargo check --locked --quiet --manifest-path fuzz/Cargo.toml --target-dir target/fuzz --no-default-features --bins
+
+soak: cluster kubectls ## Loads of minutes; a million hostile requests and chains beside Go's verdicts, new each time (CASES=1000 SEED=7)
+	GANGPLANK_CASES=$(SOAK_CASES) GANGPLANK_SEED=$(SOAK_SEED) \
+	  cargo test --locked --release -p gangplank-proxy --lib -- hostile_requests_before hostile_requests_where --nocapture
+	GANGPLANK_CHAINS=$(SOAK_CASES) GANGPLANK_SEED=$(SOAK_SEED) \
+	  cargo test --locked --release -p gangplank-pki --lib -- verdicts --nocapture
+	cargo test --locked --release --test behaviour -- --ignored soak --nocapture
+
+fuzz: ## Each parser of hostile bytes under libFuzzer, which needs a C++ compiler (MINUTES=10 TARGETS='chain pem')
+	@fuzz/run.sh $(or $(MINUTES),10) $(TARGETS)
 
 work: ## Allocations and datagrams of a request, against recorded prices (CASES='get1 idle'; PROFILE=1 writes target/work/)
 	$(if $(PROFILE),WORK_PROFILES=$(CURDIR)/target/work )cargo test --locked --test work -- $(CASES)

@@ -19,6 +19,7 @@ kept() { make --no-print-directory "$1" | tee "target/gates/$1.log"; }
 gate 'format' make --no-print-directory fmt
 gate 'lints' make --no-print-directory lint
 gate 'unit tests' kept unit
+gate 'fuzz targets and seeds' make --no-print-directory seeds
 gate 'work done' make --no-print-directory work
 gate 'documentation' make --no-print-directory doc
 gate 'the real cluster' make --no-print-directory cluster kubectls

@@ -217,7 +217,7 @@ impl Draft {
         parts.extend(self.version.map(|version| der(0xa0, &der(2, &[version]))));
         parts.extend([
             der(2, &self.serial),
-            ecdsa_with_sha256(),
+            algorithm_of(signer),
             self.issuer.clone(),
             sequence(&[time(self.not_before), time(self.not_after)]),
             self.subject.clone(),
@@ -234,7 +234,23 @@ impl Draft {
 pub(crate) fn signed(message: &[u8], signer: &KeyPair) -> Vec<u8> {
     let signature = signer.sign(message).unwrap();
     let bits = der(3, &[&[0], signature.as_slice()].concat());
-    sequence(&[message.to_vec(), ecdsa_with_sha256(), bits])
+    sequence(&[message.to_vec(), algorithm_of(signer), bits])
+}
+
+/// The algorithm that this key signs with.
+fn algorithm_of(signer: &KeyPair) -> Vec<u8> {
+    let algorithm = signer.algorithm();
+    if algorithm == &rcgen::PKCS_ECDSA_P384_SHA384 {
+        sequence(&[der(6, &[42, 134, 72, 206, 61, 4, 3, 3])])
+    } else if algorithm == &rcgen::PKCS_ECDSA_P521_SHA512 {
+        sequence(&[der(6, &[42, 134, 72, 206, 61, 4, 3, 4])])
+    } else if algorithm == &rcgen::PKCS_ED25519 {
+        sequence(&[der(6, &[43, 101, 112])])
+    } else if algorithm == &rcgen::PKCS_RSA_SHA256 {
+        sequence(&[der(6, &[42, 134, 72, 134, 247, 13, 1, 1, 11]), der(5, &[])])
+    } else {
+        ecdsa_with_sha256()
+    }
 }
 
 pub(crate) fn ecdsa_with_sha256() -> Vec<u8> {

@@ -109,7 +109,8 @@ impl Identity {
 /// (webpki's reading; Go would accept it);
 /// name constraints on DNS names and addresses are applied, those on URIs refuse every certificate
 /// with a URI, those on directory names every certificate (webpki);
-/// there is no leeway on any clock.
+/// there is no leeway on any clock. Every way in which the verdict differs from Go's crypto/x509, which
+/// kube-apiserver judges clients with, is listed with its reason in `tests/verdicts.rs`, and checked there.
 ///
 /// The proof that the peer has the key is the handshake's, not this function's.
 ///

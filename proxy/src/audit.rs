@@ -19,6 +19,8 @@ mod writer;
 
 pub(crate) use self::entry::{Entry, Outcome};
 pub(crate) use self::kind::Kind;
+#[doc(hidden)] // for the fuzz target of this step alone
+pub use self::request_info::words_of;
 pub use self::sink::{RotatingFile, Sink, Stream, Webhook, WebhookFault, open};
 pub use self::trail::{Trail, Writer};
 pub(crate) use self::who::{Accepted, Who};

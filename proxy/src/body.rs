@@ -26,6 +26,8 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 pub use self::answer::AnswerBody;
 pub(crate) use self::answer::Relay;
 pub(crate) use self::boundary::Boundary;
+#[doc(hidden)] // see the crate's root
+pub use self::boundary::watch_is_whole_after;
 
 /// Why a body ended before its end.
 #[derive(Debug, thiserror::Error)]

@@ -28,6 +28,8 @@ mod respond;
 mod shares;
 mod upgrade;
 
+#[doc(hidden)] // for the fuzz target of this step alone
+pub use body::watch_is_whole_after;
 pub use exit::{Caller, Exit, Parts, Witness};
 pub use listen::TcpProxy;
 pub use upgrade::Protocol;

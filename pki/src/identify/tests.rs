@@ -4,6 +4,7 @@ mod grounds;
 mod names;
 mod revoked;
 mod scale;
+mod verdicts;
 
 use rustls_pki_types::CertificateDer;
 

@@ -107,6 +107,18 @@ impl<'p> RequestInfo<'p> {
     }
 }
 
+/// Verb and name of a request as its event has them; see the module above.
+pub fn words_of(method: &str, target: &str) -> Option<(String, Vec<u8>)> {
+    let method = Method::from_bytes(method.as_bytes()).ok()?;
+    let (path, query) = match target.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (target, None),
+    };
+    let path = decoded(path);
+    let info = RequestInfo::of(&method, &path, Query(query));
+    Some((info.verb.into_owned(), info.name.into_owned()))
+}
+
 /// The namespace, and the parts from the resource on. `namespaces/NAME` alone, or with a subresource of
 /// its own behind it, is about the namespace as a resource.
 fn of_namespace<'a, 'p>(parts: &'a [Part<'p>]) -> (Part<'p>, &'a [Part<'p>]) {

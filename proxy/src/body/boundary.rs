@@ -98,6 +98,16 @@ impl Boundary {
     }
 }
 
+/// Whether a watch could be cut behind these pieces; see the crate's root.
+pub fn watch_is_whole_after(
+    content_type: &str,
+    pieces: &mut dyn Iterator<Item = &[u8]>,
+) -> Option<bool> {
+    let mut boundary = Boundary::of_content_type(content_type)?;
+    pieces.for_each(|piece| boundary.advance(piece));
+    Some(boundary.is_whole())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -47,8 +47,8 @@ async fn a_body_of_unknown_length_is_sent_whatever_the_method() {
         request.headers_mut().remove("content-length");
         drop(harness.send(request).await.unwrap());
         until("the chunks are there", || {
-            let read = read.lock().unwrap();
-            let text: String = read.iter().map(|(_, text)| text.as_str()).collect();
+            let read = read.lock().unwrap().clone();
+            let text: String = read.into_iter().map(|(_, text)| text).collect();
             text.contains("\r\ntransfer-encoding: chunked\r\n")
                 && text.ends_with("\r\n\r\n4\r\nbody\r\n0\r\n\r\n")
         })

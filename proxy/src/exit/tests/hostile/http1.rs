@@ -334,12 +334,12 @@ impl Line {
         match then {
             Then::Answer => self.answer(head).await,
             Then::ReadToEnd => {
-                self.to_end().await?;
+                self.read_out().await?;
                 Ok(false)
             }
             Then::HalfClose => {
                 self.tls.shutdown().await?;
-                self.to_end().await?;
+                self.read_out().await?;
                 Ok(false)
             }
         }
@@ -354,10 +354,10 @@ impl Line {
             self.tls.write_all(b"GET /EVIL HTTP/1.1\r\n\r\n").await?;
             self.tls.shutdown().await?;
         }
-        self.to_end().await
+        self.read_out().await
     }
 
-    async fn to_end(&mut self) -> io::Result<()> {
+    async fn read_out(&mut self) -> io::Result<()> {
         let mut sink = [0; 4096];
         while self.tls.read(&mut sink).await? > 0 {}
         Ok(())

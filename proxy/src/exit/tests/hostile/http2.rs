@@ -8,8 +8,8 @@ use proptest::test_runner::TestRng;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio_rustls::client::TlsStream;
 
-use super::SHOWN;
 use super::case::{Case, Field, of, one_in};
+use super::show::SHOWN;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use http::Version;
 use uuid::Uuid;
 
 use super::case::{Case, Field, TAINT};
@@ -116,7 +117,8 @@ fn audit_id(record: &Record, case: &Case, ids: &mut HashSet<Uuid>) -> Judgement 
         return Err("not exactly one audit id".to_owned());
     };
     let sent = case.fields.iter().any(|(_, value)| value == id);
-    let id = Uuid::try_parse_ascii(id).map_err(|_| "an audit id that is no UUID".to_owned())?;
+    let id =
+        Uuid::try_parse_ascii(id).map_err(|_invalid| "an audit id that is no UUID".to_owned())?;
     ensure(!sent && ids.insert(id), || {
         "an audit id that is not ours alone".to_owned()
     })
@@ -126,7 +128,8 @@ fn audit_id(record: &Record, case: &Case, ids: &mut HashSet<Uuid>) -> Judgement 
 fn connection(record: &Record, case: &Case, whose: &Rightful) -> Judgement {
     let authority = whose.authority.as_bytes();
     let hosts = all(record, b"host");
-    let right = if record.http2 {
+    let http2 = record.version == Version::HTTP_2;
+    let right = if http2 {
         record.authority == authority && hosts.is_empty()
     } else {
         hosts == [authority]
@@ -138,7 +141,7 @@ fn connection(record: &Record, case: &Case, whose: &Rightful) -> Judgement {
         ([b"Upgrade"], [protocol]) => {
             let asked = case.upgrade.unwrap_or_default();
             ensure(
-                !record.http2 && protocol.eq_ignore_ascii_case(asked.as_bytes()),
+                !http2 && protocol.eq_ignore_ascii_case(asked.as_bytes()),
                 || "a protocol that was not asked for".to_owned(),
             )
         }

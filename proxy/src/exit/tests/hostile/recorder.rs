@@ -7,6 +7,7 @@ use bytes::Bytes;
 use gangplank_config::KeyPair;
 use gangplank_pki::crypto;
 use h2::server::SendResponse;
+use http::Version;
 use rustls::ServerConfig;
 use rustls::sign::SingleCertAndKey;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::task::TaskTracker;
 
-use super::AnyClient;
+use super::any_client::AnyClient;
 use super::case::Field;
 
 type Tls = TlsStream<TcpStream>;
@@ -23,7 +24,7 @@ type Tls = TlsStream<TcpStream>;
 /// A request as it arrived.
 #[derive(Debug, Default)]
 pub(super) struct Record {
-    pub(super) http2: bool,
+    pub(super) version: Version,
     pub(super) method: Vec<u8>,
     pub(super) target: Vec<u8>,
     /// `:authority` of HTTP/2.
@@ -103,7 +104,7 @@ impl Recorder {
         let target = parts.uri.path_and_query().map(ToString::to_string);
         let authority = parts.uri.authority().map(ToString::to_string);
         let mut record = Record {
-            http2: true,
+            version: Version::HTTP_2,
             method: parts.method.as_str().into(),
             target: target.unwrap_or_default().into(),
             authority: authority.unwrap_or_default().into(),

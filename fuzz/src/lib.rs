@@ -1,0 +1,298 @@
+//! A function for each parser of bytes that strangers choose: it must return, and what it returns must make
+//! sense. `fuzz_targets/` feeds them with what libFuzzer thinks of, `tests/seeds.rs` with the seeds.
+
+use std::cell::RefCell;
+use std::fs;
+use std::path::Path;
+
+use gangplank_config::upstream::InCluster;
+use gangplank_config::{HostName, Token, object, role};
+use gangplank_pki::bundle::assemble;
+use gangplank_pki::{
+    Denied, EntranceDomain, Fingerprint, Identity, Prefix, Provider, ProviderId, Serial,
+    TrustAnchor, TrustBundle, TunnelName, UnprovenList, UsernameFrom, clock, identify, inspect,
+    pem,
+};
+use gangplank_proxy::headers::{self, Impersonation};
+use gangplank_proxy::{Protocol, audit, watch_is_whole_after};
+use gangplank_relay::peek_server_name;
+use gangplank_tunnel::wire;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use rustls_pki_types::{CertificateDer, UnixTime};
+use tempfile::TempDir;
+use tokio::io::AsyncReadExt as _;
+use tokio::runtime::{Builder, Runtime};
+use uuid::Uuid;
+
+/// A parser's name, which is its folder of seeds', too, and the parser.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All of them.
+pub const TARGETS: [Target; 11] = [
+    ("client_hello", client_hello),
+    ("wire", wire_records),
+    ("pem", pem_files),
+    ("certificate", certificate),
+    ("revocation_list", revocation_list),
+    ("chain", chain),
+    ("headers", header_lines),
+    ("watch", watch),
+    ("object", objects),
+    ("config", configuration),
+    ("request_line", request_line),
+];
+
+/// An authority and a certificate of it, with the common name `alice`.
+const AUTHORITY_AND_LEAF: &[u8] = include_bytes!("../../pki/testdata/p-256.pem");
+
+/// When that certificate is valid: 2030-01-01.
+const NOW: u64 = 1_893_456_000;
+
+fn now() -> UnixTime {
+    clock::at(NOW)
+}
+
+/// What is trusted in these tests, and the one chain that leads to it.
+struct World {
+    bundle: TrustBundle,
+    leaf: CertificateDer<'static>,
+    identity: Identity,
+}
+
+impl World {
+    fn new() -> Self {
+        let certificates = pem::certificates(AUTHORITY_AND_LEAF).expect("test data");
+        let [authority, leaf] = <[_; 2]>::try_from(certificates).expect("two certificates");
+        let provider = Provider::new(
+            ProviderId::new("default", "p"),
+            Prefix::parse("p:").expect("a prefix"),
+            vec![TrustAnchor::parse(authority).expect("an authority")],
+            UsernameFrom::CommonName,
+            vec!["g".to_owned()],
+        );
+        let provider = provider.expect("a provider");
+        let bundle = assemble(&TrustBundle::empty(), vec![provider]).bundle;
+        let identity = identify(&bundle, std::slice::from_ref(&leaf), now()).expect("alice");
+        Self {
+            bundle,
+            leaf,
+            identity,
+        }
+    }
+}
+
+thread_local! {
+    static WORLD: World = World::new();
+    static RUNTIME: Runtime = Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime");
+    static FOLDER: RefCell<Option<TempDir>> = const { RefCell::new(None) };
+}
+
+/// The relay's look at a ClientHello: the same name in whatever pieces it comes.
+pub fn client_hello(bytes: &[u8]) {
+    let whole = RUNTIME.with(|it| it.block_on(peek_server_name(&mut &*bytes)));
+    let (one, other) = bytes.split_at(bytes.len() / 2);
+    let cut = RUNTIME.with(|it| it.block_on(peek_server_name(&mut one.chain(other))));
+    assert_eq!(whole, cut);
+    assert!(whole.is_none_or(|name| name.is_ascii() && !name.is_empty()));
+}
+
+/// What agent and relay say to one another: what was read is written as it was.
+pub fn wire_records(bytes: &[u8]) {
+    if let Ok(header) = wire::StreamHeader::parse(bytes) {
+        let again = header.encode().expect("what was read can be written");
+        assert_eq!(again.get(wire::RECORD_PREFIX..), Some(bytes));
+    }
+    if let Ok(status) = wire::StreamStatus::parse(bytes) {
+        let again = status.encode().expect("what was read can be written");
+        let body = again.get(wire::RECORD_PREFIX..).unwrap_or_default();
+        assert_eq!(wire::StreamStatus::parse(body), Ok(status));
+    }
+    let Some((prefix, body)) = bytes.split_first_chunk() else {
+        return;
+    };
+    if let Ok(length) = wire::record_length(*prefix, "record", wire::MAX_HEADER) {
+        assert!(length <= wire::MAX_HEADER);
+    }
+    let Ok(kind) = wire::FrameKind::parse(*prefix) else {
+        return;
+    };
+    if let Ok(Some(frame)) = wire::ControlFrame::parse(kind, body) {
+        let again = frame.encode().expect("what was read can be written");
+        let (prefix, body) = again.split_first_chunk().expect("a prefix");
+        let kind = wire::FrameKind::parse(*prefix).expect("a frame");
+        assert_eq!(wire::ControlFrame::parse(kind, body), Ok(Some(frame)));
+    }
+}
+
+/// Files of certificates, keys and lists, and small texts that people write.
+pub fn pem_files(bytes: &[u8]) {
+    drop(pem::certificates(bytes));
+    drop(pem::private_key(bytes));
+    drop(pem::revocation_lists(bytes));
+    drop(inspect::inspect_certificates(bytes));
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    if let Ok(prefix) = Prefix::parse(text) {
+        assert!(!prefix.as_str().starts_with("system:"));
+    }
+    if let Ok(domain) = EntranceDomain::parse("tunnels.example.com")
+        && let Ok(name) = domain.route(text)
+    {
+        assert!(domain.covers(&domain.entrance_of(&name)));
+    }
+    if let Ok(serial) = text.parse::<Serial>() {
+        assert_eq!(serial.to_string().parse(), Ok(serial));
+    }
+    if let Ok(print) = text.parse::<Fingerprint>() {
+        assert_eq!(print.to_string().parse(), Ok(print));
+    }
+    drop(text.parse::<Denied>());
+    drop(text.parse::<TunnelName>());
+    drop(text.parse::<HostName>());
+    drop(Token::parse(text));
+}
+
+/// A single certificate, as an anchor, in a summary, as an agent's.
+pub fn certificate(der: &[u8]) {
+    drop(inspect::inspect_der(der));
+    let der = CertificateDer::from(der);
+    drop(TrustAnchor::parse(der.clone()));
+    drop(TunnelName::from_agent_certificate(&der));
+}
+
+/// A revocation list.
+pub fn revocation_list(der: &[u8]) {
+    drop(UnprovenList::parse(der));
+}
+
+/// A chain of certificates, each behind its length in two bytes: only the one with the right key is someone.
+pub fn chain(bytes: &[u8]) {
+    let (mut rest, mut chain) = (bytes, Vec::new());
+    while let Some((length, behind)) = rest.split_first_chunk() {
+        let length = usize::from(u16::from_be_bytes(*length)).min(behind.len());
+        let (der, behind) = behind.split_at(length);
+        chain.push(CertificateDer::from(der));
+        rest = behind;
+    }
+    WORLD.with(|world| {
+        if let Ok(identity) = identify(&world.bundle, &chain, now()) {
+            assert_eq!(chain.first(), Some(&world.leaf));
+            assert_eq!(identity.username(), "p:alice");
+        }
+    });
+}
+
+/// Headers, a line each: what goes on names nobody but the certificate's owner.
+pub fn header_lines(bytes: &[u8]) {
+    let mut caller = HeaderMap::new();
+    for line in bytes.split(|byte| *byte == b'\n') {
+        let mut parts = line.splitn(2, |byte| *byte == b':');
+        let (name, value) = (parts.next(), parts.next().unwrap_or_default());
+        let name = HeaderName::from_bytes(name.unwrap_or_default());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value)) {
+            caller.append(name, value);
+        }
+    }
+    let protocols = [None, Some(Protocol::WebSocket)];
+    let protocol = protocols.get(bytes.len() % 2).copied().flatten();
+    WORLD.with(|world| {
+        let impersonation = Impersonation::of(&world.identity).expect("alice can be written");
+        let asks = |name: &HeaderName| name.as_str().starts_with("impersonate-");
+        let built = headers::upstream(&caller, &impersonation, Uuid::nil(), protocol);
+        assert_eq!(built.is_err(), caller.keys().any(asks));
+        if let Ok(built) = &built {
+            check_headers(built);
+        }
+    });
+}
+
+fn check_headers(built: &HeaderMap) {
+    let all = |name: &str| built.get_all(name).iter().collect::<Vec<_>>();
+    assert_eq!(all("impersonate-user"), ["p:alice"]);
+    assert_eq!(all("impersonate-group"), ["g"]);
+    assert_eq!(all("audit-id").len(), 1);
+    for (name, value) in built {
+        let name = name.as_str();
+        let beginnings = ["x-remote-", "x-forwarded-", "proxy-"];
+        assert!(!beginnings.iter().any(|it| name.starts_with(it)), "{name}");
+        let never = [
+            "authorization",
+            "forwarded",
+            "te",
+            "trailer",
+            "host",
+            "expect",
+        ];
+        assert!(!never.contains(&name), "{name}");
+        assert!(!name.contains('_'), "{name}");
+        let ours = ["impersonate-user", "impersonate-group"].contains(&name);
+        assert!(ours || !name.starts_with("impersonate-"), "{name}");
+        let mut offers = value.as_bytes().split(|byte| *byte == b',');
+        let token = b"base64url.bearer.authorization.k8s.io.";
+        let is_token = |offer: &[u8]| offer.trim_ascii().to_ascii_lowercase().starts_with(token);
+        let protocols = name == "sec-websocket-protocol";
+        assert!(!protocols || !offers.any(is_token), "{value:?}");
+    }
+}
+
+/// A watch's bytes: where it can be cut does not depend on the pieces it came in.
+pub fn watch(bytes: &[u8]) {
+    for kind in ["application/json", "application/vnd.kubernetes.protobuf"] {
+        let whole = watch_is_whole_after(kind, &mut std::iter::once(bytes));
+        let cut = watch_is_whole_after(kind, &mut bytes.chunks(3));
+        assert_eq!(whole, cut, "{kind}");
+        assert!(whole.is_some());
+    }
+}
+
+/// A file of objects.
+pub fn objects(bytes: &[u8]) {
+    let path = Path::new("object.yaml");
+    let Ok(documents) = object::documents(path, bytes.to_vec()) else {
+        return;
+    };
+    for document in documents {
+        if let Err(faults) = document.object {
+            assert!(!faults.to_string().is_empty());
+        }
+    }
+}
+
+/// A role's file, and a kubeconfig.
+pub fn configuration(bytes: &[u8]) {
+    FOLDER.with_borrow_mut(|folder| {
+        let folder = folder.get_or_insert_with(|| tempfile::tempdir().expect("a folder"));
+        let (role_file, kubeconfig) = (
+            folder.path().join("role.yaml"),
+            folder.path().join("kubeconfig"),
+        );
+        fs::write(&role_file, bytes).expect("a file");
+        let outside = InCluster::absent();
+        drop(role::relay::load(&role_file));
+        drop(role::agent::load(&role_file, &outside));
+        drop(role::proxy::load(&role_file, &outside));
+        fs::write(&kubeconfig, bytes).expect("a file");
+        fs::write(
+            &role_file,
+            "listen: 127.0.0.1:0\nexit:\n  upstream: {kubeconfig: kubeconfig}\n",
+        )
+        .expect("a file");
+        drop(role::proxy::load(&role_file, &outside));
+    });
+}
+
+/// Method and target of a request, as the audit trail reads them.
+pub fn request_line(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    let (method, target) = text.split_once(' ').unwrap_or(("GET", text));
+    if let Some((verb, name)) = audit::words_of(method, target) {
+        assert!(verb.len() <= method.len().max("deletecollection".len()));
+        assert!(name.len() <= target.len());
+    }
+}
