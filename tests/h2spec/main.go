@@ -36,7 +36,7 @@ func main() {
 	if err != nil {
 		fail(err)
 	}
-	settings := &config.Config{Host: host, Port: port, Path: "/", Timeout: patience, MaxHeaderLen: 4000}
+	settings := &config.Config{Host: host, Port: port, Path: "/", Timeout: patience, MaxHeaderLen: 4000, Strict: true}
 	var report strings.Builder
 	for _, group := range []*spec.TestGroup{generic.Spec(), http2.Spec(), hpack.Spec()} {
 		group.Test(settings)
@@ -48,7 +48,7 @@ func main() {
 }
 
 func write(report *strings.Builder, group *spec.TestGroup) {
-	for number, test := range group.Tests {
+	for number, test := range append(group.Tests, group.StrictTests...) {
 		if test.Result != nil {
 			fmt.Fprintf(report, "%s %s/%d %s\n", outcome(test.Result), group.ID(), number+1, test.Desc)
 		}

@@ -368,17 +368,16 @@ impl Stage {
         limits: Limits,
     ) -> Self {
         let credential = Credential::Token(Token::parse(TOKEN).unwrap());
-        Self::with_credential(credential, api, client_auth, clock, tasks, limits)
+        Self::with_credential(credential, api, (client_auth, limits), clock, tasks)
     }
 
     /// An exit that proves itself so to this API server.
     pub(super) fn with_credential(
         credential: Credential,
         api: FakeApi,
-        client_auth: ClientAuth,
+        (client_auth, limits): (ClientAuth, Limits),
         clock: Arc<ManualClock>,
         tasks: TaskTracker,
-        limits: Limits,
     ) -> Self {
         let exit_ca = CertificateAuthority::create("exit", 1, clock.now()).unwrap();
         let names = Kind::Exit {

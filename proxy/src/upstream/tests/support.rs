@@ -203,6 +203,7 @@ pub(super) fn get(path: &str) -> Request<RequestBody> {
 
 pub(super) async fn post(path: &str, body: &'static str) -> Request<RequestBody> {
     head(Method::POST, path)
+        .header("content-length", body.len())
         .body(received_body(body).await)
         .unwrap()
 }

@@ -88,8 +88,8 @@ impl Show {
             request_burst: u64::MAX,
             ..Limits::default()
         };
-        let auth = ClientAuth::Request;
-        let stage = Stage::with_credential(credential, api, auth, clock, tasks, limits);
+        let rules = (ClientAuth::Request, limits);
+        let stage = Stage::with_credential(credential, api, rules, clock, tasks);
         let groups = vec!["team a".to_owned(), "team-b".to_owned()];
         stage.trust(vec![
             stage.provider_partners(PARTNERS),
