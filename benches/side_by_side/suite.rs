@@ -42,6 +42,7 @@ const FOOTPRINT_S: f64 = 4.0;
 
 /// The suite's role.
 pub(crate) fn run(wanted: &Wanted) -> anyhow::Result<()> {
+    check_names(wanted)?;
     let rows: Vec<&Row> = ROWS
         .iter()
         .filter(|row| named(&wanted.rows, row.id))
@@ -53,6 +54,8 @@ pub(crate) fn run(wanted: &Wanted) -> anyhow::Result<()> {
             println!("{:<12}{}", row.id, row.what);
         }
         println!("{:<12}size, start-up time and idle memory", footprint::ID);
+        let stacks: Vec<_> = STACKS.iter().map(|stack| stack.name).collect();
+        println!("stacks: {}", stacks.join(", "));
         return Ok(());
     }
     raise_file_limit()?;
@@ -60,11 +63,25 @@ pub(crate) fn run(wanted: &Wanted) -> anyhow::Result<()> {
     let pace = Pace::of(wanted);
     println!("{}\n{}", circumstances.in_words(), pace.in_words());
     let mut report = Report::new(circumstances.json(), pace.json());
-    measure_all(wanted, &site, (&rows, &stacks), &mut report)?;
+    let measured = measure_all(wanted, &site, (&rows, &stacks), &mut report);
     drop(site);
     dog.wait()?;
+    // What was measured before a fault is shown all the same.
     report.print();
-    report.write(&wanted.json)
+    report.write(&wanted.json)?;
+    measured
+}
+
+/// A name that nobody knows would measure nothing, and say nothing of it.
+fn check_names(wanted: &Wanted) -> anyhow::Result<()> {
+    let is_row = |name: &str| name == footprint::ID || ROWS.iter().any(|row| row.id == name);
+    let is_stack = |name: &str| STACKS.iter().any(|stack| stack.name == name);
+    let row = wanted.rows.iter().find(|name| !is_row(name));
+    let stack = wanted.stacks.iter().find(|name| !is_stack(name));
+    if let Some(name) = row.or(stack) {
+        anyhow::bail!("nothing is called `{name}`: see --list");
+    }
+    Ok(())
 }
 
 fn named(wanted: &[String], name: &str) -> bool {
