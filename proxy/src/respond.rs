@@ -4,9 +4,9 @@
 //! wrong and what to do. What the API server answered never comes here.
 
 mod nested;
+mod shares;
 
 use std::borrow::Cow;
-use std::time::Duration;
 
 use gangplank_pki::Refusal;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, RETRY_AFTER, WARNING};
@@ -200,68 +200,6 @@ impl Problem {
         );
         problem.retry_after = Some(1);
         problem
-    }
-
-    /// The provider's callers send more than they may; `wait` until there is room for one request.
-    pub(crate) fn too_many_requests(wait: Duration) -> Self {
-        let mut problem = Self::too_many(
-            "TooManyRequests",
-            (
-                "the callers of this certificate's provider send more requests than they may here",
-                "send fewer, or ask who administers this cluster for more",
-            ),
-        );
-        // Whole seconds, as HTTP wants them; the next one at the earliest.
-        problem.retry_after = Some(wait.as_secs().saturating_add(1));
-        problem
-    }
-
-    /// The provider's callers have as many upgraded connections as they may. They last for hours, so
-    /// that trying soon does not help.
-    pub(crate) const fn too_many_upgrades() -> Self {
-        Self::too_many(
-            "TooManyUpgrades",
-            (
-                "the callers of this certificate's provider have as many execs, attaches and port-forwards open as \
-                 they may here",
-                "end some, or ask who administers this cluster for more",
-            ),
-        )
-    }
-
-    /// The certificate has as many connections as it may, before this one.
-    pub(crate) const fn too_many_connections() -> Self {
-        let mut problem = Self::too_many(
-            "TooManyConnections",
-            (
-                "this certificate has as many connections open as it may here",
-                "close some, use a certificate for each program, or ask who administers this cluster for more",
-            ),
-        );
-        problem.closes = true;
-        problem
-    }
-
-    /// On a connection that is about to end because its caller takes back one request after another.
-    pub(crate) const fn too_many_taken_back() -> Self {
-        let mut problem = Self::too_many(
-            "TooManyTakenBack",
-            (
-                "one request after another was taken back on this connection before it was answered",
-                "connect again, and wait for the answers",
-            ),
-        );
-        problem.closes = true;
-        problem
-    }
-
-    const fn too_many(class: &'static str, texts: (&'static str, &'static str)) -> Self {
-        Self::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "TooManyRequests",
-            class,
-            texts,
-        )
     }
 
     /// CONNECT would make this a tunnel to anywhere.
