@@ -1,6 +1,6 @@
 //! 300 watches of which 100 are never read, and a LIST of 200 MB whose reader stopped: requests beside them are
 //! answered, the others' events go on, the API server sees few connections, and what is unread is held only
-//! up to a bound.
+//! up to a bound. More of them than a tunnel holds make way for one another, and stop nobody either.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -235,4 +235,49 @@ async fn nor_does_an_unread_list() {
             "{role}: {before} KiB became {after} KiB"
         );
     }
+}
+
+/// Case G15, in small: more callers who read nothing than a session's window has room for.
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_does_a_crowd_that_would_fill_the_tunnel() {
+    /// A window each; a session has 256.
+    const CROWD: usize = 300;
+    /// Of one source (`relay/src/entrance/standstill.rs`).
+    const STAY: usize = 112;
+    let (greedy, modest) = (Organisation::new("greedy"), Organisation::new("modest"));
+    let cluster = Arc::new(Cluster::default());
+    let server = server(&cluster).await;
+    let site = Site::start(Way::Tunnel, &server.kubeconfig(), &[&greedy, &modest]);
+    let relay = site.relay.as_ref().expect("a relay");
+    let papers = modest.caller("a");
+    let mut beside = Connection::open(&site, Some(&papers), Protocol::One).await;
+    beside.fetch(SMALL).await.expect("an answer");
+
+    let mut unread = Vec::new();
+    for _ in 0..CROWD {
+        unread.push(left_unread(&site, &greedy, BUSY).await);
+    }
+    cluster.await_full_windows();
+
+    let (status, _) = beside.fetch(SMALL).await.expect("an answer");
+    assert_eq!(status, 200, "on the connection that was there");
+    let mut new = Connection::open(&site, Some(&papers), Protocol::Two).await;
+    assert_eq!(
+        new.fetch(SMALL).await.expect("an answer").0,
+        200,
+        "on a new one"
+    );
+    wait::until("all that stand still beyond the bound to be gone", || {
+        let gone = "gangplank_relay_ends_total{outcome=\"MadeWay\"} ";
+        let gone = relay.process.metric(gone).unwrap_or_default();
+        (gone >= f64::from(u32::try_from(CROWD - STAY).expect("a count"))).then_some(())
+    });
+    let open = site
+        .exit
+        .metric("gangplank_exit_connections ")
+        .unwrap_or_default();
+    assert!(
+        open >= f64::from(u32::try_from(STAY).expect("a count")),
+        "who may stay does: {open}"
+    );
 }

@@ -1,11 +1,12 @@
 //! The relay's copy loop with its two ends in hand: a TCP connection, and a tunnel's stream in memory.
 
+use std::future::pending;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use gangplank_tunnel::wire::AbortCode;
-use gangplank_tunnel::{OpenStreams, ReadHalf, Stream, WriteHalf, splice};
+use gangplank_tunnel::{BoxFuture, OpenStreams, ReadHalf, Stream, WriteHalf, splice};
 use tokio::io::{
     AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf,
 };
@@ -42,7 +43,10 @@ impl Line {
             Box::new(Memory(write)),
             &OpenStreams::default(),
         );
-        drop(TaskTracker::new().spawn(splice(accepted, stream)));
+        drop(TaskTracker::new().spawn(async {
+            let endless = || -> BoxFuture<'static, ()> { Box::pin(pending()) };
+            splice(accepted, stream, &endless).await
+        }));
         Ok(Self { caller, exit })
     }
 

@@ -32,9 +32,11 @@ mod peek;
 mod plain_http;
 mod quay;
 mod refusal;
+mod standstill;
 
 pub use peek::peek_server_name;
 pub(crate) use quay::Quay;
+pub(crate) use standstill::Standstill;
 
 use board::{Boarding, OnBoard, Passenger};
 use peek::{Peeked, peek};
@@ -188,7 +190,9 @@ impl Entrance {
             announced,
         } = on_board;
         tracing::debug!(session = berth.tunnel().id(), "on board");
-        let spliced = splice(caller.socket, stream).await;
+        let source = Source::of(caller.address.ip());
+        let patience = || berth.tunnel().standstill().begin(source);
+        let spliced = splice(caller.socket, stream, &patience).await;
         let to_exit = spliced.to_tunnel_bytes.saturating_add(announced);
         let to_caller = spliced.to_caller_bytes;
         berth.carried(to_exit.saturating_add(to_caller));

@@ -23,7 +23,7 @@ pub use boarding::{BoardingError, announce, answer, await_status, receive_header
 pub use control::{ControlError, ControlReader, ControlWriter, Notice};
 pub use greeting::{GreetError, Greeting, await_hello, greet};
 pub use session::{BoxFuture, Closed, Session, SessionError, Traffic};
-pub use splice::{Ended, Spliced, splice};
+pub use splice::{Ended, Patience, Spliced, splice};
 pub use stream::{
     OpenStreams, ReadHalf, Stream, StreamReader, StreamReset, StreamWriter, WriteHalf,
 };

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use self::directions::{broken_caller, caller_to_tunnel, tunnel_to_caller};
+use crate::session::BoxFuture;
 use crate::stream::Stream;
 use crate::wire::AbortCode;
 
@@ -40,6 +41,8 @@ pub enum Ended {
     ByExit(AbortCode),
     /// The tunnel was lost; the caller saw a reset.
     TunnelLost,
+    /// The caller took nothing and had to make way; both sides saw a reset.
+    MadeWay,
 }
 
 impl Ended {
@@ -50,6 +53,7 @@ impl Ended {
             Self::ByCaller(_) => "BrokenByCaller",
             Self::ByExit(_) => "BrokenByExit",
             Self::TunnelLost => "TunnelLost",
+            Self::MadeWay => "MadeWay",
         }
     }
 }
@@ -60,18 +64,25 @@ enum Break {
     ByCaller(io::Error),
     ByExit(AbortCode),
     TunnelLost,
+    MadeWay,
 }
 
-/// Moves bytes both ways until both directions have ended or one broke off. When it returns, nothing of
-/// the caller is under way any more, and the session may be closed. Cancelling aborts both sides.
-pub async fn splice(caller: TcpStream, stream: Stream) -> Spliced {
+/// What a caller is told to who takes nothing of what has come for it: a future that resolves when it has to make
+/// way for others. Asked for anew each time that the caller stands still, and dropped as soon as it takes a byte.
+pub type Patience<'p> = dyn Fn() -> BoxFuture<'static, ()> + Send + Sync + 'p;
+
+/// Moves bytes both ways until both directions have ended or one broke off, or until the `patience` with a caller who
+/// takes nothing is over. When it returns, nothing of the caller is under way any more, and the session may be
+/// closed. Cancelling aborts both sides.
+pub async fn splice(caller: TcpStream, stream: Stream, patience: &Patience<'_>) -> Spliced {
     let (mut reader, mut writer) = stream.into_split();
     let (mut to_tunnel_bytes, mut to_caller_bytes) = (0, 0);
     let caller = ResetOnDrop::armed(caller);
     let moved = {
         let answered = Notify::new();
         let mut out = pin!(async {
-            let ended = tunnel_to_caller(&mut reader, &caller.socket, &mut to_caller_bytes).await;
+            let (socket, moved) = (&caller.socket, &mut to_caller_bytes);
+            let ended = tunnel_to_caller(&mut reader, socket, moved, patience).await;
             answered.notify_one();
             ended
         });
@@ -97,6 +108,7 @@ pub async fn splice(caller: TcpStream, stream: Stream) -> Spliced {
                 Break::ByCaller(error) => (AbortCode::PeerReset, Ended::ByCaller(error)),
                 Break::ByExit(code) => (code, Ended::ByExit(code)),
                 Break::TunnelLost => (AbortCode::SessionLost, Ended::TunnelLost),
+                Break::MadeWay => (AbortCode::TimedOut, Ended::MadeWay),
             };
             writer.reset(code);
             reader.stop(code);

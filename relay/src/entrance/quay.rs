@@ -87,8 +87,7 @@ pub(crate) struct Place {
 }
 
 impl Quay {
-    /// A quay with other bounds than the usual.
-    #[cfg(test)]
+    /// One with other bounds than the usual.
     pub(crate) fn with_room(room: Room) -> Self {
         Self {
             room,

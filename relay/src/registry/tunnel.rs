@@ -11,6 +11,8 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::entrance::Standstill;
+
 /// How long a tunnel that did not answer stands back behind its siblings. A dead peer is noticed within
 /// 13 s (idle 10 s after the last of the keepalives that come every 3 s) and then deregistered, so after
 /// this the tunnel either is gone or was merely slow once.
@@ -52,6 +54,7 @@ pub(crate) struct Tunnel<S> {
     carried: AtomicU64,
     doubted_until: Mutex<Option<Instant>>,
     gangway: Arc<Semaphore>,
+    standstill: Standstill,
     last_left: Notify,
     withdrawn: CancellationToken,
     cut_short: CancellationToken,
@@ -70,6 +73,7 @@ impl<S> Tunnel<S> {
             carried: AtomicU64::new(0),
             doubted_until: Mutex::new(None),
             gangway: Arc::new(Semaphore::new(MOST_BOARDING)),
+            standstill: Standstill::default(),
             last_left: Notify::new(),
             withdrawn: CancellationToken::new(),
             cut_short: CancellationToken::new(),
@@ -109,6 +113,11 @@ impl<S> Tunnel<S> {
     /// Bytes of callers carried, both ways, of connections that have ended.
     pub(crate) fn carried_bytes(&self) -> u64 {
         self.carried.load(Ordering::Relaxed)
+    }
+
+    /// Callers on board who take nothing.
+    pub(crate) fn standstill(&self) -> &Standstill {
+        &self.standstill
     }
 
     /// Cancelled when it gets no new streams any more.

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::task::coop::consume_budget;
 use tokio::time::sleep;
 
-use super::Break;
+use super::{Break, Patience};
 use crate::stream::{StreamReader, StreamReset, StreamWriter};
 use crate::wire::AbortCode;
 
@@ -170,6 +170,7 @@ pub(super) async fn tunnel_to_caller(
     reader: &mut StreamReader,
     caller: &TcpStream,
     moved: &mut u64,
+    patience: &Patience<'_>,
 ) -> Result<(), Break> {
     loop {
         // Neither the tunnel's stream nor a write that succeeds counts against the task's share of the
@@ -180,7 +181,11 @@ pub(super) async fn tunnel_to_caller(
         };
         *moved += length(written);
         while !rest.is_empty() {
-            let written = write_caller_unless_reset(caller, reader, &rest).await?;
+            let written = tokio::select! {
+                biased;
+                written = write_caller_unless_reset(caller, reader, &rest) => written?,
+                () = patience() => return Err(Break::MadeWay),
+            };
             *moved += length(written);
             rest.advance(written);
         }

@@ -1,4 +1,6 @@
+use std::future::pending;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
@@ -33,7 +35,10 @@ async fn line(pair: &Pair) -> Line {
     Line {
         caller,
         exit,
-        splicing: TaskTracker::new().spawn(splice(accepted, at_relay)),
+        splicing: TaskTracker::new().spawn(async {
+            let endless = || -> BoxFuture<'static, ()> { Box::pin(pending()) };
+            splice(accepted, at_relay, &endless).await
+        }),
     }
 }
 
@@ -345,4 +350,48 @@ fn what_a_caller_has_not_taken_is_all_that_is_kept() {
         let rest = directions::rest_of(&chunks, written);
         assert_eq!(rest, all[written..], "behind {written} bytes");
     }
+}
+
+/// Whoever takes nothing has to make way when it is told so, and not before; whoever takes something is not told.
+#[tokio::test]
+async fn caller_who_takes_nothing_makes_way_when_it_is_told() {
+    let pair = pair().await;
+    let (at_relay, mut exit) = pair.stream().await;
+    let (mut caller, accepted) = tcp_pair().await;
+    let (stands_still, make_way) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let splicing = {
+        let (stands_still, make_way) = (Arc::clone(&stands_still), Arc::clone(&make_way));
+        TaskTracker::new().spawn(async move {
+            let patience = || -> BoxFuture<'static, ()> {
+                let (stands_still, make_way) = (Arc::clone(&stands_still), Arc::clone(&make_way));
+                Box::pin(async move {
+                    stands_still.notify_one();
+                    make_way.notified().await;
+                })
+            };
+            splice(accepted, at_relay, &patience).await
+        })
+    };
+    greet_both_ways(&mut caller, &mut exit).await;
+    let (mut sent, piece) = (0_u64, vec![7; BLOCK]);
+    let flooding = async {
+        loop {
+            match exit.write_all(&piece).await {
+                Ok(()) => sent += 1,
+                Err(error) => return error,
+            }
+        }
+    };
+    let told = async {
+        stands_still.notified().await;
+        make_way.notify_one();
+    };
+    let (error, ()) = soon(async { tokio::join!(flooding, told) }).await;
+    assert_eq!(StreamReset::within(&error), Some(AbortCode::TimedOut));
+    let spliced = soon(splicing).await.expect("no panic");
+    assert!(matches!(spliced.ended, Ended::MadeWay), "{spliced:?}");
+    assert!(sent > 0, "it was given something first");
+    let mut rest = Vec::new();
+    let end = soon(caller.read_to_end(&mut rest)).await;
+    end.expect_err("what was cut off does not look complete");
 }
