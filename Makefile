@@ -48,12 +48,12 @@ seeds: ## The fuzz targets compile, and take their seeds
 	cargo test --locked --test seeds
 	cargo check --locked --quiet --manifest-path fuzz/Cargo.toml --target-dir target/fuzz --no-default-features --bins
 
-soak: cluster kubectls ## Loads of minutes; a million hostile requests and chains beside Go's verdicts, new each time (CASES=1000 SEED=7)
+soak: cluster kubectls ## Loads of minutes, attacks at full size; a million hostile requests and chains beside Go's verdicts, new each time (CASES=1000 SEED=7)
 	GANGPLANK_CASES=$(SOAK_CASES) GANGPLANK_SEED=$(SOAK_SEED) \
 	  cargo test --locked --release -p gangplank-proxy --lib -- hostile_requests_before hostile_requests_where --nocapture
 	GANGPLANK_CHAINS=$(SOAK_CASES) GANGPLANK_SEED=$(SOAK_SEED) \
 	  cargo test --locked --release -p gangplank-pki --lib -- verdicts --nocapture
-	cargo test --locked --release --test behaviour -- --ignored soak --nocapture
+	cargo test --locked --release --test behaviour -- --ignored soak --nocapture --test-threads=1
 
 fuzz: ## Each parser of hostile bytes under libFuzzer, which needs a C++ compiler (MINUTES=10 TARGETS='chain pem')
 	@fuzz/run.sh $(or $(MINUTES),10) $(TARGETS)

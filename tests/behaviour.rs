@@ -80,6 +80,7 @@ mod revocation_ends_everything_of_one_provider;
 mod revoked_certificates_end;
 mod rights_in_the_manual_are_enough;
 mod roles_end_cleanly;
+mod siege_leaves_others_alone;
 mod strangers_at_the_entrance_are_sent_away;
 mod strangers_use_nothing_up;
 mod support;

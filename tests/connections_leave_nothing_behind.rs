@@ -1,7 +1,5 @@
 //! Case G21, in small: connections that come, ask and go leave neither descriptors nor memory behind, whoever ends them.
 
-use std::fs;
-
 use crate::support::certificates::{Organisation, Papers};
 use crate::support::connection::{Connection, Protocol};
 use crate::support::fake_api_server::FakeApiServer;
@@ -40,11 +38,6 @@ async fn crowd(site: &Site, papers: &Papers, stranger: &Papers, cycles: usize) {
     futures_util::future::join_all(lanes).await;
 }
 
-fn descriptors(site: &Site) -> usize {
-    let open = fs::read_dir(format!("/proc/{}/fd", site.exit.pid()));
-    open.expect("it runs").count()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn however_many_come() {
     let (fake, organisation) = (FakeApiServer::echo().await, Organisation::new("acme"));
@@ -59,12 +52,12 @@ async fn however_many_come() {
             });
         };
         none_open();
-        let before = (descriptors(&site), site.exit.resident_kib());
+        let before = (site.exit.descriptors(), site.exit.resident_kib());
         crowd(&site, &papers, &stranger, CYCLES).await;
         none_open();
         wait::until("no more descriptors than before", || {
             // As many connections to the API server may be kept as there were lanes.
-            (descriptors(&site) <= before.0 + LANES).then_some(())
+            (site.exit.descriptors() <= before.0 + LANES).then_some(())
         });
         let grown = site.exit.resident_kib().saturating_sub(before.1);
         assert!(grown < REST_KIB, "{way:?}: grown by {grown} KiB");

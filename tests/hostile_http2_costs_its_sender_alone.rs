@@ -13,7 +13,8 @@ use crate::support::fake_api_server::{FakeApiServer, ok, whole};
 use crate::support::path::Site;
 use crate::support::raw_http2::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, HEADERS, INITIAL_WINDOW_SIZE,
-    PING, RST_STREAM, RawHttp2, SETTINGS, WINDOW_UPDATE, frame, get, literal, post, stream,
+    PING, RST_STREAM, RawHttp2, SETTINGS, bomb, frame, get, long_field, opened, post, stream,
+    taken_back, to_be_reset,
 };
 use crate::support::wait;
 
@@ -118,18 +119,6 @@ impl Scene {
     }
 }
 
-/// A request and its end.
-fn taken_back(number: u32, path: &str) -> Vec<u8> {
-    let cancel = 8_u32.to_be_bytes();
-    let opened = frame(
-        HEADERS,
-        END_STREAM | END_HEADERS,
-        stream(number),
-        &get(path),
-    );
-    [opened, frame(RST_STREAM, 0, stream(number), &cancel)].concat()
-}
-
 /// Case G1, as many at once as a segment holds.
 #[tokio::test(flavor = "multi_thread")]
 async fn rapid_reset_in_bursts() {
@@ -155,9 +144,9 @@ async fn rapid_reset_of_requests_that_are_under_way() {
     let scene = Scene::set().await;
     let mut attack = scene.attack().await;
     for round in 0..20 {
-        let numbers = || (ROUND * round..ROUND * (round + 1)).map(stream);
-        let opened = |stream| frame(HEADERS, END_STREAM | END_HEADERS, stream, &get(SLOW));
-        let reset = |stream| frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes());
+        let numbers = || ROUND * round..ROUND * (round + 1);
+        let opened = |number| opened(number, &get(SLOW));
+        let reset = |number| frame(RST_STREAM, 0, stream(number), &8_u32.to_be_bytes());
         let before = scene.arrived();
         let opened: Vec<u8> = numbers().flat_map(opened).collect();
         if !attack.say(&opened).await {
@@ -187,19 +176,7 @@ async fn rapid_reset_of_requests_that_are_under_way() {
 async fn made_you_reset() {
     let scene = Scene::set().await;
     let mut attack = scene.attack().await;
-    let taken = attack
-        .flood(MOST, |number| {
-            let opened = frame(
-                HEADERS,
-                END_STREAM | END_HEADERS,
-                stream(number),
-                &get(SLOW),
-            );
-            // A window beyond its maximum is an error of the stream (RFC 9113 §6.9.1).
-            let most = 0x7fff_ffff_u32.to_be_bytes();
-            [opened, frame(WINDOW_UPDATE, 0, stream(number), &most)].concat()
-        })
-        .await;
+    let taken = attack.flood(MOST, |number| to_be_reset(number, SLOW)).await;
     assert!(taken < MOST, "it was let through");
     let said = attack.await_end().await;
     assert_eq!(said.goaway, Some(ENHANCE_YOUR_CALM), "{said:?}");
@@ -211,8 +188,7 @@ async fn made_you_reset() {
 #[tokio::test(flavor = "multi_thread")]
 async fn continuation_flood() {
     let scene = Scene::set().await;
-    let field = [&[0x00][..], &literal(b"x-flood"), &literal(&[b'a'; 1000])].concat();
-    for piece in [field, Vec::new()] {
+    for piece in [long_field(), Vec::new()] {
         let mut attack = scene.attack().await;
         let opened = frame(HEADERS, END_STREAM, stream(0), &get("/flood"));
         assert!(attack.say(&opened).await, "it begins like any other");
@@ -272,15 +248,9 @@ async fn windows_of_nothing() {
     let mut attack = scene.attack().await;
     let shut = [&INITIAL_WINDOW_SIZE.to_be_bytes()[..], &[0; 4]].concat();
     assert!(attack.say(&frame(SETTINGS, 0, 0, &shut)).await);
-    let opened = |number| {
-        frame(
-            HEADERS,
-            END_STREAM | END_HEADERS,
-            stream(number),
-            &get(LARGE),
-        )
-    };
-    let sent: Vec<u8> = (0..STREAMS).flat_map(opened).collect();
+    let sent: Vec<u8> = (0..STREAMS)
+        .flat_map(|number| opened(number, &get(LARGE)))
+        .collect();
     assert!(attack.say(&sent).await, "200 streams are no attack yet");
     wait::until_async("all heads", || async {
         (attack.said().heads == 200).then_some(())
@@ -296,21 +266,6 @@ async fn windows_of_nothing() {
 async fn hpack_bomb() {
     let scene = Scene::set().await;
     let mut attack = scene.attack().await;
-    // The first puts 3,900 bytes into the table; each further byte of a block means them again.
-    let kept = [&[0x40][..], &literal(b"x-bomb"), &literal(&[b'b'; 3900])].concat();
-    let bomb = |number: u32| {
-        let block = [
-            get("/bomb"),
-            if number == 0 {
-                kept.clone()
-            } else {
-                Vec::new()
-            },
-        ]
-        .concat();
-        let block = [block, vec![0xbe; 10_000]].concat();
-        frame(HEADERS, END_STREAM | END_HEADERS, stream(number), &block)
-    };
     attack.flood(200, bomb).await;
     // Refused or ended: one stream after the other, or all of them.
     wait::until_async("each to be refused, or the end", || async {

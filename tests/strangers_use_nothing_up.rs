@@ -1,7 +1,6 @@
 //! Strangers at an exit, however many and however slow, neither keep others out nor fill its log; and an exit without file
 //! descriptors waits for some instead of dying or spinning.
 
-use std::fs;
 use std::process::Command;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -12,11 +11,9 @@ use crate::support::certificates::Organisation;
 use crate::support::connection::{Connection, Protocol};
 use crate::support::fake_api_server::FakeApiServer;
 use crate::support::gangplank::events;
+use crate::support::hello::HALF_A_HELLO;
 use crate::support::path::Site;
 use crate::support::{caller, wait};
-
-/// The beginning of a record that is a ClientHello of 512 bytes.
-const HALF_A_HELLO: &[u8] = &[22, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
 
 async fn is_served(site: &Site, organisation: &Organisation) {
     for protocol in [Protocol::One, Protocol::Two] {
@@ -105,11 +102,6 @@ async fn by_bad_certificates() {
     assert_eq!(loud(), before, "{}", site.exit.log());
 }
 
-fn descriptors(site: &Site) -> usize {
-    let open = fs::read_dir(format!("/proc/{}/fd", site.exit.pid()));
-    open.expect("it runs").count()
-}
-
 /// Case G11: connections that cannot be accepted wait, and are served when there is room again.
 #[tokio::test(flavor = "multi_thread")]
 async fn by_taking_all_file_descriptors() {
@@ -119,7 +111,7 @@ async fn by_taking_all_file_descriptors() {
     let papers = organisation.caller("beside");
     let mut beside = Connection::open(&site, Some(&papers), Protocol::Two).await;
     assert_eq!(beside.fetch("/").await.expect("an answer").0, 200);
-    let most = descriptors(&site) + 32;
+    let most = site.exit.descriptors() + 32;
     let limited = Command::new("prlimit")
         .args(["--pid", &site.exit.pid().to_string()])
         .arg(format!("--nofile={most}"))
@@ -136,7 +128,7 @@ async fn by_taking_all_file_descriptors() {
         );
     }
     wait::until("all descriptors to be in use", || {
-        (descriptors(&site) >= most).then_some(())
+        (site.exit.descriptors() >= most).then_some(())
     });
     assert_eq!(
         beside.fetch("/").await.expect("an answer").0,

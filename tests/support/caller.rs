@@ -65,13 +65,20 @@ pub(crate) async fn connect(
 ) -> std::io::Result<TlsStream<TcpStream>> {
     wait::within("a TLS handshake", async {
         let socket = TcpStream::connect(address).await?;
-        socket.set_nodelay(true)?;
-        let name = ServerName::try_from(name.to_owned()).expect("a name");
-        TlsConnector::from(Arc::new(config))
-            .connect(name, socket)
-            .await
+        over(socket, name, Arc::new(config)).await
     })
     .await
+}
+
+/// TLS on a socket, asking for a name.
+pub(crate) async fn over(
+    socket: TcpStream,
+    name: &str,
+    config: Arc<ClientConfig>,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    socket.set_nodelay(true)?;
+    let name = ServerName::try_from(name.to_owned()).expect("a name");
+    TlsConnector::from(config).connect(name, socket).await
 }
 
 /// A TLS connection to a site's entrance.

@@ -8,6 +8,9 @@ use rustls_pki_types::ServerName;
 /// TLS' number of a handshake record.
 pub(crate) const HANDSHAKE_RECORD: u8 = 22;
 
+/// The beginning of a record that is a ClientHello of 512 bytes.
+pub(crate) const HALF_A_HELLO: &[u8] = &[22, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
+
 const CLIENT_HELLO: u8 = 1;
 const SERVER_NAME: u16 = 0;
 

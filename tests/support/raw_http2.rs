@@ -113,7 +113,12 @@ pub(crate) struct RawHttp2 {
 impl RawHttp2 {
     /// Connects, and reads whatever comes.
     pub(crate) async fn open(site: &Site, papers: &Papers) -> Self {
-        let mut raw = Self::open_unread(site, papers).await;
+        Self::over(board(site, papers).await).await
+    }
+
+    /// The same on a TLS connection that was made before.
+    pub(crate) async fn over(stream: TlsStream<TcpStream>) -> Self {
+        let mut raw = Self::over_unread(stream).await;
         let (read, said) = (
             raw.read.take().expect("not yet read"),
             Arc::clone(&raw.said),
@@ -127,9 +132,11 @@ impl RawHttp2 {
 
     /// Connects, and never reads.
     pub(crate) async fn open_unread(site: &Site, papers: &Papers) -> Self {
-        let stream = caller::board(site, Some(papers), &["h2"])
-            .await
-            .expect("the handshake");
+        Self::over_unread(board(site, papers).await).await
+    }
+
+    /// The same on a TLS connection that was made before.
+    pub(crate) async fn over_unread(stream: TlsStream<TcpStream>) -> Self {
         let (read, write) = split(stream);
         let mut raw = Self {
             write,
@@ -181,6 +188,50 @@ impl RawHttp2 {
         })
         .await
     }
+}
+
+async fn board(site: &Site, papers: &Papers) -> TlsStream<TcpStream> {
+    caller::board(site, Some(papers), &["h2"])
+        .await
+        .expect("the handshake")
+}
+
+/// A request and its end.
+pub(crate) fn taken_back(number: u32, path: &str) -> Vec<u8> {
+    let cancel = 8_u32.to_be_bytes();
+    let opened = opened(number, &get(path));
+    [opened, frame(RST_STREAM, 0, stream(number), &cancel)].concat()
+}
+
+/// A request, and a window beyond its maximum, which is an error of the stream (RFC 9113 §6.9.1): the other
+/// side has to reset it.
+pub(crate) fn to_be_reset(number: u32, path: &str) -> Vec<u8> {
+    let most = 0x7fff_ffff_u32.to_be_bytes();
+    let opened = opened(number, &get(path));
+    [opened, frame(WINDOW_UPDATE, 0, stream(number), &most)].concat()
+}
+
+/// A request whose head is a few bytes that stand for many. The first of a connection puts 3,900 bytes into
+/// the table; each further byte of a block means them again.
+pub(crate) fn bomb(number: u32) -> Vec<u8> {
+    let mut block = get("/bomb");
+    if number == 0 {
+        block.push(0x40);
+        block.extend(literal(b"x-bomb"));
+        block.extend(literal(&[b'b'; 3900]));
+    }
+    block.extend([0xbe; 10_000]);
+    opened(number, &block)
+}
+
+/// A header line of a kilobyte as a block has it.
+pub(crate) fn long_field() -> Vec<u8> {
+    [&[0x00][..], &literal(b"x-flood"), &literal(&[b'a'; 1000])].concat()
+}
+
+/// A whole request without a body.
+pub(crate) fn opened(number: u32, block: &[u8]) -> Vec<u8> {
+    frame(HEADERS, END_STREAM | END_HEADERS, stream(number), block)
 }
 
 /// The number of the so-manyth stream of a client.

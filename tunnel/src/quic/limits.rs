@@ -11,7 +11,8 @@ use quinn::{MtuDiscoveryConfig, TransportConfig, VarInt};
 pub const STREAM_WINDOW: u32 = 1 << 20;
 
 /// What all streams of a session may hold together: 256 stream windows. A stalled stream keeps at
-/// most one of them, so 255 callers of one tunnel can stop reading and the others keep their speed;
+/// most one of them, so 255 callers of one tunnel can stop reading and the others keep their speed (the
+/// relay keeps no more than half as many, the others make way);
 /// it is also the most memory that one tunnel can ever take from a relay or an agent for bytes
 /// nobody reads. (QUIC's own default is no bound at all.)
 pub const SESSION_WINDOW: u32 = 256 * STREAM_WINDOW;
