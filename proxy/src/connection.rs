@@ -8,6 +8,7 @@ mod attentive;
 mod limits;
 pub(crate) mod linger;
 mod resets;
+mod turns;
 mod underway;
 
 use std::convert::Infallible;
@@ -32,6 +33,7 @@ use self::attentive::{Attentive, Left};
 use self::limits::{FLOODING_LIFE, GOAWAY_AFTER_ANSWER, LEFT_LIFE, REFUSED_LIFE, REVOKED_LIFE};
 use self::linger::{Returning, linger};
 use self::resets::Resets;
+use self::turns::InTurns;
 pub(crate) use self::underway::Underway;
 use crate::audit::{Accepted, Who};
 use crate::authenticate::Papers;
@@ -151,8 +153,10 @@ impl Connection {
     {
         let (io, returned) = Returning::new(io);
         let streams = Streams(self.exit.tasks.clone());
-        let http = limits::http2(streams)
-            .serve_connection(TokioIo::new(io), Self::service(Arc::clone(&self)));
+        let http = limits::http2(streams).serve_connection(
+            TokioIo::new(InTurns::new(io)),
+            Self::service(Arc::clone(&self)),
+        );
         let http = Box::pin(http);
         LastInLine::new(Box::pin(async move {
             let _revoked_with_us = self.revoked.clone().drop_guard();
