@@ -27,6 +27,9 @@ const NICEST: i32 = 19;
 /// Addresses that attackers come from, so that neither ports nor what one source may have runs out.
 const SOURCES: usize = 8;
 
+/// What the kernel keeps for an attacker: enough for a handshake.
+const RECEIVE_BUFFER: u32 = 16 * 1024;
+
 /// An attack under way: what became of the attackers, as one line.
 pub(super) type Running = Pin<Box<dyn Future<Output = String>>>;
 
@@ -94,6 +97,8 @@ impl Attacker {
     pub(super) async fn socket(&self, number: usize) -> io::Result<TcpStream> {
         let last = u8::try_from(2 + number % SOURCES).expect("few sources");
         let socket = TcpSocket::new_v4()?;
+        // Who means not to read asks for little in its own kernel: what is held is held by the path.
+        socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
         socket.bind((Ipv4Addr::new(127, 0, 0, last), 0).into())?;
         socket.connect(self.ground.site.address).await
     }

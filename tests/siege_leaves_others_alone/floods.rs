@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::attacker::{Attacker, Pace, Running, counted, send_out};
 use super::ground::{LARGE, SLOW};
@@ -25,6 +25,7 @@ const LASTS: Duration = Duration::from_secs(6);
 /// attacker comes again.
 pub(super) fn rapid_reset(attacker: Attacker) -> Running {
     const BURST: u32 = 100;
+    const MOST_BURSTS: u32 = 100;
     const ALL: usize = 100_000;
     Box::pin(async move {
         let sent = Arc::new(AtomicUsize::new(0));
@@ -36,12 +37,17 @@ pub(super) fn rapid_reset(attacker: Attacker) -> Running {
             let (attacker, sent) = (attacker.clone(), Arc::clone(&sent));
             async move {
                 let mut raw = attack(&attacker, number).await;
-                let bursts = raw.flood(100, |round| {
+                for round in 0..MOST_BURSTS {
                     let burst = BURST * round..BURST * (round + 1);
-                    burst.flat_map(|number| taken_back(number, SLOW)).collect()
-                });
-                let taken = bursts.await;
-                sent.fetch_add(taken * 100, Ordering::Relaxed);
+                    let burst: Vec<u8> =
+                        burst.flat_map(|number| taken_back(number, SLOW)).collect();
+                    if raw.said().ended || !raw.say(&burst).await {
+                        break;
+                    }
+                    sent.fetch_add(100, Ordering::Relaxed);
+                    // Time to be ended, so that what was sent is what was read.
+                    sleep(Duration::from_millis(20)).await;
+                }
                 ending(&raw.await_end().await)
             }
         });
@@ -143,7 +149,7 @@ pub(super) fn zero_windows(attacker: Attacker) -> Running {
             (raw.said().heads == 200).then_some(())
         })
         .await;
-        tokio::time::sleep(LASTS).await;
+        sleep(LASTS).await;
         format!(
             "200 heads answered, bodies held back; {}",
             ending(&raw.said())
