@@ -49,6 +49,7 @@ mod kubectl_works_as_at_the_api_server;
 mod large_bodies_pass_in_bounded_memory;
 mod layers_point_down;
 mod long_headers_of_an_answer_pass;
+mod long_runs_hold;
 mod malformed_http2_reaches_nobody;
 mod malformed_requests_reach_nobody;
 mod metrics_name_what_matters;
