@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::support::caller;
 use crate::support::certificates::Organisation;
+use crate::support::connection::{Connection, Protocol};
 use crate::support::path::{Site, WAYS, Way};
 use crate::support::raw_api_server::{Asked, RawApiServer};
 use crate::support::wire::{self, Wire};
@@ -68,6 +69,57 @@ async fn also_when_the_exit_refuses() {
     assert_eq!(wire::status(&head), 403, "{head}");
     assert_eq!(wire.rest().await, b"", "nothing else is answered");
     assert!(raw.was_not_asked().await, "nothing arrived");
+}
+
+/// Case D20: an upgrade with a body is refused, and its body is neither read as a request nor sent on; and the connection
+/// of an upgrade that is over serves nobody else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_is_no_early_payload() {
+    let (organisation, raw) = (Organisation::new("acme"), RawApiServer::start().await);
+    let papers = organisation.caller("a");
+    for way in WAYS {
+        let site = Site::start(way, &raw.kubeconfig(), &[&organisation]);
+        let chunked = format!(
+            "Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{EARLY}\r\n0",
+            EARLY.len()
+        );
+        for body in [
+            format!("Content-Length: {}\r\n\r\n{EARLY}", EARLY.len()),
+            format!("{chunked}\r\n\r\n"),
+        ] {
+            let stream = caller::board(&site, Some(&papers), &["http/1.1"]).await;
+            let mut wire = Wire::new(stream.expect("the handshake"));
+            let head = UPGRADE.strip_suffix("\r\n").expect("a blank line");
+            wire.say(format!("{head}{body}")).await;
+            let (head, _) = wire.answer().await;
+            assert_eq!(wire::status(&head), 400, "{way:?}: {head}");
+            assert_eq!(wire.rest().await, b"", "nothing else is answered");
+            assert!(raw.was_not_asked().await, "{way:?}: nothing arrived");
+        }
+
+        let stream = caller::board(&site, Some(&papers), &["http/1.1"]).await;
+        let mut wire = Wire::new(stream.expect("the handshake"));
+        wire.say(UPGRADE).await;
+        let mut over = raw.asked().await;
+        over.wire.say(SWITCH).await;
+        assert_eq!(wire::status(&wire.head().await), 101, "{way:?}");
+        wire.finish().await;
+        assert_eq!(
+            over.wire.rest().await,
+            b"",
+            "{way:?}: its end, and no request"
+        );
+        let mut other = Connection::open(&site, Some(&papers), Protocol::One).await;
+        let answering = async {
+            let mut asked = raw.asked().await;
+            let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+            asked.wire.say(answer).await;
+        };
+        let (answer, ()) = tokio::join!(other.fetch("/plain"), answering);
+        assert_eq!(answer.expect("an answer").0, 200, "{way:?}");
+        over.wire.finish().await;
+        assert_eq!(over.wire.rest().await, b"", "{way:?}");
+    }
 }
 
 /// A caller that sends [`EARLY`] right behind its request; the API server has got the request and no more.

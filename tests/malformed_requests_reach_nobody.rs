@@ -17,7 +17,7 @@ use crate::support::wire::{self, Wire};
 const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
 
 /// Heads of which nothing may reach the API server.
-const HEADS: [&str; 26] = [
+const HEADS: [&str; 30] = [
     // Case B17.
     "GET /bad HTTP/1.1\r\nHost: a\r\nX-Folded: 1\r\n Impersonate-User: root\r\n\r\n",
     "GET /bad HTTP/1.1\r\n Impersonate-User: root\r\nHost: a\r\n\r\n",
@@ -36,6 +36,8 @@ const HEADS: [&str; 26] = [
     // Case B20.
     "POST /bad HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n12",
     "POST /bad HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 1\r\n\r\n1",
+    "POST /bad HTTP/1.1\r\nHost: a\r\nContent-Length: 1 1\r\n\r\n1",
+    "POST /bad HTTP/1.1\r\nHost: a\r\nContent-Length:\r\n\r\n1",
     "POST /bad HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n1",
     "POST /bad HTTP/1.1\r\nHost: a\r\nContent-Length: -0\r\n\r\n",
     "POST /bad HTTP/1.1\r\nHost: a\r\nContent-Length: 0x1\r\n\r\n1",
@@ -43,6 +45,8 @@ const HEADS: [&str; 26] = [
     "POST /bad HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
     "POST /bad HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
     "POST /bad HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
+    "POST /bad HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "POST /bad HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
     "POST /bad HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
     "POST /bad HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "POST /bad HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
@@ -63,6 +67,30 @@ async fn for_their_head() {
         );
     }
     assert_nothing_but_a_good_one(&fake, &site, &organisation).await;
+}
+
+/// Case B20, where RFC 9110 (8.6) leaves it to the reader: a length that is said twice is one length, and what follows the
+/// body is the same caller's next request, as two readers would have it.
+#[tokio::test(flavor = "multi_thread")]
+async fn but_one_length_said_twice_is_one() {
+    let fake = FakeApiServer::echo().await;
+    let (site, organisation) = site_before(&fake);
+    let mut wire = open(&site, &organisation).await;
+    wire.say(format!(
+        "POST /twice HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n1{SMUGGLED}"
+    ))
+    .await;
+    for _ in 0..2 {
+        assert_eq!(wire::status(&wire.answer().await.0), 200);
+    }
+    let arrived = fake.arrived();
+    let targets: Vec<&str> = arrived.iter().map(|it| it.target.as_str()).collect();
+    assert_eq!(targets, ["/twice", "/smuggled"]);
+    assert_eq!(arrived[0].values("content-length"), ["1"]);
+    for request in arrived {
+        let user = organisation.username("a");
+        assert_eq!(request.values("impersonate-user"), [user]);
+    }
 }
 
 /// Case B19: two lengths at once. Refused, or read as the chunks say and then the end; never as the number says.

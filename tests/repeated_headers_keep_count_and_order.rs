@@ -1,7 +1,10 @@
 //! Header lines that come more than once arrive as often and in the same order, in both directions.
 
+use http::Request;
+
 use crate::support::caller;
 use crate::support::certificates::Organisation;
+use crate::support::connection::{Connection, Protocol};
 use crate::support::path::{Site, WAYS};
 use crate::support::raw_api_server::RawApiServer;
 use crate::support::wire::{self, Wire};
@@ -51,6 +54,32 @@ async fn on_plain_requests() {
             ["b=2", "a=1", "b=2"],
             "{head}"
         );
+    }
+}
+
+/// Case B28: over HTTP/2 a cookie may come in pieces; HTTP/1.1 knows one line of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn but_a_cookie_in_pieces_is_one() {
+    let organisation = Organisation::new("acme");
+    let raw = RawApiServer::start().await;
+    for way in WAYS {
+        let site = Site::start(way, &raw.kubeconfig(), &[&organisation]);
+        let papers = organisation.caller("a");
+        let mut connection = Connection::open(&site, Some(&papers), Protocol::Two).await;
+        let request = Request::get("/")
+            .header("cookie", "a=1")
+            .header("accept", "*/*")
+            .header("cookie", "b=2");
+        let request = request.body(caller::body("")).expect("a request");
+        let answering = async {
+            let mut asked = raw.asked().await;
+            let answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+            asked.wire.say(answer).await;
+            asked.head
+        };
+        let (answer, head) = tokio::join!(connection.send(request), answering);
+        assert_eq!(answer.expect("an answer").status(), 200, "{way:?}");
+        assert_eq!(wire::values(&head, "cookie"), ["a=1; b=2"], "{way:?}");
     }
 }
 

@@ -20,8 +20,9 @@ use crate::support::certificates::Organisation;
 use crate::support::connection::{Connection, PROTOCOLS, Protocol};
 use crate::support::entrance::{self, INTERNAL_ERROR, alert};
 use crate::support::fake_api_server::{AnswerBody, FakeApiServer, ok};
+use crate::support::frames::{END_STREAM, Frames, GOAWAY, HEADERS};
 use crate::support::path::{Relay, Site, WAYS, Way};
-use crate::support::{hello, wait};
+use crate::support::{caller, hello, wait};
 
 /// The first signal gives what runs longer than any test waits.
 const PATIENT: &str = "drain: { settle: 0s, limit: 600s }\n";
@@ -52,6 +53,10 @@ async fn site_before_a_slow_server(
 
 /// Starts the exit anew with [`PATIENT`] in its file.
 fn make_patient(site: &mut Site) {
+    drain_like(site, PATIENT);
+}
+
+fn drain_like(site: &mut Site, how: &str) {
     site.exit.kill();
     let name = if site.relay.is_some() {
         "agent.yaml"
@@ -60,7 +65,7 @@ fn make_patient(site: &mut Site) {
     };
     let file = site.folder().join(name);
     let text = fs::read_to_string(&file).expect("its file");
-    fs::write(&file, format!("{text}{PATIENT}")).expect("written");
+    fs::write(&file, format!("{text}{how}")).expect("written");
     site.restart_exit();
     site.exit.await_ready();
 }
@@ -125,6 +130,51 @@ async fn short_requests_finish() {
                 "{way:?} {protocol:?}"
             );
         }
+    }
+}
+
+/// Case C33: callers of HTTP/2 are told with GOAWAY, and what is not over by the limit is cut: a watch in the middle of an
+/// event, and a request that is never answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_outlasts_the_limit_is_cut() {
+    for way in WAYS {
+        let (server, mut answers) = server_with_bodies_by_hand().await;
+        let organisation = Organisation::new("acme");
+        let mut site = Site::start(way, &server.kubeconfig(), &[&organisation]);
+        drain_like(&mut site, "drain: { settle: 0s, limit: 1s }\n");
+        let papers = organisation.caller("a");
+        let mut watching = Connection::open(&site, Some(&papers), Protocol::One).await;
+        let watch = watching.get("/api/v1/pods?watch=1").await;
+        let mut watch = watch.expect("an answer").into_body();
+        let events = answers.recv().await.expect("its body");
+        let (half, _) = EVENT.split_at(9);
+        send(&events, half).await;
+        assert_eq!(next(&mut watch).await.as_deref(), Some(half));
+        let stream = caller::board(&site, Some(&papers), &["h2"]).await;
+        let mut frames = Frames::over(stream.expect("the handshake")).await;
+        let list = [
+            (&b":method"[..], &b"GET"[..]),
+            (b":scheme", b"https"),
+            (b":path", b"/api/v1/pods"),
+            (b":authority", b"a"),
+        ];
+        frames.send_headers(1, END_STREAM, &list).await;
+        assert_eq!(frames.outcome(1).await, Some(HEADERS));
+        let items = answers.recv().await.expect("its body");
+
+        site.exit.ask_to_end();
+        let mut told = false;
+        while let Some(frame) = frames.next().await {
+            told |= frame.kind == GOAWAY;
+        }
+        assert!(told, "{way:?}: GOAWAY before the end");
+        let cut = wait::within("the watch's end", watch.frame()).await;
+        assert!(
+            cut.is_some_and(|frame| frame.is_err()),
+            "{way:?}: half an event does not look whole"
+        );
+        assert_eq!(site.exit.await_end().code(), Some(0), "{way:?}");
+        drop((events, items));
     }
 }
 

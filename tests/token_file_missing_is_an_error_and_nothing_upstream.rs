@@ -12,7 +12,7 @@ use crate::support::{caller, wait};
 /// What the exit calls all of them.
 const CLASS: &str = "CredentialUnusable";
 
-/// Case A63: the file vanishes, or is empty, or is no token; requests and upgrades alike; and it recovers.
+/// Case A63: the file vanishes, or is empty, cannot be read, or is no token; requests and upgrades alike; and it recovers.
 #[tokio::test(flavor = "multi_thread")]
 async fn until_it_is_back() {
     let fake = FakeApiServer::echo().await;
@@ -22,11 +22,16 @@ async fn until_it_is_back() {
     let site = Site::start(Way::Direct, &token.kubeconfig, &[&organisation]);
     let mut connection = Connection::open(&site, Some(&papers), Protocol::Two).await;
     assert_eq!(connection.fetch("/").await.expect("an answer").0, 200);
-    let faults: [(&str, &dyn Fn()); 3] = [
+    let faults: [(&str, &dyn Fn()); 4] = [
         ("missing", &|| {
             fs::remove_file(&token.path).expect("removed");
         }),
         ("empty", &|| token.write("\n")),
+        // What not even an administrator can read as a file.
+        ("unreadable", &|| {
+            fs::remove_file(&token.path).expect("removed");
+            fs::create_dir(&token.path).expect("made");
+        }),
         ("no token", &|| token.write("two words")),
     ];
     for (what, spoil) in faults {
@@ -49,6 +54,9 @@ async fn until_it_is_back() {
             "{answer:?}"
         );
         assert_eq!(fake.arrived().len(), before, "{what}: nothing arrived");
+        if token.path.is_dir() {
+            fs::remove_dir(&token.path).expect("removed");
+        }
         token.write("second");
         wait::until_async("the token that is back to be used", || async {
             let mut connection = Connection::open(&site, Some(&papers), Protocol::One).await;

@@ -95,6 +95,35 @@ fn kubectl_exec() {
     }
 }
 
+/// Case D1: exec over WebSocket in each of the protocols that clients of the last years offer, answered with exactly it.
+#[tokio::test(flavor = "multi_thread")]
+async fn exec_in_each_protocol_over_websocket() {
+    let cluster = cluster::shared();
+    let organisation = Organisation::new("typists");
+    cluster.namespace("websocket-exec");
+    cluster.make_namespace_admin(&organisation.username("a"), "websocket-exec");
+    pod::run(cluster, "websocket-exec", "box");
+    for way in WAYS {
+        let site = Site::before(cluster, way, &[&organisation]);
+        for protocol in ["v5.channel.k8s.io", "v4.channel.k8s.io"] {
+            let stream = caller::board(&site, Some(&organisation.caller("a")), &["http/1.1"]).await;
+            let mut wire = Wire::new(stream.expect("the handshake"));
+            wire.say(format!(
+                "GET /api/v1/namespaces/websocket-exec/pods/box/exec?command=echo&command=typed&stdout=true HTTP/1.1\r\n\
+                 Host: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: {protocol}\r\n\r\n"
+            ))
+            .await;
+            let head = wire.head().await;
+            assert_eq!(wire::status(&head), 101, "{way:?} {protocol}: {head}");
+            assert_eq!(wire::values(&head, "sec-websocket-protocol"), [protocol]);
+            let said = String::from_utf8_lossy(&wire.rest().await).into_owned();
+            assert!(said.contains("typed\n"), "{way:?} {protocol}: {said:?}");
+            assert!(said.contains("\"status\":\"Success\""), "{said:?}");
+        }
+    }
+}
+
 /// Case D1: a watch over WebSocket with an `Origin`, as a browser makes it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watch_over_websocket() {

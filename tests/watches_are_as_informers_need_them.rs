@@ -15,7 +15,7 @@ async fn they_end_when_their_time_is_up() {
     let papers = organisation.caller("a");
     for protocol in PROTOCOLS {
         let mut connection = Connection::open(&site, Some(&papers), protocol).await;
-        let path = format!("/api/v1/namespaces/{namespace}/secrets?watch=1&timeoutSeconds=2");
+        let path = format!("/api/v1/namespaces/{namespace}/secrets?watch=1&timeoutSeconds=5");
         let (status, body) = connection.fetch(&path).await.expect("a whole answer");
         assert_eq!((status, body.as_str()), (200, ""), "{protocol:?}");
         let after = connection.fetch("/version").await.expect("it is kept");

@@ -8,7 +8,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use gangplank_pki::WithCauses;
-use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, Uri};
 use hyper::body::{Body as _, Incoming};
@@ -226,10 +226,15 @@ fn count_in(connection: &Connection) -> Result<&Arc<Share>, Problem> {
     }
 }
 
-/// Path and query, byte for byte; `None` for `OPTIONS *`, which is not for the API server.
+/// Path and query, byte for byte, of a request whose end everyone sees at the same place; `None` for `OPTIONS *`, which is not for the API server.
 fn target(parts: &Parts) -> Result<Option<Uri>, Problem> {
     if parts.method == Method::CONNECT {
         return Err(Problem::no_tunnels());
+    }
+    let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();
+    let chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    if codings.next().is_some_and(|it| !chunked(it)) || codings.next().is_some() {
+        return Err(Problem::coded_twice());
     }
     let Some(target) = parts.uri.path_and_query() else {
         return Err(Problem::not_a_path());

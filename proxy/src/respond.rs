@@ -230,6 +230,21 @@ impl Problem {
         )
     }
 
+    /// What hyper reads as one `chunked`, another server could read otherwise.
+    pub(crate) const fn coded_twice() -> Self {
+        let mut problem = Self::new(
+            StatusCode::BAD_REQUEST,
+            "BadRequest",
+            "TransferEncoding",
+            (
+                "the request's Transfer-Encoding is not chunked, once",
+                "send it once, or a Content-Length",
+            ),
+        );
+        problem.closes = true;
+        problem
+    }
+
     /// An upgrade request must not have a body: its bytes could be taken for the stream's.
     pub(crate) const fn upgrade_with_body() -> Self {
         let mut problem = Self::new(

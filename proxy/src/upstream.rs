@@ -22,13 +22,17 @@ mod pool;
 mod review;
 mod upgrade;
 
+use std::future::Future;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::time::Duration;
 
 use gangplank_config::upstream::{Credential as Configured, Upstream};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{Request, Response};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -147,11 +151,19 @@ impl Client {
             } else {
                 None
             };
+            let silence = own
+                .as_ref()
+                .map(|_| self.0.connector.pace().reading_silence);
             let place = match own {
                 Some(place) => place,
                 None => self.0.pool.place().await?,
             };
-            match place.send(outgoing, authority).await {
+            let sent = pin!(place.send(outgoing, authority));
+            let answered = match silence {
+                Some(silence) => soon(silence, sent).await,
+                None => sent.await,
+            };
+            match answered {
                 Ok(response) => return Ok(response),
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Unprocessed(unsent, why)) => {
@@ -228,6 +240,16 @@ impl Client {
         let unusable = UpstreamError::Target("the configured server is not a name");
         self.0.authority.as_ref().ok_or(unusable)
     }
+}
+
+/// Waits for the answer to a plain read for as long as nothing else would notice that none will come: HTTP/1.1 has no
+/// PING. A read may be asked twice.
+async fn soon<T>(
+    silence: Duration,
+    sent: Pin<&mut impl Future<Output = Result<T, Failure>>>,
+) -> Result<T, Failure> {
+    let answered = timeout(silence, sent).await;
+    answered.unwrap_or(Err(Failure::Unprocessed(None, "silent")))
 }
 
 #[cfg(test)]

@@ -71,6 +71,11 @@ pub(super) const READING_SPELL: Duration = Duration::from_secs(10);
 /// that would notice a server whose host is gone; as long as the PINGs of an HTTP/2 connection take.
 pub(super) const READING_UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 
+/// How long a plain read waits for its answer's head on such a connection. Then it is given up there and asked again
+/// over HTTP/2, whose PINGs tell a server that thinks for long from one that was stopped, within 30 s. Few reads of
+/// a healthy API server take so long, and none of them longer than its own limit of 60 s.
+pub(super) const READING_SILENCE: Duration = Duration::from_secs(15);
+
 /// Receive window of one HTTP/2 stream: what an unread body may hold in memory. The same as
 /// kube-apiserver's own; at a round trip of 1 ms it lets 256 MB/s through.
 pub(super) const STREAM_WINDOW: u32 = 256 * 1024;
@@ -141,6 +146,7 @@ pub(super) struct Pace {
     pub(super) idle: Duration,
     pub(super) idle_check: Duration,
     pub(super) reading_spell: Duration,
+    pub(super) reading_silence: Duration,
     pub(super) ping_interval: Duration,
     pub(super) ping_timeout: Duration,
     pub(super) upgrade_answer: Duration,
@@ -155,6 +161,7 @@ impl Default for Pace {
             idle: IDLE,
             idle_check: IDLE_CHECK,
             reading_spell: READING_SPELL,
+            reading_silence: READING_SILENCE,
             ping_interval: PING_INTERVAL,
             ping_timeout: PING_TIMEOUT,
             upgrade_answer: UPGRADE_ANSWER_DEADLINE,

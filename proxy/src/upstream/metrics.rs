@@ -40,7 +40,7 @@ impl Metrics {
         );
         upstream.register(
             "requests_sent_again",
-            "Requests moved to another connection because they were certainly not processed",
+            "Requests moved to another connection: certainly not processed, or reads without an answer",
             metrics.sent_again.clone(),
         );
         upstream.register(

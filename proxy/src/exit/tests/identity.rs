@@ -1,6 +1,5 @@
 //! Who reaches the API server, and as whom.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +10,12 @@ use gangplank_pki::issue::CertificateAuthority;
 use http::{Request, StatusCode};
 use rustls::HandshakeKind;
 use tokio::io::AsyncReadExt;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::stage::{
-    ENTRANCE, Http, PARTNERS, Stage, TOKEN, caller, get, issue, issue_for, read, secure, text,
+    ENTRANCE, FRIENDS, Http, PARTNERS, Stage, TOKEN, caller, get, issue, issue_for, read, secure,
+    text,
 };
 
 async fn stage() -> Stage {
@@ -219,24 +220,80 @@ async fn a_caller_cannot_act_as_someone_else() {
     assert_eq!(stage.api.seen().len(), 2);
 }
 
+/// A review takes time, in which the caller's right may end before anything has ended the connection.
 #[tokio::test]
-async fn many_callers_at_once_are_each_themselves() {
-    let stage = stage().await;
-    let mut expected = HashMap::new();
-    let mut running = tokio::task::JoinSet::new();
-    for user in 0..8 {
-        let name = format!("user-{user}");
-        let papers = stage.partner(&name);
-        let sender = stage.http2(Some(&papers)).await;
-        for _ in 0..40 {
-            let mut http = Http::Two(sender.clone());
-            let name = name.clone();
-            running.spawn(async move { (name, read(http.send(get("/api")).await.unwrap()).await) });
+async fn who_loses_their_right_during_a_review_is_nobody() {
+    let (reached, answer) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (reaching, answering) = (Arc::clone(&reached), Arc::clone(&answer));
+    let stage = Stage::with_reviews(move |_| {
+        let (reaching, answering) = (Arc::clone(&reaching), Arc::clone(&answering));
+        async move {
+            reaching.notify_one();
+            answering.notified().await;
+            let yes = r#"{"kind":"SubjectAccessReview","apiVersion":"authorization.k8s.io/v1","status":{"allowed":true}}"#;
+            http::Response::new(text(yes))
         }
-        expected.insert(name.clone(), format!("{PARTNERS}{name}"));
+    })
+    .await;
+    let papers = stage.partner("x");
+    // What was reviewed is remembered for a while.
+    let others = ["bob", "eve"];
+    for (mut http, other) in Http::both(&stage, Some(&papers))
+        .await
+        .into_iter()
+        .zip(others)
+    {
+        stage.trust(vec![
+            stage.provider_friends(),
+            stage.provider_partners(PARTNERS),
+        ]);
+        let wish = Request::get("/wish")
+            .header("host", ENTRANCE)
+            .header("impersonate-user", other)
+            .body(text(""))
+            .unwrap();
+        let ending = async {
+            reached.notified().await;
+            stage.trust_unannounced(vec![stage.provider_friends()]);
+            answer.notify_one();
+        };
+        let (told, ()) = tokio::join!(http.send(wish), ending);
+        assert_eq!(told.unwrap().status(), StatusCode::UNAUTHORIZED);
     }
+    let seen = stage.api.seen();
+    assert_eq!(seen.len(), 2);
+    assert!(seen.iter().all(|it| it.target != "/wish"), "{seen:?}");
+}
+
+/// Case C35: 50 callers of two providers, each with 200 requests at a time, over the connections that all share upstream.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_callers_at_once_are_each_themselves() {
+    const CALLERS: usize = 50;
+    const EACH: usize = 200;
+    let stage = stage().await;
+    let mut running = tokio::task::JoinSet::new();
+    for caller in 0..CALLERS {
+        let name = format!("user-{caller}");
+        // Two of a name, which only their providers tell apart.
+        let (papers, prefix) = match caller % 2 {
+            0 => (stage.partner(&name), PARTNERS),
+            _ => (stage.friend(&format!("user-{}", caller - 1)), FRIENDS),
+        };
+        let username = format!("{prefix}user-{}", caller - caller % 2);
+        let sender = stage.http2(Some(&papers)).await;
+        for _ in 0..EACH {
+            let mut http = Http::Two(sender.clone());
+            let username = username.clone();
+            running.spawn(async move {
+                let seen = read(http.send(get("/api")).await.unwrap()).await;
+                assert_eq!(seen, username);
+            });
+        }
+    }
+    let mut answered = 0;
     while let Some(result) = running.join_next().await {
-        let (name, seen) = result.unwrap();
-        assert_eq!(seen, expected[&name]);
+        result.unwrap();
+        answered += 1;
     }
+    assert_eq!(answered, CALLERS * EACH);
 }

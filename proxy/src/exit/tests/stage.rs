@@ -349,6 +349,25 @@ impl Stage {
         Self::before(api, ClientAuth::Request, clock, tasks, limits)
     }
 
+    /// The usual, whose callers may act as whom the API server lets them.
+    pub(super) async fn with_reviews<F, A>(script: F) -> Self
+    where
+        F: Fn(Request<Incoming>) -> A + Send + Sync + 'static,
+        A: Future<Output = Response<AnyBody>> + Send + 'static,
+    {
+        let clock = Arc::new(ManualClock::new(SystemClock.now()));
+        let tasks = TaskTracker::new();
+        let script: Arc<Script> = Arc::new(move |request| Box::pin(script(request)));
+        let api = FakeApi::start(&tasks, &*clock, script).await;
+        let credential = Credential::Token(Token::parse(TOKEN).unwrap());
+        let who = (
+            ClientAuth::Request,
+            NestedImpersonation::Authorize,
+            Limits::default(),
+        );
+        Self::with_credential(credential, api, who, clock, tasks)
+    }
+
     /// An exit before an address where nobody listens.
     pub(super) async fn without_api() -> Self {
         let clock = Arc::new(ManualClock::new(SystemClock.now()));
@@ -368,14 +387,15 @@ impl Stage {
         limits: Limits,
     ) -> Self {
         let credential = Credential::Token(Token::parse(TOKEN).unwrap());
-        Self::with_credential(credential, api, (client_auth, limits), clock, tasks)
+        let who = (client_auth, NestedImpersonation::Refuse, limits);
+        Self::with_credential(credential, api, who, clock, tasks)
     }
 
     /// An exit that proves itself so to this API server.
     pub(super) fn with_credential(
         credential: Credential,
         api: FakeApi,
-        (client_auth, limits): (ClientAuth, Limits),
+        (client_auth, nested_impersonation, limits): (ClientAuth, NestedImpersonation, Limits),
         clock: Arc<ManualClock>,
         tasks: TaskTracker,
     ) -> Self {
@@ -409,7 +429,7 @@ impl Stage {
             trust: trust_that_may_panic(&bundle, &panics, changes),
             serving: Arc::new(Reloaded::fixed(serving)),
             client_auth,
-            nested_impersonation: NestedImpersonation::Refuse,
+            nested_impersonation,
             upstream: client,
             clock: Arc::<ManualClock>::clone(&clock),
             tasks: tasks.clone(),
@@ -447,11 +467,17 @@ impl Stage {
 
     /// From now on these providers are trusted, and no other.
     pub(super) fn trust(&self, providers: Vec<Provider>) {
+        let generation = self.trust_unannounced(providers);
+        self.changed.send_replace(generation);
+    }
+
+    /// The same in the moment before anybody was woken for it; answers the generation.
+    pub(super) fn trust_unannounced(&self, providers: Vec<Provider>) -> u64 {
         let assembly = assemble(&self.bundle.load(), providers);
         assert!(assembly.refused.is_empty(), "{:?}", assembly.refused);
         let generation = assembly.bundle.generation();
         self.bundle.store(Arc::new(assembly.bundle));
-        self.changed.send_replace(generation);
+        generation
     }
 
     /// The audit trail, once it has so many lines.

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use http::Method;
 
 use super::fake::{self, Both};
-use super::support::{Harness, Papers, get, head, post, text, until};
+use super::support::{Harness, Papers, get, head, post, text, until, within};
 use crate::body::RequestBody;
 use crate::upstream::limits::{Pace, READING_CONNECTIONS};
 use crate::upstream::metrics::{OutcomeLabels, ProtocolLabels};
@@ -130,6 +130,34 @@ async fn a_read_that_met_a_closing_connection_is_asked_again_over_http2() {
     assert_eq!(server.http2.lines().split_off(before), ["GET /get/once"]);
     let closing = OutcomeLabels { outcome: "closing" };
     assert_eq!(harness.metrics.sent_again.get_or_create(&closing).get(), 1);
+}
+
+/// Case C31: a server that was stopped takes what is sent and says nothing, and HTTP/1.1 has no PING to find that out.
+#[tokio::test]
+async fn a_read_that_gets_no_answer_is_asked_again_over_http2() {
+    let pace = Pace {
+        reading_silence: Duration::from_millis(100),
+        ..Pace::default()
+    };
+    let papers = Papers::new();
+    let server = fake::both_saying(&papers.server("127.0.0.1"), |path| fake::Said {
+        pieces: match path {
+            "/get/mute" => Vec::new(),
+            _ => fake::plainly(path).pieces,
+        },
+        closes: false,
+    })
+    .await;
+    let harness = Harness::with_pace(&papers.upstream(server.port), pace);
+    settle(&harness, &server).await;
+    let before = server.http2.lines().len();
+    let answer = Box::pin(within(read(&harness, "/get/mute"))).await;
+    assert_eq!(answer, "/get/mute");
+    assert_eq!(server.http2.lines().split_off(before), ["GET /get/mute"]);
+    let silent = OutcomeLabels { outcome: "silent" };
+    assert_eq!(harness.metrics.sent_again.get_or_create(&silent).get(), 1);
+    assert_eq!(open(&harness), 0, "nobody else waits on that connection");
+    assert_eq!(read(&harness, "/get").await, "/get");
 }
 
 #[tokio::test]

@@ -47,7 +47,7 @@ pub(super) enum Trait {
     AnyPurpose,
     /// The leaf is a CA.
     LeafIsAuthority,
-    /// A certificate names another key identifier than its issuer has, or its issuer has none.
+    /// A certificate names another key identifier than its issuer has, or its issuer has none, or another key signed it.
     AnotherKeyId,
     /// A certificate of version 1.
     Version1,
@@ -244,12 +244,15 @@ fn draw_authority(rng: &mut TestRng, issuer: Option<&Ca>, known: &[Ca]) -> Ca {
         traits.push(Trait::NameConstraints);
         draft = draft.with(draw_name_constraints(rng));
     }
-    let signer = issuer.map_or(&key, |issuer| &issuer.key);
+    let named = issuer.map_or(&key, |issuer| &issuer.key);
     let signer = if percent(rng, 3) {
         of(rng, &KEYS)
     } else {
-        Arc::clone(signer)
+        Arc::clone(named)
     };
+    if !Arc::ptr_eq(named, &signer) {
+        traits.push(Trait::AnotherKeyId);
+    }
     if known
         .iter()
         .any(|ca| ca.subject == subject && Arc::ptr_eq(&ca.key, &key))
@@ -423,6 +426,9 @@ fn draw_leaf(rng: &mut TestRng, issuer: &Ca, traits: &mut Vec<Trait>) -> Certifi
     } else {
         Arc::clone(&issuer.key)
     };
+    if !Arc::ptr_eq(&issuer.key, &signer) {
+        traits.push(Trait::AnotherKeyId);
+    }
     draft.sign(&of::<Arc<KeyPair>>(rng, &LEAF_KEYS), &signer)
 }
 

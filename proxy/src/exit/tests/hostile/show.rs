@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use gangplank_config::role::exit::ClientAuth;
+use gangplank_config::role::exit::{ClientAuth, NestedImpersonation};
 use gangplank_config::role::limits::Limits;
 use gangplank_config::{Credential, Material, Token};
 use gangplank_pki::clock::{Clock, ManualClock, SystemClock};
@@ -88,7 +88,7 @@ impl Show {
             request_burst: u64::MAX,
             ..Limits::default()
         };
-        let rules = (ClientAuth::Request, limits);
+        let rules = (ClientAuth::Request, NestedImpersonation::Refuse, limits);
         let stage = Stage::with_credential(credential, api, rules, clock, tasks);
         let groups = vec!["team a".to_owned(), "team-b".to_owned()];
         stage.trust(vec![
