@@ -215,3 +215,32 @@ where
         line
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn provider(number: usize) -> ProviderId {
+        ProviderId::new("default", format!("provider-{number}"))
+    }
+
+    #[test]
+    fn nobodys_turns_are_anybody_elses() {
+        let lines = Lines::new(TURNS_OF_PROVIDER);
+        let (one, same, other) = (
+            lines.of(&provider(1)),
+            lines.of(&provider(1)),
+            lines.of(&provider(2)),
+        );
+        let taken: Vec<_> = std::iter::from_fn(|| one.try_acquire().ok()).collect();
+        assert_eq!(taken.len(), TURNS_OF_PROVIDER);
+        assert!(taken.len() < TURNS, "some are left for everybody else");
+        assert!(same.try_acquire().is_err());
+        assert!(other.try_acquire().is_ok());
+        for number in 0..3 * LINES {
+            drop(lines.of(&provider(number)));
+        }
+        assert!(lines.lines.lock().unwrap().len() <= LINES + 1);
+        assert!(lines.of(&provider(1)).try_acquire().is_err());
+    }
+}
