@@ -242,5 +242,6 @@ mod tests {
         }
         assert!(lines.lines.lock().unwrap().len() <= LINES + 1);
         assert!(lines.of(&provider(1)).try_acquire().is_err());
+        drop(taken);
     }
 }

@@ -5,7 +5,7 @@ use super::*;
 
 fn push(queue: &Queue, bytes: usize) -> Pushed {
     queue.push(About::Something, |lines| {
-        lines.resize(lines.len() + bytes, b'x')
+        lines.resize(lines.len() + bytes, b'x');
     })
 }
 
@@ -111,7 +111,7 @@ async fn refusals_fill_half_of_the_room_and_no_more() {
         let queue = Queue::new(when_full);
         let refuse = || {
             queue.push(About::Refusal, |lines| {
-                lines.resize(lines.len() + 10_000, b'x')
+                lines.resize(lines.len() + 10_000, b'x');
             })
         };
         let kept = (0..10_000)
