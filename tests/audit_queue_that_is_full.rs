@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::support::caller;
 use crate::support::certificates::Organisation;
 use crate::support::collector::{Collector, Mood};
 use crate::support::connection::{Connection, Protocol};
@@ -113,4 +114,46 @@ async fn blocks_and_loses_nothing() {
     wait::until("the event of each request that was sent on", || {
         (collector.ended() == sent).then_some(())
     });
+}
+
+/// Events of what was refused out of hand have half of the room: neither does a request wait because of them, nor is
+/// its event dropped.
+#[tokio::test(flavor = "multi_thread")]
+async fn not_by_strangers() {
+    for when_full in ["Drop", "Block"] {
+        let collector = Collector::start(Mood::Unwilling).await;
+        let (site, _fake, organisation) = site(&collector, when_full).await;
+        let papers = Organisation::new("stranger").caller("a");
+        let refused = || {
+            let line = "gangplank_exit_requests_total{method=\"GET\",code=\"401\"} ";
+            site.exit.metric(line).unwrap_or_default()
+        };
+        wait::within("enough of them to be refused", async {
+            while refused() < f64::from(u32::try_from(ENOUGH).expect("a count")) {
+                let stream = caller::board(&site, Some(&papers), &["h2"]).await;
+                let sender = caller::http2_over(stream.expect("TLS itself is fine")).await;
+                let asking = (0..100).map(|_| {
+                    let mut sender = sender.clone();
+                    let uri = format!("https://strangers.example{}", long_path());
+                    let request = http::Request::get(uri).body(caller::body(""));
+                    // Behind the first answers the connection ends.
+                    async move { drop(sender.send_request(request.expect("a request")).await) }
+                });
+                futures_util::future::join_all(asking).await;
+            }
+        })
+        .await;
+        assert!(counts(&site).1 > 0, "of theirs some are dropped");
+        let papers = organisation.caller("a");
+        let mut connection = Connection::open(&site, Some(&papers), Protocol::Two).await;
+        assert_eq!(connection.fetch("/done").await.expect("an answer").0, 200);
+        collector.set(Mood::Willing);
+        wait::until("its event", || {
+            let taken = collector.taken();
+            taken
+                .iter()
+                .any(|event| event["path"] == "/done")
+                .then_some(())
+        });
+    }
 }

@@ -3,8 +3,13 @@
 
 use std::path::PathBuf;
 
+use http::Request;
+
+use crate::support::caller;
 use crate::support::certificates::Organisation;
 use crate::support::cluster::{self, Cluster};
+use crate::support::connection::{Connection, PROTOCOLS, Protocol};
+use crate::support::fake_api_server::{FakeApiServer, ok};
 use crate::support::gangplank::events;
 use crate::support::path::{Site, Way};
 
@@ -64,21 +69,65 @@ fn a_token_that_is_none() {
     assert_told(&site, &organisation);
 }
 
-/// What a caller writes into a path cannot make the exit believe that its account is refused.
-#[test]
-fn callers_cannot_pretend_it() {
-    let cluster = cluster::shared();
+/// What a caller writes into a path cannot make the exit believe that its account is refused, wherever the API server
+/// repeats it and however it is encoded.
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_cannot_pretend_it() {
     let organisation = Organisation::new("pretenders");
-    let site = Site::before(cluster, Way::Direct, &[&organisation]);
-    let said = site.kubectl(&organisation.caller("a")).run(&[
-        "get",
-        "--raw",
-        "/x%22%20cannot%20impersonate",
-    ]);
-    assert!(
-        said.err.contains("cannot impersonate"),
-        "the API server repeats the path: {}",
-        said.err
-    );
-    assert!(!said.err.contains("ExitAccountRefused"), "{}", said.err);
+    let site = Site::before(cluster::shared(), Way::Direct, &[&organisation]);
+    for name in ["a", "a&b<c>\"d\\e"] {
+        let papers = organisation.caller(name);
+        let mut connection = Connection::open(&site, Some(&papers), Protocol::Two).await;
+        for path in [
+            "/x%22%20cannot%20impersonate",
+            "/api/v1/namespaces/default/pods/x%20cannot%20impersonate",
+            "/api/v1/users%20%22a%22%20is%20forbidden:%20User%20%22b%22%20cannot%20impersonate",
+        ] {
+            for accept in ["application/json", "application/vnd.kubernetes.protobuf"] {
+                let request = Request::get(path).header("accept", accept);
+                let request = request.body(caller::body("")).expect("a request");
+                let answer = connection.send(request).await.expect("an answer");
+                assert_eq!(answer.status(), 403, "{path}");
+                let warning = answer.headers().get("warning").cloned();
+                let text = String::from_utf8_lossy(&caller::read(answer).await).into_owned();
+                assert!(
+                    text.contains("cannot impersonate"),
+                    "it is repeated: {text}"
+                );
+                assert_eq!(warning, None, "{text}");
+            }
+        }
+    }
+}
+
+/// A server that the API server asks in turn has accounts of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_server_behind_the_api_server_says_is_not_about_it() {
+    let fake = FakeApiServer::start(&["h2", "http/1.1"], |request| {
+        let is_behind = request.uri().path().starts_with("/apis/behind");
+        Box::pin(async move {
+            let mut answer = ok("");
+            *answer.status_mut() = http::StatusCode::UNAUTHORIZED;
+            if is_behind {
+                let turn = http::HeaderValue::from_static("7");
+                answer
+                    .headers_mut()
+                    .insert("x-kubernetes-pf-flowschema-uid", turn);
+            }
+            answer
+        })
+    })
+    .await;
+    let organisation = Organisation::new("acme");
+    let site = Site::direct(&fake.kubeconfig(), &[&organisation]);
+    for protocol in PROTOCOLS {
+        let mut connection =
+            Connection::open(&site, Some(&organisation.caller("a")), protocol).await;
+        for (path, warns) in [("/apis/behind.example/v1/x", false), ("/api/v1/pods", true)] {
+            let answer = connection.get(path).await.expect("an answer");
+            assert_eq!(answer.status(), 401);
+            assert_eq!(answer.headers().contains_key("warning"), warns, "{path}");
+            drop(caller::read(answer).await);
+        }
+    }
 }

@@ -115,6 +115,7 @@ async fn review(
         "moved" => (302, review(json!({ "allowed": true }))),
         "forbidden" => (403, review(json!({ "allowed": true }))),
         "unauthorized" => (401, String::new()),
+        "busy" => (429, review(json!({ "allowed": true }))),
         "broken" => (500, review(json!({ "allowed": true }))),
         "cut" => return cut(review(json!({ "allowed": true }))),
         _ => (201, review(json!({ "allowed": true }))),
@@ -280,7 +281,7 @@ async fn nobody_else_is_asked_about() {
 }
 
 /// What is said of a name, and what the caller is told then.
-const NO_YES: [(&str, u16, &str); 13] = [
+const NO_YES: [(&str, u16, &str); 14] = [
     ("silent", 503, "ReviewUnanswered"),
     ("denied", 403, "ImpersonationDenied"),
     ("both", 403, "ImpersonationDenied"),
@@ -292,7 +293,8 @@ const NO_YES: [(&str, u16, &str); 13] = [
     ("moved", 502, "ReviewUnreadable"),
     ("forbidden", 500, "ReviewRefused"),
     ("unauthorized", 500, "ReviewRefused"),
-    ("broken", 502, "ReviewUnreadable"),
+    ("broken", 503, "ReviewUnanswered"),
+    ("busy", 503, "ReviewUnanswered"),
     ("cut", 503, "ReviewUnanswered"),
 ];
 

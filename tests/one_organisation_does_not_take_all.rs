@@ -1,7 +1,10 @@
 //! One organisation, or one certificate, cannot use an exit up: beyond its share it is refused with a 429 that says
 //! what to do, nothing of that reaches the API server, and everybody else is served all the while.
 
+use bytes::Bytes;
 use http::Request;
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::Frame;
 
 use crate::support::certificates::{Organisation, Papers};
 use crate::support::connection::{Connection, PROTOCOLS, Protocol};
@@ -85,6 +88,56 @@ async fn by_its_requests() {
         };
         (count(200, "") == upstream && count(429, "TooManyRequests") == 2).then_some(())
     });
+}
+
+/// Watches that stay open count as long as they do.
+#[tokio::test(flavor = "multi_thread")]
+async fn by_what_is_under_way() {
+    let fake = FakeApiServer::start(&["h2", "http/1.1"], |request| {
+        let is_watch = request.uri().query().is_some();
+        Box::pin(async move {
+            let mut answer = crate::support::fake_api_server::ok("");
+            if is_watch {
+                let frames = futures_util::stream::pending::<std::io::Result<Frame<Bytes>>>();
+                *answer.body_mut() = StreamBody::new(frames).boxed();
+            }
+            answer
+        })
+    })
+    .await;
+    let (greedy, modest) = (Organisation::new("greedy"), Organisation::new("modest"));
+    let line = "limits: { provider: { requestsAtOnce: 2 } }";
+    let site = Site::direct_with(&fake.kubeconfig(), &[&greedy, &modest], line);
+    let mut connection = Connection::open(&site, Some(&greedy.caller("a")), Protocol::Two).await;
+    let mut watches = Vec::new();
+    for _ in 0..2 {
+        watches.push(
+            connection
+                .get("/api/v1/pods?watch=1")
+                .await
+                .expect("an answer"),
+        );
+    }
+    for protocol in PROTOCOLS {
+        let mut another = Connection::open(&site, Some(&greedy.caller("b")), protocol).await;
+        let answer = own_answer::read(another.get("/surplus").await.expect("an answer")).await;
+        assert_eq!(answer.class, "TooManyAtOnce");
+        assert!(
+            answer.retry_after,
+            "nothing was sent, and soon there may be room"
+        );
+        assert_documented(&answer);
+        let mut other = Connection::open(&site, Some(&modest.caller("c")), protocol).await;
+        assert_eq!(other.fetch("/modest").await.expect("an answer").0, 200);
+    }
+    assert!(fake.arrived_at("/surplus").is_empty(), "nothing upstream");
+    assert_eq!(limited(&site, "RequestsAtOnce"), Some(2.0));
+    watches.pop();
+    wait::until_async("the place to be given back", || async {
+        let mut again = Connection::open(&site, Some(&greedy.caller("a")), Protocol::Two).await;
+        (again.get("/").await.expect("an answer").status() == 200).then_some(())
+    })
+    .await;
 }
 
 /// client-go waits as long as it is told and sends the request again: kubectl is only slower.
@@ -195,6 +248,38 @@ async fn nor_does_one_certificate_by_its_connections() {
     open.clear();
     wait::until_async("the place to be given back", || async {
         let mut again = Connection::open(&site, Some(&papers), Protocol::Two).await;
+        (again.get("/").await.expect("an answer").status() == 200).then_some(())
+    })
+    .await;
+}
+
+/// Nor by as many certificates as it likes.
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_by_the_connections_of_many_certificates() {
+    let fake = FakeApiServer::echo().await;
+    let (greedy, modest) = (Organisation::new("greedy"), Organisation::new("modest"));
+    let line = "limits: { provider: { connections: 2 } }";
+    let site = Site::direct_with(&fake.kubeconfig(), &[&greedy, &modest], line);
+    let mut open = Vec::new();
+    for (name, protocol) in ["a", "b"].into_iter().zip(PROTOCOLS) {
+        let mut connection = Connection::open(&site, Some(&greedy.caller(name)), protocol).await;
+        assert_eq!(connection.fetch("/").await.expect("an answer").0, 200);
+        open.push(connection);
+    }
+    for protocol in PROTOCOLS {
+        let mut surplus = Connection::open(&site, Some(&greedy.caller("c")), protocol).await;
+        let answer = own_answer::read(surplus.get("/surplus").await.expect("an answer")).await;
+        assert_eq!(answer.class, "TooManyProviderConnections");
+        assert_documented(&answer);
+        surplus.await_close("someone of too many").await;
+        let mut other = Connection::open(&site, Some(&modest.caller("d")), protocol).await;
+        assert_eq!(other.fetch("/").await.expect("an answer").0, 200);
+    }
+    assert!(fake.arrived_at("/surplus").is_empty(), "nothing upstream");
+    assert_eq!(limited(&site, "ProviderConnections"), Some(2.0));
+    open.clear();
+    wait::until_async("the places to be given back", || async {
+        let mut again = Connection::open(&site, Some(&greedy.caller("e")), Protocol::Two).await;
         (again.get("/").await.expect("an answer").status() == 200).then_some(())
     })
     .await;

@@ -30,6 +30,7 @@ mod revocation;
 mod serial;
 mod spiffe;
 mod tunnel_name;
+mod twin;
 
 pub use anchor::{AnchorFault, TrustAnchor};
 pub use bundle::TrustBundle;

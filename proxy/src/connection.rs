@@ -68,6 +68,7 @@ impl Connection {
         papers: Papers,
         caller: Caller,
         drain: CancellationToken,
+        standing: Standing,
     ) -> Arc<Self> {
         let accepted = papers.began_as().map(|admitted| Accepted {
             username: admitted.identity.username().to_owned(),
@@ -75,10 +76,6 @@ impl Connection {
             certificate: admitted.identity.certificate().to_string(),
             serial: admitted.identity.serial().to_string(),
         });
-        let standing = match papers.began_as() {
-            Some(admitted) => exit.shares.standing_of(&admitted.identity),
-            None => Standing::Stranger,
-        };
         let trail = exit.audit.clone();
         Arc::new(Self {
             exit,
@@ -107,6 +104,11 @@ impl Connection {
     /// Whether its caller has taken back too many requests: it is about to end.
     pub(crate) fn is_flooding(&self) -> bool {
         self.resets.are_too_many()
+    }
+
+    /// Whether its caller was let in.
+    pub(crate) const fn is_of_a_member(&self) -> bool {
+        matches!(self.standing, Standing::Member { .. })
     }
 
     /// Leaves behind what the connection goes on as once its 101 is out.
@@ -187,7 +189,7 @@ impl Connection {
         caller_left: impl Future<Output = Left>,
     ) -> End {
         let mut caller_left = pin!(caller_left);
-        let admitted = matches!(self.standing, Standing::Member { .. });
+        let admitted = self.is_of_a_member();
         let mut right_ends = pin!(until_right_ends(&self.papers));
         // A caller who was refused has this long to hear why.
         let mut cut = (!admitted).then(|| Instant::now() + REFUSED_LIFE);

@@ -202,10 +202,15 @@ where
     let chain = session.peer_certificates().unwrap_or_default().to_vec();
     let papers = Papers::examine(chain, exit.trust.clone(), Arc::clone(&exit.clock));
     exit.note_papers(&papers, &caller);
-    if papers.began_as().is_some() {
+    let admitted = papers.began_as();
+    if admitted.is_some() {
         exit.handshake.remember(&caller);
     }
-    let connection = Connection::new(exit, papers, caller, drain);
+    let identity = admitted.map(|it| &it.identity);
+    let standing = exit
+        .shares
+        .standing_of(identity, || exit.handshake.place_to_be_told())?;
+    let connection = Connection::new(exit, papers, caller, drain, standing);
     Some(if speaks_h2 {
         Box::pin(connection.serve_http2(tls))
     } else {

@@ -20,6 +20,7 @@ use tokio_rustls::server::TlsStream;
 use self::places::{Places, Way};
 use crate::connection::linger::linger;
 use crate::exit::Caller;
+use crate::shares;
 
 pub use places::HANDSHAKES_AT_ONCE;
 
@@ -31,6 +32,12 @@ pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// would otherwise keep everybody out with a hundred connections a second. So it takes a thousand, which
 /// is what one core can refuse. Two round trips to the other side of the world are half of it.
 pub const HANDSHAKE_DEADLINE_WHEN_CROWDED: Duration = Duration::from_secs(1);
+
+/// Connections at the same time whose caller was not let in and is being told: a 401 and its reason, or the alert
+/// of a handshake that failed. Each lives ten seconds at most and holds at most some 200 KiB (a head that is not
+/// whole, and what TLS holds back), so all of them 100 MiB. Anyone can make them, as fast as handshakes go; beyond
+/// their number a connection is closed without a word.
+pub const REFUSED_AT_ONCE: u64 = 512;
 
 /// Plain text that rustls takes in advance of the socket. Four records: enough to keep the socket
 /// busy, and little for a caller who stopped reading.
@@ -74,6 +81,7 @@ impl HandshakeFault {
 pub(crate) struct Handshake {
     acceptor: TlsAcceptor,
     places: Arc<Places>,
+    refused: Arc<shares::Places>,
 }
 
 impl Handshake {
@@ -89,6 +97,7 @@ impl Handshake {
         Ok(Self {
             acceptor: TlsAcceptor::from(config),
             places: Arc::default(),
+            refused: Arc::new(shares::Places::of(REFUSED_AT_ONCE)),
         })
     }
 
@@ -96,6 +105,11 @@ impl Handshake {
     /// come from the same address.
     pub(crate) fn remember(&self, caller: &Caller) {
         self.places.remember(caller);
+    }
+
+    /// A place for a caller who was not let in, to be told why, if there is one.
+    pub(crate) fn place_to_be_told(&self) -> Option<shares::Place> {
+        self.refused.place()
     }
 
     /// The handshake of `caller` on `io`, done before an absolute deadline or not at all.
@@ -127,7 +141,9 @@ impl Handshake {
                 drop(place);
                 // The alert is all that the caller learns, and with TLS 1.3 its first request is already
                 // under way.
-                linger(Some(io)).await;
+                if let Some(_place) = self.place_to_be_told() {
+                    linger(Some(io)).await;
+                }
                 Err(HandshakeFault::Failed(error))
             }
             None => Err(HandshakeFault::Late),
@@ -309,6 +325,27 @@ mod tests {
         let result = handshake.accept(ours, &someone()).await;
         assert!(matches!(result, Err(HandshakeFault::Late)));
         assert_eq!(began.elapsed(), HANDSHAKE_DEADLINE);
+    }
+
+    /// Who fails is read for a while, so that the alert arrives; so many at a time and no more.
+    #[tokio::test(start_paused = true)]
+    async fn beyond_a_number_nobody_is_told_why() {
+        let handshake = handshake();
+        let failing = async || {
+            let (mut stranger, ours) = duplex(1024);
+            stranger.write_all(b"not TLS").await.unwrap();
+            let began = Instant::now();
+            let result = handshake.accept(ours, &someone()).await;
+            assert!(matches!(result, Err(HandshakeFault::Failed(_))));
+            began.elapsed()
+        };
+        let alone = failing().await;
+        assert!(alone > Duration::ZERO, "{alone:?}");
+        let told: Vec<_> = std::iter::from_fn(|| handshake.place_to_be_told()).collect();
+        assert_eq!(u64::try_from(told.len()), Ok(REFUSED_AT_ONCE));
+        assert_eq!(failing().await, Duration::ZERO);
+        drop(told);
+        assert_eq!(failing().await, alone);
     }
 
     #[tokio::test]

@@ -118,6 +118,11 @@ impl Impersonation {
         Self::from_names(identity.username(), identity.groups())
     }
 
+    /// The user.
+    pub(crate) const fn user(&self) -> &HeaderValue {
+        &self.user
+    }
+
     fn from_names<G: AsRef<str>>(username: &str, groups: &[G]) -> Result<Self, HeaderFault> {
         let groups = groups.iter().map(|group| identity_value(group.as_ref()));
         Ok(Self {

@@ -8,9 +8,11 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use gangplank_pki::WithCauses;
-use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use http::header::{
+    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING,
+};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, Uri};
+use http::{HeaderValue, Method, Request, Response, Uri, Version};
 use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
 
@@ -21,7 +23,7 @@ use crate::connection::Connection;
 use crate::headers;
 use crate::metrics::ReasonLabels;
 use crate::respond::{Problem, options_of_everything};
-use crate::shares::{Share, Standing};
+use crate::shares::{RequestPlace, Standing};
 use crate::upgrade::{Protocol, Splice, confirm};
 use crate::upstream::{Expected, UpgradeAnswer, UpstreamError};
 
@@ -33,7 +35,8 @@ pub(crate) async fn answer(
     mut request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, Infallible> {
     let unanswered = connection.unanswered();
-    if !connection.exit.audit.has_room().await {
+    // Who is refused anyway does nothing that must be recorded, and waits for nobody.
+    if connection.is_of_a_member() && !connection.exit.audit.has_room().await {
         unanswered.answered();
         return Ok(refuse_unrecorded(&connection, &request));
     }
@@ -112,7 +115,7 @@ impl Asked<'_> {
         } = self;
         let step = async {
             let admitted = admit(connection)?;
-            count_in(connection)?;
+            let mut place = count_in(connection)?;
             let Some(target) = target(&parts)? else {
                 return Ok(None);
             };
@@ -121,7 +124,10 @@ impl Asked<'_> {
                 .counted(|| entry.counter_of_received());
             let again = || outgoing(&parts, target.clone(), &speaker, &entry, None).ok();
             let request = outgoing(&parts, target.clone(), &speaker, &entry, None)?;
-            let expected = if entry.kind() == Kind::Short && !entry.is_handed_on() {
+            let is_plain_read = entry.kind() == Kind::Short
+                && !entry.is_handed_on()
+                && matches!(parts.method, Method::GET | Method::HEAD);
+            let expected = if is_plain_read && place.may_read_alone() {
                 Expected::Soon
             } else {
                 Expected::Long
@@ -129,16 +135,18 @@ impl Asked<'_> {
             let upstream = &connection.exit.upstream;
             let request = request.map(|()| body);
             let sent = pin!(upstream.send(speaker.on_behalf(), request, expected, &again));
-            unless_revoked(connection, sent).await.map(Some)
+            let response = unless_revoked(connection, sent).await?;
+            let spoke = account::may_be_refused(&response).then(|| speaker.user());
+            Ok(Some((response, spoke, place)))
         };
         match step.await {
-            Ok(Some(response)) if response.status().is_informational() => {
+            Ok(Some((response, _, _))) if response.status().is_informational() => {
                 Err((Problem::switched_wrongly(), entry))
             }
-            Ok(Some(response)) if account::may_be_refused(&response) && !entry.is_handed_on() => {
-                account::relay(connection, response, entry).await
+            Ok(Some((response, Some(user), place))) if !entry.is_handed_on() => {
+                account::relay(connection, response, entry, (user, place)).await
             }
-            Ok(Some(response)) => Ok(relay(connection, response, entry)),
+            Ok(Some((response, _, place))) => Ok(relay(connection, response, entry, place)),
             Ok(None) => {
                 let mut response = options_of_everything();
                 entry.answered(response.status());
@@ -159,7 +167,8 @@ impl Asked<'_> {
         } = self;
         let step = async {
             let admitted = admit(connection)?;
-            let place = count_in(connection)?.upgrade();
+            let asking = count_in(connection)?;
+            let place = asking.upgrade();
             let place = place.ok_or_else(Problem::too_many_upgrades)?;
             let Some(target) = target(&parts)? else {
                 return Err(Problem::not_a_path());
@@ -172,10 +181,10 @@ impl Asked<'_> {
             let upstream = &connection.exit.upstream;
             let sent = pin!(upstream.upgrade(speaker.on_behalf(), request));
             let answer = unless_revoked(connection, sent).await?;
-            Ok((answer, place))
+            Ok((answer, asking, place))
         };
         match step.await {
-            Ok((UpgradeAnswer::Switched { response, io }, place)) => {
+            Ok((UpgradeAnswer::Switched { response, io }, _, place)) => {
                 let Some(response) = confirm(response, protocol) else {
                     return Err((Problem::switched_wrongly(), entry));
                 };
@@ -183,13 +192,13 @@ impl Asked<'_> {
                 connection.go_on_as(Splice::new(on_upgrade, io, entry, place));
                 Ok(response)
             }
-            Ok((UpgradeAnswer::Refused(response), _)) if response.status().is_informational() => {
+            Ok((UpgradeAnswer::Refused(response), ..)) if response.status().is_informational() => {
                 Err((Problem::switched_wrongly(), entry))
             }
-            Ok((UpgradeAnswer::Refused(response), _)) => {
+            Ok((UpgradeAnswer::Refused(response), asking, _)) => {
                 // The caller may have begun to speak the other protocol already: what follows the
                 // refused request is not another one.
-                let mut response = relay(connection, response, entry);
+                let mut response = relay(connection, response, entry, asking);
                 response
                     .headers_mut()
                     .insert(CONNECTION, HeaderValue::from_static("close"));
@@ -212,17 +221,17 @@ fn admit(connection: &Connection) -> Result<Arc<Admitted>, Problem> {
 }
 
 /// Counts a request of someone who was let in, if they have not used up their share.
-fn count_in(connection: &Connection) -> Result<&Arc<Share>, Problem> {
+fn count_in(connection: &Connection) -> Result<RequestPlace, Problem> {
     if connection.is_flooding() {
         return Err(Problem::too_many_taken_back());
     }
     match &connection.standing {
-        Standing::Member { share, .. } => {
-            share.request().map_err(Problem::too_many_requests)?;
-            Ok(share)
+        Standing::Member { place, .. } => {
+            place.share().request().map_err(Problem::too_many_requests)
         }
+        Standing::Surplus { limit, .. } => Err(Problem::too_many_connections(*limit)),
         // Whoever was not let in was refused before this step.
-        Standing::Surplus | Standing::Stranger => Err(Problem::too_many_connections()),
+        Standing::Stranger { .. } => Err(Problem::trust_changed()),
     }
 }
 
@@ -230,6 +239,9 @@ fn count_in(connection: &Connection) -> Result<&Arc<Share>, Problem> {
 fn target(parts: &Parts) -> Result<Option<Uri>, Problem> {
     if parts.method == Method::CONNECT {
         return Err(Problem::no_tunnels());
+    }
+    if !has_one_host(parts) {
+        return Err(Problem::not_one_host());
     }
     let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();
     let chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
@@ -246,6 +258,17 @@ fn target(parts: &Parts) -> Result<Option<Uri>, Problem> {
         return Err(Problem::not_a_path());
     }
     Ok(Some(Uri::from(target.clone())))
+}
+
+/// Whether an HTTP/1 request names its host as it must (RFC 9112 §3.2). What it names does not matter here, but
+/// what is between us and the caller may have chosen by another of two lines than someone else would.
+fn has_one_host(parts: &Parts) -> bool {
+    let lines = parts.headers.get_all(HOST).iter().count();
+    match parts.version {
+        Version::HTTP_11 => lines == 1,
+        Version::HTTP_10 | Version::HTTP_09 => lines <= 1,
+        _ => true,
+    }
 }
 
 /// What goes upstream, but for the credential and the host, which the upstream client sets.
@@ -298,14 +321,15 @@ fn relay(
     connection: &Connection,
     response: Response<UpstreamBody>,
     mut entry: Entry,
+    place: RequestPlace,
 ) -> Response<AnswerBody> {
     let (mut parts, body) = response.into_parts();
     headers::strip_response(&mut parts.headers);
-    parts.version = http::Version::default();
+    parts.version = Version::default();
     entry.answered(parts.status);
     let drained =
         watch_boundary(&parts, &entry).map(|boundary| (connection.drain.clone(), boundary));
-    let relay = Relay::new(body, connection.revoked.clone(), drained, entry);
+    let relay = Relay::new(body, connection.revoked.clone(), drained, (entry, place));
     Response::from_parts(parts, AnswerBody::relayed(relay))
 }
 

@@ -245,6 +245,21 @@ impl Problem {
         problem
     }
 
+    /// Two readers could take two names from it, and HTTP/1.1 without one is none.
+    pub(crate) const fn not_one_host() -> Self {
+        let mut problem = Self::new(
+            StatusCode::BAD_REQUEST,
+            "BadRequest",
+            "NotOneHost",
+            (
+                "the request has not exactly one Host",
+                "send one line that names the host",
+            ),
+        );
+        problem.closes = true;
+        problem
+    }
+
     /// An upgrade request must not have a body: its bytes could be taken for the stream's.
     pub(crate) const fn upgrade_with_body() -> Self {
         let mut problem = Self::new(

@@ -1,13 +1,15 @@
 //! What one organisation, and one caller, may use of an exit, so that none takes it from all others.
 //!
-//! A provider has a [`Share`]: a bucket of requests and a number of upgraded connections, for all its
-//! callers together. A certificate has a number of connections. Both are made when an accepted caller
+//! A provider has a [`Share`]: a bucket of requests, and a number of requests, of connections and of upgraded ones
+//! at a time, for all its callers together; whoever has its CA has as many certificates as they like. A certificate
+//! has a number of connections. Both are made when an accepted caller
 //! connects, so strangers make none; what is no longer in use is forgotten. Nothing here has a timer.
 
 mod bucket;
+mod places;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +21,9 @@ use prometheus_client::metrics::family::Family;
 use tokio::time::Instant;
 
 pub(crate) use bucket::Bucket;
+pub(crate) use places::{Place, Places};
+
+use crate::upstream::READING_CONNECTIONS_OF_ONE;
 
 /// Below so many shares none is looked at whether it can be forgotten: they are a few KiB.
 const NOT_WORTH_A_LOOK: usize = 64;
@@ -37,26 +42,38 @@ pub(crate) struct LimitLabels {
 pub(crate) enum Limit {
     /// A provider's requests.
     Requests,
+    /// A provider's requests at a time.
+    RequestsAtOnce,
     /// A provider's upgraded connections.
     Upgrades,
     /// A certificate's connections.
     Connections,
+    /// A provider's connections.
+    ProviderConnections,
 }
 
 /// How the caller of a connection stands.
 #[derive(Debug)]
 pub(crate) enum Standing {
     /// Nobody knows them.
-    Stranger,
+    Stranger {
+        /// In which they are told so.
+        _place: Place,
+    },
     /// Let in, and counted.
     Member {
-        /// What all callers of their provider may use.
-        share: Arc<Share>,
-        /// That they are here.
+        /// That they are here, as one of their provider's callers.
+        place: ConnectionPlace,
+        /// The same, by their certificate.
         _presence: Presence,
     },
     /// Let in, but for having too many connections already.
-    Surplus,
+    Surplus {
+        /// Who has too many.
+        limit: Limit,
+        /// In which they are told so.
+        _place: Place,
+    },
 }
 
 /// Everybody's shares.
@@ -83,7 +100,13 @@ type Callers = Mutex<HashMap<Fingerprint, u64>>;
 impl Shares {
     /// Nobody has used anything yet.
     pub(crate) fn new(limits: Limits, refused: Refused) -> Self {
-        for limit in [Limit::Requests, Limit::Upgrades, Limit::Connections] {
+        for limit in [
+            Limit::Requests,
+            Limit::RequestsAtOnce,
+            Limit::Upgrades,
+            Limit::Connections,
+            Limit::ProviderConnections,
+        ] {
             // So that the first refusal is seen as a rise.
             drop(refused.get_or_create(&LimitLabels { limit }));
         }
@@ -96,14 +119,30 @@ impl Shares {
         }
     }
 
-    /// How a caller who was let in stands.
-    pub(crate) fn standing_of(&self, identity: &Identity) -> Standing {
-        match self.connect(identity.certificate()) {
-            Some(presence) => Standing::Member {
-                share: self.of_provider(identity.provider()),
+    /// How a caller stands: nobody, where they are not let in and there is no place `to_be_told` why.
+    pub(crate) fn standing_of(
+        &self,
+        identity: Option<&Identity>,
+        to_be_told: impl FnOnce() -> Option<Place>,
+    ) -> Option<Standing> {
+        let Some(identity) = identity else {
+            return to_be_told().map(|place| Standing::Stranger { _place: place });
+        };
+        let surplus = |limit| {
+            to_be_told().map(|place| Standing::Surplus {
+                limit,
+                _place: place,
+            })
+        };
+        let Some(presence) = self.connect(identity.certificate()) else {
+            return surplus(Limit::Connections);
+        };
+        match self.of_provider(identity.provider()).connection() {
+            Some(place) => Some(Standing::Member {
+                place,
                 _presence: presence,
-            },
-            None => Standing::Surplus,
+            }),
+            None => surplus(Limit::ProviderConnections),
         }
     }
 
@@ -123,8 +162,10 @@ impl Shares {
             provider: provider.clone(),
             requests: Bucket::new(self.limits.requests_per_second, self.limits.request_burst),
             began: self.began,
-            upgrades: AtomicU64::new(0),
-            most_upgrades: self.limits.upgrades,
+            running: Places::of(self.limits.requests_at_once),
+            reading: Places::of(READING_CONNECTIONS_OF_ONE),
+            upgrades: Places::of(self.limits.upgrades),
+            connections: Places::of(self.limits.provider_connections),
             refused: self.refused.clone(),
             told: AtomicBool::new(false),
         });
@@ -158,29 +199,53 @@ pub(crate) struct Share {
     provider: ProviderId,
     requests: Bucket,
     began: Instant,
-    upgrades: AtomicU64,
-    most_upgrades: u64,
+    /// Requests that are under way.
+    running: Places,
+    /// Of these, plain reads that may have a connection of their own to the API server.
+    reading: Places,
+    upgrades: Places,
+    connections: Places,
     refused: Refused,
     /// The operator was told that it is used up; once is enough.
     told: AtomicBool,
 }
 
 impl Share {
-    /// Counts one request, or says how long to wait until there is room for one.
-    pub(crate) fn request(&self) -> Result<(), Duration> {
-        self.requests
-            .take(self.began.elapsed())
-            .inspect_err(|_wait| self.refuse(Limit::Requests))
+    /// Counts one request, which keeps its place until its answer has ended.
+    ///
+    /// # Errors
+    /// When there have been too many of late, or there are too many.
+    pub(crate) fn request(self: &Arc<Self>) -> Result<RequestPlace, TooMany> {
+        // First what others end, so that a request without a place costs no token.
+        if !self.running.take() {
+            self.refuse(Limit::RequestsAtOnce);
+            return Err(TooMany::AtOnce);
+        }
+        let place = RequestPlace {
+            share: Arc::clone(self),
+            reads: false,
+        };
+        match self.requests.take(self.began.elapsed()) {
+            Ok(()) => Ok(place),
+            Err(wait) => {
+                self.refuse(Limit::Requests);
+                Err(TooMany::OfLate(wait))
+            }
+        }
+    }
+
+    /// A place for one more connection, if there are not too many.
+    fn connection(self: &Arc<Self>) -> Option<ConnectionPlace> {
+        if !self.connections.take() {
+            self.refuse(Limit::ProviderConnections);
+            return None;
+        }
+        Some(ConnectionPlace(Arc::clone(self)))
     }
 
     /// A place for one more upgraded connection, if there are not too many.
-    pub(crate) fn upgrade(self: &Arc<Self>) -> Option<UpgradePlace> {
-        let taken = self
-            .upgrades
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
-                (count < self.most_upgrades).then(|| count + 1)
-            });
-        if taken.is_err() {
+    fn upgrade(self: &Arc<Self>) -> Option<UpgradePlace> {
+        if !self.upgrades.take() {
             self.refuse(Limit::Upgrades);
             return None;
         }
@@ -208,13 +273,68 @@ fn count_refusal(refused: &Refused, limit: Limit) {
     refused.get_or_create(&LimitLabels { limit }).inc();
 }
 
+/// Why a provider's request is one too many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TooMany {
+    /// There is room for one after so long.
+    OfLate(Duration),
+    /// As many are under way as may be.
+    AtOnce,
+}
+
+/// One request, counted until its answer has ended.
+#[derive(Debug)]
+pub(crate) struct RequestPlace {
+    share: Arc<Share>,
+    reads: bool,
+}
+
+impl RequestPlace {
+    /// Whether a plain read may have a connection of its own to the API server.
+    pub(crate) fn may_read_alone(&mut self) -> bool {
+        self.reads = self.reads || self.share.reading.take();
+        self.reads
+    }
+
+    /// A place for one more upgraded connection, if there are not too many.
+    pub(crate) fn upgrade(&self) -> Option<UpgradePlace> {
+        self.share.upgrade()
+    }
+}
+
+impl Drop for RequestPlace {
+    fn drop(&mut self) {
+        self.share.running.give_back();
+        if self.reads {
+            self.share.reading.give_back();
+        }
+    }
+}
+
+/// One connection of a provider's caller, counted as long as it is there.
+#[derive(Debug)]
+pub(crate) struct ConnectionPlace(Arc<Share>);
+
+impl ConnectionPlace {
+    /// What all callers of the provider may use.
+    pub(crate) const fn share(&self) -> &Arc<Share> {
+        &self.0
+    }
+}
+
+impl Drop for ConnectionPlace {
+    fn drop(&mut self) {
+        self.0.connections.give_back();
+    }
+}
+
 /// One upgraded connection, counted as long as it is there.
 #[derive(Debug)]
 pub(crate) struct UpgradePlace(Arc<Share>);
 
 impl Drop for UpgradePlace {
     fn drop(&mut self) {
-        self.0.upgrades.fetch_sub(1, Ordering::Relaxed);
+        self.0.upgrades.give_back();
     }
 }
 

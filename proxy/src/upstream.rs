@@ -40,6 +40,7 @@ use self::connect::Connector;
 use self::credential::{Credential, TokenFile};
 pub use self::error::{CredentialError, DialError, UpstreamError};
 use self::exchange::Failure;
+pub(crate) use self::limits::READING_CONNECTIONS_OF_ONE;
 use self::limits::{ATTEMPTS, Pace, UPGRADE_DIALS};
 pub use self::metrics::Metrics;
 use self::metrics::OutcomeLabels;
@@ -52,10 +53,10 @@ use crate::body::{RequestBody, UpstreamBody};
 /// When the whole answer is expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
-    /// As soon as the API server has it.
+    /// As soon as the API server has it: a plain read may have a connection of its own until then.
     Soon,
     /// Bit by bit until someone ends it: a watch, a log that is followed; or nobody knows how, because the
-    /// API server hands the request on.
+    /// API server hands the request on; or others are to have those connections.
     Long,
 }
 

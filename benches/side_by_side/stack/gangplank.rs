@@ -151,7 +151,7 @@ fn exit(site: &Site, folder: &Path, anchors: usize) -> anyhow::Result<Value> {
         "upstream": { "kubeconfig": kubeconfig },
         // One organisation alone is the load here: counted, and never refused.
         "limits": {
-            "provider": { "requestsPerSecond": 1_000_000 },
+            "provider": { "requestsPerSecond": 1_000_000, "connections": 1_000_000 },
             "caller": { "connections": 1_000_000 },
         },
     }))

@@ -12,10 +12,14 @@ pub struct Limits {
     pub requests_per_second: u64,
     /// How many of them may come at once after a quiet time.
     pub request_burst: u64,
+    /// Requests of one provider under way at a time, watches among them.
+    pub requests_at_once: u64,
     /// Upgraded connections (exec, attach, port-forward) of one provider at a time.
     pub upgrades: u64,
     /// Connections of one certificate at a time.
     pub connections: u64,
+    /// Connections of all callers of one provider at a time.
+    pub provider_connections: u64,
 }
 
 impl Default for Limits {
@@ -23,17 +27,23 @@ impl Default for Limits {
     /// fewer; one organisation gets about a quarter of that. A thousand programs that start together with ten
     /// lists each are one burst.
     ///
+    /// Requests at once: half of the 25,600 that an exit has under way at its API server at most, so that one
+    /// organisation's watches do not take them all.
+    ///
     /// Upgrades: each is a connection of its own to the API server and one more to a kubelet; a quarter of the
     /// 4,096 file descriptors that a small container has.
     ///
     /// Connections: a quarter of the callers that one tunnel takes, so that one certificate alone does not
-    /// fill it. Idle they hold 160 MiB here.
+    /// fill it. Idle they hold 160 MiB here. A provider has twice as many, half of a tunnel's, whatever number of
+    /// certificates it has.
     fn default() -> Self {
         Self {
             requests_per_second: 5000,
             request_burst: 10_000,
+            requests_at_once: 12_800,
             upgrades: 1024,
             connections: 4096,
+            provider_connections: 8192,
         }
     }
 }
@@ -52,31 +62,38 @@ pub(crate) fn read(exit: &Section<'_>) -> Option<Limits> {
     }
     let section = exit.optional_section("limits", &["provider", "caller"])?;
     let (provider, caller) = (of_provider(&section, usual), of_caller(&section, usual));
-    let ((requests_per_second, request_burst, upgrades), connections) = (provider?, caller?);
+    let (provider, connections) = (provider?, caller?);
     Some(Limits {
-        requests_per_second,
-        request_burst,
-        upgrades,
         connections,
+        ..provider
     })
 }
 
-fn of_provider(section: &Section<'_>, usual: Limits) -> Option<(u64, u64, u64)> {
+fn of_provider(section: &Section<'_>, usual: Limits) -> Option<Limits> {
     if section.optional("provider").is_none() {
-        let Limits {
-            requests_per_second,
-            request_burst,
-            upgrades,
-            ..
-        } = usual;
-        return Some((requests_per_second, request_burst, upgrades));
+        return Some(usual);
     }
-    let provider =
-        section.optional_section("provider", &["requestsPerSecond", "burst", "upgrades"])?;
+    let keys = [
+        "requestsPerSecond",
+        "burst",
+        "requestsAtOnce",
+        "upgrades",
+        "connections",
+    ];
+    let provider = section.optional_section("provider", &keys)?;
     let rate = bound(&provider, "requestsPerSecond", usual.requests_per_second);
     let burst = burst(&provider, rate.unwrap_or(usual.requests_per_second));
+    let at_once = bound(&provider, "requestsAtOnce", usual.requests_at_once);
     let upgrades = bound(&provider, "upgrades", usual.upgrades);
-    Some((rate?, burst?, upgrades?))
+    let connections = bound(&provider, "connections", usual.provider_connections);
+    Some(Limits {
+        requests_per_second: rate?,
+        request_burst: burst?,
+        requests_at_once: at_once?,
+        upgrades: upgrades?,
+        provider_connections: connections?,
+        ..usual
+    })
 }
 
 fn of_caller(section: &Section<'_>, usual: Limits) -> Option<u64> {
@@ -157,21 +174,24 @@ mod tests {
 
     #[test]
     fn each_may_be_written_or_off() {
-        let written = "{ provider: { requestsPerSecond: 7, burst: 9, upgrades: 2 }, caller: { connections: 5 } }";
+        let written = "{ provider: { requestsPerSecond: 7, burst: 9, requestsAtOnce: 3, upgrades: 2, connections: 6 }, caller: { connections: 5 } }";
         let meant = Limits {
             requests_per_second: 7,
             request_burst: 9,
+            requests_at_once: 3,
             upgrades: 2,
             connections: 5,
+            provider_connections: 6,
         };
         assert_eq!(told_of(written).unwrap(), meant);
-        let off =
-            "{ provider: { requestsPerSecond: off, upgrades: off }, caller: { connections: off } }";
+        let off = "{ provider: { requestsPerSecond: off, requestsAtOnce: off, upgrades: off, connections: off }, caller: { connections: off } }";
         let meant = Limits {
             requests_per_second: OFF,
             request_burst: OFF,
+            requests_at_once: OFF,
             upgrades: OFF,
             connections: OFF,
+            provider_connections: OFF,
         };
         assert_eq!(told_of(off).unwrap(), meant);
     }
@@ -188,6 +208,7 @@ mod tests {
             "{ provider: { requestsPerSecond: 0 } }",
             "{ provider: { requestsPerSecond: none } }",
             "{ provider: { requestsPerSecond: off, burst: 5 } }",
+            "{ provider: { requestsAtOnce: 0 } }",
             "{ caller: { connections: 2000000 } }",
             "{ callers: { connections: 5 } }",
         ]

@@ -14,6 +14,7 @@ use crate::fingerprint::Fingerprint;
 use crate::refusal::{Link, Refusal, Revoker};
 use crate::revocation::{AuthorityId, RevocationList};
 use crate::serial::Serial;
+use crate::twin::other_forms;
 
 /// Of every authority the newest of some lists.
 #[derive(Debug, Default)]
@@ -143,9 +144,11 @@ impl Provider {
 
     fn denies(&self, serial: Option<Serial>, der: &[u8]) -> bool {
         let is_listed = |denied| self.denied().binary_search(&denied).is_ok();
+        let is_denied = |der: &[u8]| is_listed(Denied::Certificate(Fingerprint::of(der)));
         !self.denied().is_empty()
             && (serial.is_some_and(|serial| is_listed(Denied::Serial(serial)))
-                || is_listed(Denied::Certificate(Fingerprint::of(der))))
+                || is_denied(der)
+                || other_forms(der).iter().any(|it| is_denied(it)))
     }
 
     /// Is this CA of its own denied by name?

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::line::Fields;
+use super::queue::About;
 use super::request_info::{Query, RequestInfo, decoded};
 use super::timestamp::Timestamp;
 use super::{Kind, TARGET, Who};
@@ -188,8 +189,21 @@ impl Entry {
         }
     }
 
+    /// A stranger's, and what was beyond a share, can be as many as anyone likes.
+    fn about(&self) -> About {
+        let is_out_of_hand = matches!(
+            self.status,
+            Some(StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS)
+        );
+        if is_out_of_hand && !self.class.is_empty() {
+            About::Refusal
+        } else {
+            About::Something
+        }
+    }
+
     fn write(&self, stage: &str, ended: &str, elapsed: Duration) {
-        self.who.trail.write(|moment, line| {
+        self.who.trail.write(self.about(), |moment, line| {
             begin_line(line, moment);
             Fields(line).word("stage", stage);
             line.extend_from_slice(&self.who.fields);

@@ -16,6 +16,10 @@ use tokio::time::timeout;
 /// lets wait for its webhook. The writer may hold as much again.
 pub(super) const BOUND: usize = 8 * 1024 * 1024;
 
+/// How many of them may be of requests that were refused out of hand: strangers can send those as fast as they
+/// like, and must neither push out nor hold up the events of what was done.
+pub(super) const BOUND_OF_REFUSALS: usize = BOUND / 2;
+
 /// How long the writer stays up after a write to see whether more comes. A hundred wake-ups a second cost
 /// nothing; and so much of the trail is lost at most when the process is killed.
 const LINGER: Duration = Duration::from_millis(10);
@@ -62,6 +66,15 @@ enum End {
     Abandoned,
 }
 
+/// What an event is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum About {
+    /// A request that was, or may have been, done.
+    Something,
+    /// One that was refused out of hand.
+    Refusal,
+}
+
 /// What became of a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pushed {
@@ -95,12 +108,17 @@ impl Queue {
         self.when_full
     }
 
-    /// Lets `render` append one line, if there is room. Where a full queue blocks, there always is: then
-    /// the requests that run are the last ones.
-    pub(super) fn push(&self, render: impl FnOnce(&mut Vec<u8>)) -> Pushed {
+    /// Lets `render` append one line, if there is room. Where a full queue blocks, there always is for what was
+    /// done: then the requests that run are the last ones.
+    pub(super) fn push(&self, about: About, render: impl FnOnce(&mut Vec<u8>)) -> Pushed {
         let mut waiting = self.lock();
         let before = waiting.lines.len();
-        if before >= BOUND && self.when_full == WhenFull::Drop {
+        let has_room = match (about, self.when_full) {
+            (About::Refusal, _) => before < BOUND_OF_REFUSALS,
+            (About::Something, WhenFull::Drop) => before < BOUND,
+            (About::Something, WhenFull::Block) => true,
+        };
+        if !has_room {
             return Pushed::Dropped;
         }
         render(&mut waiting.lines);

@@ -13,7 +13,7 @@ use prometheus_client::registry::Registry;
 
 use super::Sink;
 use super::metrics::TrailMetrics;
-use super::queue::{Pushed, Queue};
+use super::queue::{About, Pushed, Queue};
 use super::timestamp::{Timestamp, timestamp};
 use super::writer::Writing;
 
@@ -71,12 +71,12 @@ impl Trail {
     }
 
     /// Has a line rendered behind those that wait, if there is room for it.
-    pub(super) fn write(&self, render: impl FnOnce(&Timestamp, &mut Vec<u8>)) {
+    pub(super) fn write(&self, about: About, render: impl FnOnce(&Timestamp, &mut Vec<u8>)) {
         let Some(shared) = &self.0 else {
             return;
         };
         let moment = timestamp(shared.clock.since_1970());
-        match shared.queue.push(|line| render(&moment, line)) {
+        match shared.queue.push(about, |line| render(&moment, line)) {
             Pushed::Waits => {}
             Pushed::Filled => shared.tell_full(),
             Pushed::Dropped => {

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{BodyError, Boundary, Cutoff, UpstreamBody};
 use crate::audit::{Entry, Outcome};
+use crate::shares::RequestPlace;
 
 /// The body of an answer to a caller: ours, or relayed from the API server.
 pub struct AnswerBody(Kind);
@@ -106,6 +107,7 @@ pub(crate) struct Relay {
     drained: Option<(Cutoff, Boundary)>,
     entry: Entry,
     ended: bool,
+    _place: RequestPlace,
 }
 
 impl Relay {
@@ -115,7 +117,7 @@ impl Relay {
         body: UpstreamBody,
         revoked: CancellationToken,
         drained: Option<(CancellationToken, Boundary)>,
-        entry: Entry,
+        (entry, place): (Entry, RequestPlace),
     ) -> Self {
         Self {
             body,
@@ -123,6 +125,7 @@ impl Relay {
             drained: drained.map(|(token, boundary)| (Cutoff::new(token), boundary)),
             entry,
             ended: false,
+            _place: place,
         }
     }
 

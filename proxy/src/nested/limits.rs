@@ -21,7 +21,11 @@ pub(super) const TURNS: usize = 64;
 /// Of these, of one username: who asks for a thousand different users at once waits in their own line.
 pub(super) const TURNS_OF_CALLER: usize = 4;
 
-/// Lines of callers that are kept although nobody stands in them.
+/// Of these, of the callers of one provider: half, so that however many of them ask at once there are turns
+/// for everybody else.
+pub(super) const TURNS_OF_PROVIDER: usize = TURNS / 2;
+
+/// Lines of callers, and as many of providers, that are kept although nobody stands in them.
 pub(super) const LINES: usize = 256;
 
 /// How long a "yes" is good for: what a controller that acts as many users saves is nearly all reviews, and a

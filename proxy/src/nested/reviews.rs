@@ -1,10 +1,11 @@
 //! Asks the API server whether callers may be taken for whom they wish to be.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use gangplank_pki::Identity;
+use gangplank_pki::{Identity, ProviderId};
 use http::StatusCode;
 use http_body_util::{BodyExt as _, Limited};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -13,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use super::answer::{AnswerFault, question, verdict};
 use super::claim::Claim;
 use super::grant::Grant;
-use super::limits::{ANSWER, DEADLINE, LINES, TURNS, TURNS_OF_CALLER};
+use super::limits::{ANSWER, DEADLINE, LINES, TURNS, TURNS_OF_CALLER, TURNS_OF_PROVIDER};
 use super::verdicts::{Key, Verdict, Verdicts};
 use super::wish::Wish;
 use crate::metrics::{Metrics, OutcomeLabels};
@@ -31,6 +32,9 @@ pub(crate) enum ReviewFault {
     /// No answer.
     #[error("the API server cannot be asked whether it is allowed")]
     Unanswered(#[source] UpstreamError),
+    /// It is too busy, or out of order, to answer.
+    #[error("the API server could not say now whether it is allowed")]
+    Busy(#[source] AnswerFault),
     /// The answer broke off, or was longer than any.
     #[error("the API server's answer whether it is allowed could not be read")]
     Unread,
@@ -47,7 +51,8 @@ pub(crate) enum ReviewFault {
 pub(crate) struct Reviews {
     verdicts: Mutex<Verdicts>,
     turns: Semaphore,
-    lines: Lines,
+    callers: Lines<str>,
+    providers: Lines<ProviderId>,
     metrics: Arc<Metrics>,
 }
 
@@ -56,7 +61,8 @@ impl Reviews {
         Self {
             verdicts: Mutex::default(),
             turns: Semaphore::new(TURNS),
-            lines: Lines::default(),
+            callers: Lines::new(TURNS_OF_CALLER),
+            providers: Lines::new(TURNS_OF_PROVIDER),
             metrics,
         }
     }
@@ -118,11 +124,13 @@ impl Reviews {
         claim: Claim<'_>,
         key: Key,
     ) -> Result<Verdict, ReviewFault> {
-        let line = self.lines.of(identity.username());
+        let line = self.callers.of(identity.username());
         let _own = turn(&line).await?;
         if let Some(verdict) = self.known(&key) {
             return Ok(verdict);
         }
+        let line = self.providers.of(identity.provider());
+        let _providers = turn(&line).await?;
         let _shared = turn(&self.turns).await?;
         let asked = Instant::now();
         let answer = ask(upstream, question(identity, claim)).await;
@@ -166,25 +174,74 @@ async fn ask(upstream: &Client, question: Bytes) -> Result<Verdict, ReviewFault>
         Err(AnswerFault::Status(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)) => {
             Err(ReviewFault::NotAsked)
         }
+        Err(fault @ AnswerFault::Status(status))
+            if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() =>
+        {
+            Err(ReviewFault::Busy(fault))
+        }
         verdict => verdict.map_err(ReviewFault::Odd),
     }
 }
 
-/// Where the requests of one username wait for each other, so that nobody's many wishes stop another's one.
-#[derive(Debug, Default)]
-struct Lines(Mutex<HashMap<Arc<str>, Arc<Semaphore>>>);
+/// Where the requests of one username, or of one provider, wait for each other, so that nobody's many wishes
+/// stop another's one.
+#[derive(Debug)]
+struct Lines<Whose: ?Sized> {
+    turns: usize,
+    lines: Mutex<HashMap<Box<Whose>, Arc<Semaphore>>>,
+}
 
-impl Lines {
-    fn of(&self, username: &str) -> Arc<Semaphore> {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(line) = lines.get(username) {
+impl<Whose: ?Sized + Eq + Hash + ToOwned> Lines<Whose>
+where
+    Box<Whose>: From<Whose::Owned>,
+{
+    fn new(turns: usize) -> Self {
+        Self {
+            turns,
+            lines: Mutex::default(),
+        }
+    }
+
+    fn of(&self, whose: &Whose) -> Arc<Semaphore> {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(line) = lines.get(whose) {
             return Arc::clone(line);
         }
         if lines.len() >= LINES {
             lines.retain(|_, line| Arc::strong_count(line) > 1);
         }
-        let line = Arc::new(Semaphore::new(TURNS_OF_CALLER));
-        lines.insert(username.into(), Arc::clone(&line));
+        let line = Arc::new(Semaphore::new(self.turns));
+        lines.insert(whose.to_owned().into(), Arc::clone(&line));
         line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn provider(number: usize) -> ProviderId {
+        ProviderId::new("default", format!("provider-{number}"))
+    }
+
+    #[test]
+    fn nobodys_turns_are_anybody_elses() {
+        let lines = Lines::new(TURNS_OF_PROVIDER);
+        let (one, same, other) = (
+            lines.of(&provider(1)),
+            lines.of(&provider(1)),
+            lines.of(&provider(2)),
+        );
+        let taken: Vec<_> = std::iter::from_fn(|| one.try_acquire().ok()).collect();
+        assert_eq!(taken.len(), TURNS_OF_PROVIDER);
+        assert!(taken.len() < TURNS, "some are left for everybody else");
+        assert!(same.try_acquire().is_err());
+        assert!(other.try_acquire().is_ok());
+        for number in 0..3 * LINES {
+            drop(lines.of(&provider(number)));
+        }
+        assert!(lines.lines.lock().unwrap().len() <= LINES + 1);
+        assert!(lines.of(&provider(1)).try_acquire().is_err());
+        drop(taken);
     }
 }

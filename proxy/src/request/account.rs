@@ -5,9 +5,8 @@
 
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, WARNING};
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::BodyExt as _;
 
 use super::Answer;
@@ -17,6 +16,7 @@ use crate::connection::Connection;
 use crate::headers;
 use crate::metrics::ReasonLabels;
 use crate::respond::{Problem, warning};
+use crate::shares::RequestPlace;
 
 /// The longest refusal that is read whole before it is passed on. kube-apiserver's are some hundred bytes
 /// and name a path of the caller's, which may be long.
@@ -29,10 +29,15 @@ const CLASS: &str = "ExitAccountRefused";
 const REMEDY: &str = "the API server refuses the account of this gangplank exit, not your certificate; \
     its operator renews the account's credential or grants it `impersonate` on users";
 
-/// Whether an answer could be about the exit's account: a 401, or a short 403.
+/// Stands in kube-apiserver's answers to whatever got as far as its turn (`flowcontrol.ResponseHeaderMatchedFlowSchemaUID`),
+/// which is behind its own authentication.
+const HAD_ITS_TURN: &str = "x-kubernetes-pf-flowschema-uid";
+
+/// Whether an answer could be about the exit's account: a 401 of the API server itself and not of a server that it
+/// asked in turn, or a short 403.
 pub(super) fn may_be_refused(response: &Response<UpstreamBody>) -> bool {
     match response.status() {
-        StatusCode::UNAUTHORIZED => true,
+        StatusCode::UNAUTHORIZED => !response.headers().contains_key(HAD_ITS_TURN),
         StatusCode::FORBIDDEN => length(response.headers()).is_some_and(|it| it <= LONGEST_REFUSAL),
         _ => false,
     }
@@ -42,14 +47,16 @@ fn length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Passes such an answer on unchanged, with a warning where it is about the exit's account.
+/// Passes such an answer to a request in the name of `user` on unchanged, with a warning where it is about the
+/// exit's account.
 pub(super) async fn relay(
     connection: &Connection,
     response: Response<UpstreamBody>,
     mut entry: Entry,
+    (user, place): (HeaderValue, RequestPlace),
 ) -> Answer {
     if response.status() == StatusCode::UNAUTHORIZED {
-        let mut response = super::relay(connection, response, entry);
+        let mut response = super::relay(connection, response, entry, place);
         tell(connection, response.headers_mut());
         return Ok(response);
     }
@@ -64,7 +71,7 @@ pub(super) async fn relay(
     let text = whole.to_bytes();
     headers::strip_response(&mut parts.headers);
     parts.version = http::Version::default();
-    if is_about_the_account(&text, connection) {
+    if is_about_the_account(&text, &user) {
         tell(connection, &mut parts.headers);
     }
     entry.answered(parts.status);
@@ -73,17 +80,26 @@ pub(super) async fn relay(
     Ok(Response::from_parts(parts, body))
 }
 
-/// Whether a 403 says that the exit may not impersonate: it names a user who cannot, and that user is not
-/// the caller. What the caller wrote (a path, a name) stands behind the caller's own name.
-fn is_about_the_account(text: &Bytes, connection: &Connection) -> bool {
-    let Some(accepted) = &connection.who.accepted else {
-        return false;
-    };
-    let text = String::from_utf8_lossy(text);
-    let Some((before, _)) = text.split_once(" cannot impersonate") else {
-        return false;
-    };
-    !before.contains(&format!("User \\\"{}\\\" cannot", accepted.username))
+/// Whether a 403 says that the exit may not impersonate. Whatever the API server says of the user in whose name it
+/// was asked names that user, in any of its encodings, and repeats what the caller wrote before or behind it.
+fn is_about_the_account(text: &[u8], user: &HeaderValue) -> bool {
+    let (text, user) = (unescaped(text), unescaped(user.as_bytes()));
+    text.contains("is forbidden: User \"")
+        && text.contains(" cannot impersonate")
+        && !text.contains(&format!("User \"{user}\" cannot"))
+}
+
+/// Text in which it makes no difference how often quotes were escaped (Go's `%q`, JSON), whether Go's JSON wrote
+/// `&`, `<` and `>` as numbers, and whether kube-apiserver wrote them as in HTML (`responsewriters.Forbidden`).
+fn unescaped(text: &[u8]) -> String {
+    String::from_utf8_lossy(text)
+        .replace('\\', "")
+        .replace("u0026", "&")
+        .replace("u003c", "<")
+        .replace("u003e", ">")
+        .replace("amp;", "")
+        .replace("&lt;", "<")
+        .replace("&gt;", ">")
 }
 
 /// Warns the caller, counts, and tells the operator: the first time as an error, later for who looks.
@@ -113,5 +129,50 @@ fn tell(connection: &Connection, headers: &mut HeaderMap) {
     }
     if let Some(warning) = warning(CLASS, REMEDY) {
         headers.append(WARNING, warning);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALICE: &str = "spiffe://partners/a&\\b";
+
+    fn is_taken_for_it(text: &str) -> bool {
+        is_about_the_account(text.as_bytes(), &HeaderValue::from_static(ALICE))
+    }
+
+    #[test]
+    fn only_what_is_said_of_someone_else_is_about_the_account() {
+        // JSON as Go writes it, and a protobuf's plain text.
+        for (text, expected) in [
+            (
+                r#""message":"users \"spiffe://partners/a\u0026\\\\b\" is forbidden: User \"exit\" cannot impersonate resource \"users\" in API group \"\" at the cluster scope""#,
+                true,
+            ),
+            (
+                r#"users "spiffe://partners/a&\\b" is forbidden: User "exit" cannot impersonate resource "users""#,
+                true,
+            ),
+            (
+                r#""message":"pods \"x cannot impersonate\" is forbidden: User \"spiffe://partners/a\u0026\\\\b\" cannot get resource \"pods\"""#,
+                false,
+            ),
+            (
+                r#""message":"pods \"x cannot impersonate\" is forbidden: User \"spiffe://partners/a\u0026amp;\\\\b\" cannot get resource \"pods\"""#,
+                false,
+            ),
+            (
+                r#"pods "x cannot impersonate" is forbidden: User "spiffe://partners/a&\\b" cannot get resource "pods""#,
+                false,
+            ),
+            (
+                r#"users "a" is forbidden: User "exit" cannot impersonate is forbidden: User "spiffe://partners/a&\\b" cannot list"#,
+                false,
+            ),
+            ("a webhook says: a cannot impersonate b", false),
+        ] {
+            assert_eq!(is_taken_for_it(text), expected, "{text}");
+        }
     }
 }

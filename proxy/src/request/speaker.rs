@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use gangplank_pki::WithCauses;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 
 use super::admit;
 use crate::audit::Entry;
@@ -34,6 +34,11 @@ impl Speaker {
             Self::Caller(caller) => OnBehalf::caller(&caller.identity),
             Self::Nested(nested) => OnBehalf::nested(&nested.caller.identity, &nested.grant),
         }
+    }
+
+    /// The user.
+    pub(super) fn user(&self) -> HeaderValue {
+        self.impersonation().user().clone()
     }
 
     pub(super) fn impersonation(&self) -> &Impersonation {

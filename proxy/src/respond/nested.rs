@@ -54,7 +54,10 @@ impl Problem {
                 )
             },
             // Nothing of the request went anywhere, so it may be sent again, whatever it is.
-            ReviewFault::Late | ReviewFault::Unanswered(_) | ReviewFault::Unread => Self {
+            ReviewFault::Late
+            | ReviewFault::Unanswered(_)
+            | ReviewFault::Busy(_)
+            | ReviewFault::Unread => Self {
                 message: Cow::Owned(fault.to_string()),
                 retry_after: Some(1),
                 ..Self::new(

@@ -5,10 +5,33 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::Problem;
+use crate::shares::{Limit, TooMany};
 
 impl Problem {
-    /// The provider's callers send more than they may; `wait` until there is room for one request.
-    pub(crate) fn too_many_requests(wait: Duration) -> Self {
+    /// The provider's callers send more than they may.
+    pub(crate) fn too_many_requests(which: TooMany) -> Self {
+        match which {
+            TooMany::OfLate(wait) => Self::too_many_of_late(wait),
+            TooMany::AtOnce => Self::too_many_at_once(),
+        }
+    }
+
+    /// As many requests of theirs are under way as may be. Most that Kubernetes serves are over within a
+    /// second, and where they are watches the client asks in vain a few times.
+    const fn too_many_at_once() -> Self {
+        let mut problem = Self::too_many(
+            "TooManyAtOnce",
+            (
+                "the callers of this certificate's provider have as many requests and watches under way as they may here",
+                "end some, or ask who administers this cluster for more",
+            ),
+        );
+        problem.retry_after = Some(1);
+        problem
+    }
+
+    /// `wait` until there is room for one request.
+    fn too_many_of_late(wait: Duration) -> Self {
         let mut problem = Self::too_many(
             "TooManyRequests",
             (
@@ -34,15 +57,25 @@ impl Problem {
         )
     }
 
-    /// The certificate has as many connections as it may, before this one.
-    pub(crate) const fn too_many_connections() -> Self {
-        let mut problem = Self::too_many(
-            "TooManyConnections",
-            (
-                "this certificate has as many connections open as it may here",
-                "close some, use a certificate for each program, or ask who administers this cluster for more",
+    /// The certificate, or its provider, has as many connections as it may, before this one.
+    pub(crate) const fn too_many_connections(limit: Limit) -> Self {
+        let (class, texts) = match limit {
+            Limit::ProviderConnections => (
+                "TooManyProviderConnections",
+                (
+                    "the callers of this certificate's provider have as many connections open as they may here",
+                    "close some, or ask who administers this cluster for more",
+                ),
             ),
-        );
+            _ => (
+                "TooManyConnections",
+                (
+                    "this certificate has as many connections open as it may here",
+                    "close some, use a certificate for each program, or ask who administers this cluster for more",
+                ),
+            ),
+        };
+        let mut problem = Self::too_many(class, texts);
         problem.closes = true;
         problem
     }

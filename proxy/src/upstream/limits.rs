@@ -54,16 +54,20 @@ pub(super) const IDLE_CHECK: Duration = Duration::from_secs(10);
 pub(super) const HTTP1_CONNECTIONS: usize = 1024;
 
 /// HTTP/1.1 connections for plain reads beside the HTTP/2 connections; further reads at the same time go
-/// over those. As many as a busy exit has reads under way at a moment; each is a descriptor at the API
-/// server, whose own default for requests in flight is 600.
-pub(super) const READING_CONNECTIONS: usize = 64;
+/// over those. Half as many again as one provider's callers get; each is a descriptor at the API server, whose
+/// own default for requests in flight is 600.
+pub(super) const READING_CONNECTIONS: usize = 96;
+
+/// Of these, those that the callers of one provider can have at a time: as many as a busy exit has reads under
+/// way at a moment. Who reads answers slowly, or never, holds them; the rest is for everybody else.
+pub(crate) const READING_CONNECTIONS_OF_ONE: u64 = 64;
 
 /// Connections for plain reads being opened at the same time. Nobody waits for them.
 pub(super) const READING_DIALS: usize = 4;
 
 /// In a spell of this length no more than [`READING_CONNECTIONS`] are opened for plain reads; reads that find
 /// none share HTTP/2 as ever. A read that is given up takes its connection with it, and a caller may give up
-/// thousands a second, each at the price of a TLS handshake of the API server's; six a second are no burden.
+/// thousands a second, each at the price of a TLS handshake of the API server's; ten a second are no burden.
 /// After a restart of the API server all can be there again at once.
 pub(super) const READING_SPELL: Duration = Duration::from_secs(10);
 

@@ -283,3 +283,31 @@ fn of_two_cross_signed_intermediates_the_one_that_is_left_decides() {
         "Revoked"
     );
 }
+
+/// Whoever holds a certificate can write its ECDSA signature in another way, which changes its SHA-256 and nothing else.
+#[test]
+fn who_is_denied_by_sha256_is_denied_in_both_forms() {
+    let ca = Ca::root("ca");
+    let below = ca.subordinate("below");
+    for (chain, link) in [
+        (vec![ca.leaf("a")], Link::Leaf),
+        (vec![below.leaf("a"), below.der.clone()], Link::Intermediate),
+    ] {
+        let certificate = chain.last().unwrap();
+        let fingerprint = Fingerprint::of(certificate).to_string();
+        let (trusting, denying) = (denying(&ca, &[]), denying(&ca, &[fingerprint]));
+        let others = crate::twin::other_forms(certificate);
+        let mut accepted = 0;
+        for other in others {
+            let mut disguised = chain.clone();
+            *disguised.last_mut().unwrap() = other.into();
+            accepted += usize::from(identify(&trusting, &disguised, now()).is_ok());
+            assert!(identify(&denying, &disguised, now()).is_err(), "{link:?}");
+        }
+        assert_eq!(accepted, 1, "its signature is as good as the first");
+        assert_eq!(
+            identify(&denying, &chain, now()),
+            by(link, Revoker::Administrator)
+        );
+    }
+}

@@ -4,7 +4,9 @@ use std::thread;
 use super::*;
 
 fn push(queue: &Queue, bytes: usize) -> Pushed {
-    queue.push(|lines| lines.resize(lines.len() + bytes, b'x'))
+    queue.push(About::Something, |lines| {
+        lines.resize(lines.len() + bytes, b'x');
+    })
 }
 
 fn taken(queue: &Queue) -> Option<(usize, u64)> {
@@ -100,4 +102,27 @@ fn the_end_is_told_to_a_writer_that_rests() {
         thread::yield_now();
     }
     assert!(!resting.join().unwrap().1);
+}
+
+/// However many there are: neither are the events of what was done dropped for them, nor does a request wait.
+#[tokio::test(start_paused = true)]
+async fn refusals_fill_half_of_the_room_and_no_more() {
+    for when_full in [WhenFull::Drop, WhenFull::Block] {
+        let queue = Queue::new(when_full);
+        let refuse = || {
+            queue.push(About::Refusal, |lines| {
+                lines.resize(lines.len() + 10_000, b'x');
+            })
+        };
+        let kept = (0..10_000)
+            .take_while(|_| refuse() == Pushed::Waits)
+            .count();
+        assert!(kept * 10_000 < BOUND_OF_REFUSALS + 10_000, "{kept}");
+        assert_eq!(refuse(), Pushed::Dropped);
+        assert!(queue.has_room().await);
+        assert_eq!(push(&queue, BOUND / 4), Pushed::Waits, "{when_full:?}");
+        assert_eq!(refuse(), Pushed::Dropped);
+        assert!(taken(&queue).is_some());
+        assert_eq!(refuse(), Pushed::Waits);
+    }
 }

@@ -1,11 +1,16 @@
 //! What one organisation, and one caller, may use; and that it is told apart from everybody else's.
 
+use std::io;
+
+use bytes::Bytes;
+use futures_util::stream;
 use gangplank_config::role::limits::Limits;
 use http::{Response, StatusCode};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::{Frame, Incoming};
 use tokio::time::timeout;
 
-use super::stage::{BOUND, Http, Stage, get, read, text};
+use super::stage::{BOUND, ENTRANCE, Http, Stage, get, read, text};
 use super::upgrades::{asking, echoing, upgraded};
 
 fn class(response: &Response<Incoming>) -> String {
@@ -160,4 +165,68 @@ async fn a_certificate_has_so_many_connections_and_the_next_is_told_and_closed()
     timeout(BOUND, again)
         .await
         .expect("the place is given back");
+}
+
+/// What hangs at the API server, and who never reads, has a number.
+#[tokio::test]
+async fn a_provider_has_so_many_requests_under_way_and_others_are_served() {
+    let limits = Limits {
+        requests_at_once: 3,
+        ..Limits::default()
+    };
+    let stage = Stage::with_limits(limits, |request| async move {
+        if request.uri().path() == "/short" {
+            return Response::new(text("{}"));
+        }
+        // It runs until its reader leaves.
+        let frames = stream::pending::<io::Result<Frame<Bytes>>>();
+        Response::new(StreamBody::new(frames).boxed())
+    })
+    .await;
+    let (one, two) = (stage.partner("one"), stage.partner("two"));
+    let mut http = stage.http2(Some(&one)).await;
+    let ask = |target: &str| get(&format!("https://{ENTRANCE}{target}"));
+    let mut watches = Vec::new();
+    for _ in 0..3 {
+        watches.push(http.send_request(ask("/api?watch=1")).await.unwrap());
+    }
+    for mut http in Http::both(&stage, Some(&two)).await {
+        let refused = http.send(get("/short")).await.unwrap();
+        assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(class(&refused), "TooManyAtOnce");
+        assert_eq!(refused.headers()["retry-after"], "1");
+        drop(read(refused).await);
+    }
+    for mut http in Http::both(&stage, Some(&stage.friend("friend"))).await {
+        let answer = http.send(get("/short")).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "another provider's");
+    }
+    assert_eq!(stage.api.seen().len(), 5, "none that was refused");
+    watches.pop();
+    let mut http = Http::Two(stage.http2(Some(&two)).await);
+    drop(until(&mut http, StatusCode::OK).await);
+}
+
+/// Nobody is told who was refused once so many are being told, and who is let in does not notice.
+#[tokio::test]
+async fn strangers_have_so_many_connections_and_the_next_is_closed_without_a_word() {
+    let stage =
+        Stage::with_limits(Limits::default(), |_| async { Response::new(text("{}")) }).await;
+    let handshake = &stage.exit.shared.handshake;
+    let told: Vec<_> = std::iter::from_fn(|| handshake.place_to_be_told()).collect();
+    for mut stranger in Http::both(&stage, None).await {
+        assert!(stranger.send(get("/")).await.is_err());
+    }
+    for mut friend in Http::both(&stage, Some(&stage.friend("friend"))).await {
+        assert_eq!(
+            friend.send(get("/")).await.unwrap().status(),
+            StatusCode::OK
+        );
+    }
+    drop(told);
+    for mut stranger in Http::both(&stage, None).await {
+        let answer = stranger.send(get("/")).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+    }
+    assert_eq!(stage.api.seen().len(), 2);
 }

@@ -9,7 +9,7 @@ use http::Method;
 use super::fake::{self, Both};
 use super::support::{Harness, Papers, get, head, post, text, until, within};
 use crate::body::RequestBody;
-use crate::upstream::limits::{Pace, READING_CONNECTIONS};
+use crate::upstream::limits::{Pace, READING_CONNECTIONS, READING_DIALS};
 use crate::upstream::metrics::{OutcomeLabels, ProtocolLabels};
 use crate::upstream::{Expected, UpstreamError};
 
@@ -83,7 +83,7 @@ async fn reads_beyond_the_bound_share_http2() {
     settle(&harness, &server).await;
     // Answers that nobody reads keep their connections.
     let mut answers = Vec::new();
-    for _ in 0..20 {
+    for _ in 0..READING_CONNECTIONS.div_ceil(READING_DIALS) + 1 {
         answers.extend(
             join_all((0..20).map(|_| harness.send_expecting(get("/get"), Expected::Soon))).await,
         );
