@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, DnValue, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SerialNumber,
+    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SerialNumber,
 };
-use rustls_pki_types::UnixTime;
+use rustls_pki_types::{CertificateDer, UnixTime};
 use time::OffsetDateTime;
 
-use super::{IssueFault, Issued, Request};
+use super::{AgentRequest, IssueFault, Issued, Kind, Request};
 use crate::anchor::TrustAnchor;
 use crate::clock::at;
 use crate::identify::check_common_name;
@@ -76,7 +76,7 @@ impl CertificateAuthority {
     }
 
     fn from_parts(
-        certificate: &rustls_pki_types::CertificateDer<'_>,
+        certificate: &CertificateDer<'_>,
         key: KeyPair,
     ) -> Result<Self, IssueFault> {
         let anchor = TrustAnchor::parse(certificate.clone()).map_err(IssueFault::Authority)?;
@@ -111,6 +111,42 @@ impl CertificateAuthority {
     /// # Errors
     /// When the names cannot be used, the CA is not valid at that time, or cannot sign.
     pub fn issue(&self, request: &Request) -> Result<Issued, IssueFault> {
+        let key = new_key()?;
+        let certificate = self.sign(&key, request)?;
+        Ok(Issued {
+            cert_pem: pem::encode("CERTIFICATE", &certificate),
+            key_pem: key.serialize_pem(),
+            ca_pem: self.certificate_pem.clone(),
+        })
+    }
+
+    /// Issues a certificate for the key of an agent's request, to the tunnel that the request was read for.
+    /// Times as with [`issue`](Self::issue).
+    ///
+    /// # Errors
+    /// As [`issue`](Self::issue).
+    pub fn certify(
+        &self,
+        wanted: &AgentRequest,
+        lifetime: Duration,
+        now: UnixTime,
+    ) -> Result<CertificateDer<'static>, IssueFault> {
+        let kind = Kind::Agent {
+            tunnel: wanted.tunnel().clone(),
+        };
+        let request = Request {
+            kind,
+            lifetime,
+            now,
+        };
+        self.sign(wanted.public_key(), &request)
+    }
+
+    fn sign(
+        &self,
+        key: &impl PublicKeyData,
+        request: &Request,
+    ) -> Result<CertificateDer<'static>, IssueFault> {
         let now = request.now;
         if now < self.anchor.not_before() || now > self.anchor.not_after() {
             return Err(IssueFault::AuthorityNotValid);
@@ -131,16 +167,11 @@ impl CertificateAuthority {
             backdated.max(self.anchor.not_before()),
             not_after,
         )?;
-        let key = new_key()?;
         let certificate = params
-            .signed_by(&key, &self.issuer)
+            .signed_by(key, &self.issuer)
             .map_err(IssueFault::Library)?;
         self.check(&certificate, request)?;
-        Ok(Issued {
-            cert_pem: pem::encode("CERTIFICATE", certificate.der()),
-            key_pem: key.serialize_pem(),
-            ca_pem: self.certificate_pem.clone(),
-        })
+        Ok(certificate.der().clone())
     }
 
     /// A CA made elsewhere may have a name or key identifier that rcgen does not repeat exactly.
@@ -203,7 +234,7 @@ fn date(moment: UnixTime) -> Result<OffsetDateTime, IssueFault> {
         .ok_or(IssueFault::Lifetime)
 }
 
-fn new_key() -> Result<KeyPair, IssueFault> {
+pub(super) fn new_key() -> Result<KeyPair, IssueFault> {
     KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(IssueFault::Library)
 }
 
