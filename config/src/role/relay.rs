@@ -7,16 +7,18 @@ use gangplank_pki::EntranceDomain;
 
 use crate::fault::Faults;
 use crate::material::{Anchors, KeyPair, Material, Purpose};
-use crate::role::blocks;
-use crate::role::{Drain, Log};
+use crate::role::{Drain, Log, blocks, enrolment};
 use crate::scalar::{HostName, quoted};
 use crate::section::Section;
 use crate::sheet::Sheet;
+
+pub use crate::role::enrolment::Enrolment;
 
 const KEYS: &[&str] = &[
     "listen",
     "domain",
     "tunnel",
+    "enrolment",
     "hideNames",
     "admin",
     "log",
@@ -33,6 +35,8 @@ pub struct Relay {
     pub domain: EntranceDomain,
     /// The relay's own end of the tunnels.
     pub tunnel: TunnelEntrance,
+    /// How clusters join by themselves, if they may.
+    pub enrolment: Option<Enrolment>,
     /// Whether an offline name looks like an unknown one to callers.
     pub hide_names: bool,
     /// Where metrics, probes and status are served, if at all.
@@ -71,6 +75,8 @@ fn relay(section: &Section<'_>) -> Option<Relay> {
     let tunnel = section
         .required_section("tunnel", TUNNEL_KEYS)
         .and_then(|tunnel| tunnel_entrance(&tunnel, domain.as_ref()));
+    let agents = tunnel.as_ref().map(|tunnel| &tunnel.agent_authorities);
+    let enrolment = enrolment::enrolment(section, agents);
     let hide_names = section.flag("hideNames", false);
     let admin = blocks::admin(section);
     let log = blocks::log(section);
@@ -79,6 +85,7 @@ fn relay(section: &Section<'_>) -> Option<Relay> {
         listen: listen?,
         domain: domain?,
         tunnel: tunnel?,
+        enrolment: enrolment?,
         hide_names: hide_names?,
         admin,
         log: log?,
