@@ -1,6 +1,7 @@
 //! The agent: its diallers, and their common end.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::boarding::Handoff;
 use crate::dialler::{Crew, Dialler};
-use crate::metrics::Families;
+use crate::metrics::{Families, Renewals};
+use crate::renewal::Renewal;
 use crate::settings::{Relay, Settings};
 use crate::view::{AgentView, Berth};
 
@@ -56,6 +58,8 @@ impl AgentError {
 pub struct Agent {
     endpoint: AgentEndpoint,
     identity: (Reloaded<KeyPair>, Reloader<KeyPair>),
+    /// The file in which the certificate is renewed, and the counter of it.
+    renewal: Option<(PathBuf, Renewals)>,
     relays: Vec<Course>,
     view: AgentView,
     instance: u128,
@@ -111,6 +115,10 @@ impl Agent {
             endpoint: AgentEndpoint::bind()?,
             identity: settings.identity.watch()?,
             view: AgentView::new(relays.iter().map(|course| course.berth.clone()).collect()),
+            renewal: settings
+                .renewal
+                .clone()
+                .map(|file| (file, families.renewals())),
             relays,
             instance: u128::from_be_bytes(instance),
             drain_limit: settings.drain.limit,
@@ -131,6 +139,20 @@ impl Agent {
         let tasks = TaskTracker::new();
         let (identity, reloader) = self.identity;
         tasks.spawn(reloader.run(shutdown.clone()));
+        if let Some((file, metrics)) = self.renewal {
+            let relays = self.relays.iter();
+            let renewal = Renewal {
+                file,
+                identity: identity.clone(),
+                relays: relays
+                    .map(|course| (course.relay.clone(), course.authorities.0.clone()))
+                    .collect(),
+                clock: Arc::clone(&self.clock),
+                random: draw,
+                metrics,
+            };
+            tasks.spawn(renewal.run(shutdown.clone()));
+        }
         let crew = Crew {
             endpoint: self.endpoint.clone(),
             identity,

@@ -224,6 +224,20 @@ impl<'s> Section<'s> {
         Some(material)
     }
 
+    /// A chain and its key in one file under `key`, read and checked once.
+    pub(crate) fn key_pair_of_one_file(
+        &self,
+        key: &str,
+        purpose: Purpose,
+    ) -> Option<Material<KeyPair>> {
+        let written = self.required_text(key)?;
+        let file = self.sheet.resolve(written.text);
+        let material = KeyPair::material_of_one_file(file, purpose);
+        self.sheet
+            .accept_referenced(written.place, material.read())?;
+        Some(material)
+    }
+
     /// A bundle of authorities, read and checked once.
     pub(crate) fn anchors(&self, key: &str) -> Option<Material<Anchors>> {
         let written = self.required_text(key)?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use gangplank_config::role::relay::Enrolment;
+use gangplank_config::role::relay::Relay;
 use gangplank_config::{Anchors, Fault, Material};
 use gangplank_pki::clock::{Clock, at, rfc3339};
 use gangplank_pki::issue::{AgentRequest, CertificateAuthority};
@@ -15,6 +15,7 @@ use gangplank_tunnel::wire::enrolment::{
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
 
+use crate::embedded::EmbeddedRegister;
 use crate::register::{CertificateRecord, Register, RegisterFault, TokenRecord};
 
 /// How long what has ended is remembered, so that a late question is told what became of its token.
@@ -29,6 +30,7 @@ pub struct Office {
     lifetime: Duration,
     grace: Duration,
     domain: EntranceDomain,
+    relay: wire::ServerName,
     clock: Arc<dyn Clock>,
 }
 
@@ -72,22 +74,35 @@ pub enum TokenError {
 type Refused = (EnrolmentRefusal, String);
 
 impl Office {
-    /// An office by the relay's file.
-    pub fn new(
-        enrolment: &Enrolment,
-        domain: EntranceDomain,
-        register: Arc<dyn Register>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self {
-            register,
+    /// The office of a relay, by its file; none where the file has no `enrolment`.
+    ///
+    /// # Errors
+    ///
+    /// When the register cannot be opened.
+    pub fn open(relay: &Relay, clock: Arc<dyn Clock>) -> Result<Option<Self>, RegisterFault> {
+        let Some(enrolment) = &relay.enrolment else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            register: Arc::new(EmbeddedRegister::open(&enrolment.register)?),
             authority: enrolment.authority.clone(),
             relay_authorities: enrolment.relay_authorities.clone(),
             lifetime: enrolment.certificate_lifetime,
             grace: enrolment.renewal_grace,
-            domain,
+            domain: relay.domain.clone(),
+            relay: wire::ServerName::fitting(relay.tunnel.server_name.as_str()),
             clock,
-        }
+        }))
+    }
+
+    /// How long an expired certificate may still be renewed.
+    pub fn grace(&self) -> Duration {
+        self.grace
+    }
+
+    /// The authorities of the relay's own certificate, for who has only the SHA-256 of one.
+    pub fn relay_authorities(&self) -> &Material<Anchors> {
+        &self.relay_authorities
     }
 
     /// The register that it decides by.
@@ -121,6 +136,7 @@ impl Office {
             secret: random::<TOKEN_SECRET>()?,
             relay_authority: *Fingerprint::of(first).as_bytes(),
             tunnel: tunnel.clone(),
+            relay: self.relay.clone(),
         };
         let expires = later(now, lifetime);
         let record = TokenRecord {

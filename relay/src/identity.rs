@@ -1,4 +1,5 @@
-//! Who the relay is to agents, and which agents it believes: both follow their files.
+//! Who the relay is to agents, and which agents it believes: all follow their files, and the register of
+//! enrolment what was revoked.
 
 use std::sync::Arc;
 
@@ -7,7 +8,9 @@ use gangplank_config::role::relay::TunnelEntrance;
 use gangplank_config::{Anchors, Fault, KeyPair, Reloaded, Reloader};
 use gangplank_pki::clock::Clock;
 use gangplank_pki::peer::{AgentVerifier, VerifierFault};
+use gangplank_enrolment::Revoked;
 use gangplank_tunnel::quic::{RelaySecret, RelayTls};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -16,6 +19,7 @@ use tokio_util::task::TaskTracker;
 pub(crate) struct TunnelIdentity {
     key_pair: Reloaded<KeyPair>,
     authorities: Reloaded<Anchors>,
+    revoked: watch::Sender<Arc<Revoked>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -35,13 +39,15 @@ impl IdentityReloaders {
 }
 
 impl TunnelIdentity {
-    /// Reads both for the first time.
+    /// Reads both files for the first time. What was revoked is `revoked`, until
+    /// [`revocations`](Self::revocations) says otherwise.
     ///
     /// # Errors
     ///
     /// When a file cannot be read, or does not hold what it should.
     pub(crate) fn read(
         entrance: &TunnelEntrance,
+        revoked: Revoked,
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, IdentityReloaders), Fault> {
         let (key_pair, key_pair_reloader) = entrance.key_pair.watch()?;
@@ -54,6 +60,7 @@ impl TunnelIdentity {
             Self {
                 key_pair,
                 authorities,
+                revoked: watch::Sender::new(Arc::new(revoked)),
                 clock,
             },
             reloaders,
@@ -67,7 +74,18 @@ impl TunnelIdentity {
     /// When there is no authority to judge agents by.
     pub(crate) fn verifier(&self) -> Result<AgentVerifier, VerifierFault> {
         let authorities = self.authorities.current().certificates();
-        AgentVerifier::new(&authorities, Arc::clone(&self.clock))
+        let verifier = AgentVerifier::new(&authorities, Arc::clone(&self.clock))?;
+        Ok(verifier.with_revoked(Arc::clone(&self.revoked.borrow())))
+    }
+
+    /// The relay's own chain and key, by the newest good state of the files.
+    pub(crate) fn key_pair(&self) -> Arc<KeyPair> {
+        self.key_pair.current()
+    }
+
+    /// Where revocations are told.
+    pub(crate) fn revocations(&self) -> watch::Sender<Arc<Revoked>> {
+        self.revoked.clone()
     }
 
     /// What the transport needs, from the newest good state of the files.
@@ -103,10 +121,12 @@ impl TunnelIdentity {
     /// Nothing that changes between two calls is missed.
     pub(crate) async fn replaced(&self, seen: &mut Generations) {
         let (mut keys, mut authorities) = (self.key_pair.reports(), self.authorities.reports());
+        let mut revoked = self.revoked.subscribe();
         while self.generations() == *seen {
             let followed = tokio::select! {
                 changed = keys.changed() => changed.is_ok(),
                 changed = authorities.changed() => changed.is_ok(),
+                changed = revoked.changed() => changed.is_ok(),
             };
             if !followed {
                 // Material that never changes.
@@ -126,13 +146,15 @@ impl TunnelIdentity {
         Generations {
             key_pair: self.key_pair.generation(),
             authorities: self.authorities.generation(),
+            revoked: Arc::clone(&self.revoked.borrow()),
         }
     }
 }
 
-/// Which states of the files are meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Which states are meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Generations {
     key_pair: u64,
     authorities: u64,
+    revoked: Arc<Revoked>,
 }

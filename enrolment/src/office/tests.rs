@@ -4,7 +4,6 @@ use gangplank_pki::issue::RequestedKey;
 use tempfile::TempDir;
 
 use super::*;
-use crate::embedded::EmbeddedRegister;
 
 const NOW: u64 = 1_893_456_000;
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -33,6 +32,7 @@ impl Desk {
             lifetime: 24 * HOUR,
             grace: 48 * HOUR,
             domain: EntranceDomain::parse("tunnels.example.com").unwrap(),
+            relay: wire::ServerName::fitting("relay.example.com"),
             clock: Arc::<ManualClock>::clone(&clock),
         };
         Self {

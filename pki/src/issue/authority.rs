@@ -17,7 +17,8 @@ use crate::identify::check_common_name;
 use crate::path::{self, Chain, Trusted};
 use crate::pem;
 
-/// How long before `now` a certificate begins, so that a clock that is a little slow accepts it.
+/// How long before `now` a certificate begins, so that a clock that is a little slow accepts it; of a short
+/// life a tenth, so that "two thirds of its life" still means something.
 const BACKDATED_SECONDS: u64 = 5 * 60;
 
 /// Bytes of a serial number: 128 bits, far beyond guessing and below RFC 5280's 20 bytes.
@@ -105,7 +106,7 @@ impl CertificateAuthority {
 
     /// Issues a certificate with a new key, and verifies it as the other side will.
     ///
-    /// It begins five minutes before `now`, but not before the CA, and ends with the CA at the
+    /// It begins five minutes before `now` (a tenth of its life if that is less), but not before the CA, and ends with the CA at the
     /// latest.
     ///
     /// # Errors
@@ -160,7 +161,8 @@ impl CertificateAuthority {
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![request.kind.extended_key_usage()];
-        let backdated = at(now.as_secs().saturating_sub(BACKDATED_SECONDS));
+        let backdating = BACKDATED_SECONDS.min(request.lifetime.as_secs() / 10);
+        let backdated = at(now.as_secs().saturating_sub(backdating));
         let not_after = end(now, request.lifetime)?.min(self.anchor.not_after());
         dress(
             &mut params,

@@ -1,24 +1,30 @@
 //! The relay's verifier of agents.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{DigitallySignedStruct, DistinguishedName, OtherError, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, SignatureScheme};
 use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::{VerifierFault, as_tls_error, read_anchors, tunnel_name};
 use crate::anchor::TrustAnchor;
-use crate::clock::Clock;
+use crate::certificate::Certificate;
+use crate::clock::{Clock, at};
 use crate::crypto;
+use crate::fingerprint::Fingerprint;
 use crate::path::{self, Chain, Trusted, Usage};
 
 /// Lets in agents only: a certificate is mandatory, its chain ends at a given CA, it says clientAuth
-/// and has exactly one DNS name, which is a tunnel's.
+/// and has exactly one DNS name, which is a tunnel's. It is none of those that were revoked.
 #[derive(Debug)]
 pub struct AgentVerifier {
     anchors: Vec<TrustAnchor>,
+    revoked: Arc<BTreeSet<Fingerprint>>,
+    grace: Duration,
     clock: Arc<dyn Clock>,
     provider: Arc<CryptoProvider>,
 }
@@ -34,9 +40,36 @@ impl AgentVerifier {
     ) -> Result<Self, VerifierFault> {
         Ok(Self {
             anchors: read_anchors(anchors)?,
+            revoked: Arc::default(),
+            grace: Duration::ZERO,
             clock,
             provider: crypto::provider(),
         })
+    }
+
+    /// The same verifier, by which certificates of these SHA-256 are revoked.
+    #[must_use]
+    pub fn with_revoked(self, revoked: Arc<BTreeSet<Fingerprint>>) -> Self {
+        Self { revoked, ..self }
+    }
+
+    /// The same verifier, that lets a certificate in whose time has been over for `grace` at most: for
+    /// renewals, and nothing else.
+    #[must_use]
+    pub fn with_grace(self, grace: Duration) -> Self {
+        Self { grace, ..self }
+    }
+
+    /// The moment by which a certificate is judged: now, or within the grace its own last.
+    fn moment(&self, end_entity: &CertificateDer<'_>) -> UnixTime {
+        let now = self.clock.now();
+        let last = Certificate::parse(end_entity).map(|certificate| certificate.not_after());
+        match last {
+            Some(last) if last < now && now <= at(last.as_secs().saturating_add(self.grace.as_secs())) => {
+                last
+            }
+            _ => now,
+        }
     }
 }
 
@@ -57,11 +90,14 @@ impl ClientCertVerifier for AgentVerifier {
             .collect();
         let chain = Chain::read(&sent).map_err(as_tls_error)?;
         let anchors: Vec<_> = self.anchors.iter().map(Trusted::from).collect();
-        path::verify(&chain, &anchors, Usage::AgentAtRelay, self.clock.now())
-            .map_err(as_tls_error)?;
+        let moment = self.moment(end_entity);
+        path::verify(&chain, &anchors, Usage::AgentAtRelay, moment).map_err(as_tls_error)?;
+        if self.revoked.contains(&Fingerprint::of(end_entity)) {
+            return Err(rustls::Error::InvalidCertificate(CertificateError::Revoked));
+        }
         tunnel_name(&sent).map_err(|fault| {
             let fault = OtherError(Arc::new(fault));
-            rustls::Error::InvalidCertificate(rustls::CertificateError::Other(fault))
+            rustls::Error::InvalidCertificate(CertificateError::Other(fault))
         })?;
         Ok(ClientCertVerified::assertion())
     }

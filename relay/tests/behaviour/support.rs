@@ -106,7 +106,7 @@ pub(crate) struct Harness {
 
 impl Harness {
     /// A relay with these lines added to its file.
-    pub(crate) fn start(more: &str) -> Self {
+    pub(crate) async fn start(more: &str) -> Self {
         let files = tempfile::tempdir().unwrap();
         let (relays_authority, agents_authority) = (authority("relays"), authority("agents"));
         let identity = issue(
@@ -130,7 +130,7 @@ impl Harness {
         std::fs::write(&file, text).unwrap();
         let config = role::relay::load(&file).unwrap();
         let mut metrics = Registry::default();
-        let relay = Relay::bind(config, Arc::new(SystemClock), &mut metrics).unwrap();
+        let relay = Relay::bind(config, Arc::new(SystemClock), &mut metrics).await.unwrap();
         let (shutdown, abort) = (CancellationToken::new(), CancellationToken::new());
         Self {
             address: relay.local_address(),

@@ -7,6 +7,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use gangplank_pki::TunnelName;
 
+use crate::wire::ServerName;
+
 /// Bytes by which the relay finds a token: as many as keep a million of them apart by chance.
 pub const TOKEN_ID: usize = 16;
 
@@ -19,8 +21,11 @@ const PIN: usize = 32;
 /// What a token begins with: for people, and for those who look for secrets in files.
 const MARK: &str = "gangplank-join-1.";
 
-/// Longest text of a token that is looked at: mark, base64 of its three numbers and of the longest name.
-const LONGEST: usize = 512;
+/// Between the two names, in neither of which it can be.
+const SEPARATOR: u8 = b'@';
+
+/// Longest text of a token that is looked at: mark, base64 of its three numbers and of the longest names.
+const LONGEST: usize = 1024;
 
 /// The right to join as one cluster, once, at a relay that is known by its authority.
 #[derive(Clone, PartialEq, Eq)]
@@ -34,6 +39,8 @@ pub struct JoinToken {
     pub relay_authority: [u8; PIN],
     /// The cluster that it makes one.
     pub tunnel: TunnelName,
+    /// The relay's own name, which its certificate carries.
+    pub relay: ServerName,
 }
 
 /// Why a text is no token.
@@ -56,6 +63,8 @@ impl JoinToken {
         bytes.extend_from_slice(&self.secret);
         bytes.extend_from_slice(&self.relay_authority);
         bytes.extend_from_slice(self.tunnel.as_str().as_bytes());
+        bytes.push(SEPARATOR);
+        bytes.extend_from_slice(self.relay.as_bytes());
         let sum = checksum(&bytes);
         bytes.push(sum);
         format!("{MARK}{}", BASE64_URL_SAFE_NO_PAD.encode(bytes))
@@ -88,13 +97,16 @@ impl FromStr for JoinToken {
         }
         let (id, rest) = bytes.split_first_chunk().ok_or(whole)?;
         let (secret, rest) = rest.split_first_chunk().ok_or(whole)?;
-        let (relay_authority, name) = rest.split_first_chunk().ok_or(whole)?;
-        let name = std::str::from_utf8(name).map_err(|_no_text| whole)?;
+        let (relay_authority, names) = rest.split_first_chunk().ok_or(whole)?;
+        let mut names = names.splitn(2, |byte| *byte == SEPARATOR);
+        let (tunnel, relay) = (names.next().ok_or(whole)?, names.next().ok_or(whole)?);
+        let tunnel = std::str::from_utf8(tunnel).map_err(|_no_text| whole)?;
         Ok(Self {
             id: *id,
             secret: *secret,
             relay_authority: *relay_authority,
-            tunnel: TunnelName::parse(name).map_err(|_no_name| whole)?,
+            tunnel: TunnelName::parse(tunnel).map_err(|_no_name| whole)?,
+            relay: ServerName::parse(relay, "token.relay").map_err(|_no_name| whole)?,
         })
     }
 }
@@ -118,6 +130,7 @@ mod tests {
             secret: [2; TOKEN_SECRET],
             relay_authority: [3; PIN],
             tunnel: TunnelName::parse("edge-1.acme").unwrap(),
+            relay: ServerName::fitting("relay.example.com"),
         }
     }
 
