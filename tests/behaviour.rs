@@ -21,6 +21,7 @@ mod callers_address_is_the_sockets;
 mod callers_credentials_never_pass;
 mod callers_host_chooses_nothing;
 mod client_hello_arrives_in_any_cut;
+mod clusters_join_by_a_token;
 mod connections_leave_nothing_behind;
 mod cp_carries_fifty_megabytes;
 mod dev_opens_a_way;

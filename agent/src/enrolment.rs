@@ -105,7 +105,9 @@ fn remedy(error: &io::Error) -> &'static str {
             112 => "the relay does not serve enrolment under this name: look at its `enrolment`",
             120 => "the relay does not speak this protocol: update the older side",
             44 => "this agent's certificate was revoked: join again with a new token",
-            45 | 48 => "the relay does not accept this agent's certificate any more: join again with a new token",
+            45 | 48 => {
+                "the relay does not accept this agent's certificate any more: join again with a new token"
+            }
             _ => "look into the relay's log",
         },
         _ => "is it a relay, and is `enrolment` in its file?",
@@ -275,8 +277,8 @@ async fn exchange(
     stream.write_all(question).await.map_err(broken)?;
     let mut prefix = [0; RECORD_PREFIX];
     stream.read_exact(&mut prefix).await.map_err(broken)?;
-    let length = record_length(prefix, "enrolment answer", MAX_ANSWER)
-        .map_err(EnrolmentError::Answer)?;
+    let length =
+        record_length(prefix, "enrolment answer", MAX_ANSWER).map_err(EnrolmentError::Answer)?;
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await.map_err(broken)?;
     EnrolmentAnswer::parse(&body).map_err(EnrolmentError::Answer)
@@ -298,7 +300,9 @@ fn enrolled(
         return Err(not_asked());
     }
     let certificates = |all: &[Vec<u8>]| -> String {
-        all.iter().map(|der| pem::encode("CERTIFICATE", der)).collect()
+        all.iter()
+            .map(|der| pem::encode("CERTIFICATE", der))
+            .collect()
     };
     Ok(Enrolled {
         identity_pem: Identity(format!("{}{}", key.key_pem, certificates(&grant.chain))),

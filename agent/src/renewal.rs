@@ -48,7 +48,9 @@ enum RenewalFault {
     Unreadable,
     #[error(transparent)]
     Enrolment(#[from] EnrolmentError),
-    #[error("{file} cannot be written; the certificate that was just issued is lost, the next is asked for")]
+    #[error(
+        "{file} cannot be written; the certificate that was just issued is lost, the next is asked for"
+    )]
     File {
         file: String,
         #[source]
@@ -154,7 +156,9 @@ impl Renewal {
         let file = self.file.clone();
         let text = enrolled.identity_pem.0;
         let writing = spawn_blocking(move || replace(&file, text.as_bytes()));
-        let written = writing.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+        let written = writing
+            .await
+            .unwrap_or_else(|error| Err(io::Error::other(error)));
         written.map_err(|cause| RenewalFault::File {
             file: self.file.display().to_string(),
             cause,
@@ -202,7 +206,9 @@ fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
         return moved;
     }
     // The name is on the disk only when its folder is.
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
 }
 

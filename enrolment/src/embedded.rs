@@ -45,8 +45,7 @@ const TABLES: &str = "
 ";
 
 const TOKEN: &str = "SELECT id, secret, tunnel, created, expires, used FROM token";
-const CERTIFICATE: &str =
-    "SELECT fingerprint, tunnel, issued, not_after, revoked FROM certificate";
+const CERTIFICATE: &str = "SELECT fingerprint, tunnel, issued, not_after, revoked FROM certificate";
 
 /// A register in one file, which its owner alone may read.
 #[derive(Debug, Clone)]
@@ -62,7 +61,9 @@ enum FileFault {
     File(#[from] io::Error),
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
-    #[error("it was written by a later version of this program (tables of version {0}); update this one")]
+    #[error(
+        "it was written by a later version of this program (tables of version {0}); update this one"
+    )]
     Later(i64),
     #[error("the task that used it was ended")]
     Ended,
@@ -330,7 +331,6 @@ fn seconds(moment: UnixTime) -> i64 {
 fn moment(seconds: i64) -> UnixTime {
     at(u64::try_from(seconds).unwrap_or(0))
 }
-
 
 #[cfg(test)]
 mod tests;

@@ -128,7 +128,10 @@ impl Office {
                 until: rfc3339(until),
             });
         }
-        let authorities = self.relay_authorities.read().map_err(TokenError::Authority)?;
+        let authorities = self
+            .relay_authorities
+            .read()
+            .map_err(TokenError::Authority)?;
         let certificates = authorities.certificates();
         let first = certificates.first().map_or(&[][..], |first| first.as_ref());
         let token = JoinToken {
@@ -147,7 +150,9 @@ impl Office {
             expires,
             used: None,
         };
-        let forget_before = at(now.as_secs().saturating_sub(REMEMBERED.max(self.grace).as_secs()));
+        let forget_before = at(now
+            .as_secs()
+            .saturating_sub(REMEMBERED.max(self.grace).as_secs()));
         self.register.keep_token(record, forget_before).await?;
         Ok(NewToken { token, expires })
     }
@@ -204,7 +209,9 @@ impl Office {
         let kept = self.register.token(id).await.map_err(unavailable)?;
         // Compared without one too, so that the time says little about which tokens there are.
         let hash = Fingerprint::of(secret);
-        let held = kept.as_ref().map_or([0; 32], |kept| *kept.secret.as_bytes());
+        let held = kept
+            .as_ref()
+            .map_or([0; 32], |kept| *kept.secret.as_bytes());
         let right = verify_slices_are_equal(hash.as_bytes(), &held).is_ok();
         let Some(token) = kept.filter(|_| right) else {
             let message = "this relay does not know the token; make a new one there: `gangplank token create`";
@@ -316,7 +323,11 @@ fn told(kind: &'static str, outcome: Result<(TunnelName, Grant), Refused>) -> En
             EnrolmentAnswer::Granted(grant)
         }
         Err((code, message)) => {
-            tracing::info!(kind, reason = code.reason(), "no certificate for an agent: {message}");
+            tracing::info!(
+                kind,
+                reason = code.reason(),
+                "no certificate for an agent: {message}"
+            );
             EnrolmentAnswer::refused(code, &message)
         }
     }
@@ -336,7 +347,8 @@ fn used(tunnel: &TunnelName) -> Refused {
 }
 
 fn not_renewable(why: &str) -> Refused {
-    let message = format!("{why}; join again with a new token (`gangplank token create` at the relay)");
+    let message =
+        format!("{why}; join again with a new token (`gangplank token create` at the relay)");
     (EnrolmentRefusal::NotRenewable, message)
 }
 
@@ -345,7 +357,10 @@ fn not_now() -> Refused {
     (EnrolmentRefusal::Unavailable, message.to_owned())
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is the argument of `map_err`")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it is the argument of `map_err`"
+)]
 fn unavailable(fault: RegisterFault) -> Refused {
     tracing::error!(error = %WithCauses(&fault), "enrolment cannot use its register");
     not_now()

@@ -156,7 +156,11 @@ impl Reception {
             .alpn()
             .is_some_and(|mut offered| offered.any(|protocol| protocol == RENEW_PROTOCOL));
         // Who offers neither is refused by the handshake itself (RFC 7301 §3.2).
-        let purpose = if renews { Purpose::Renew } else { Purpose::Join };
+        let purpose = if renews {
+            Purpose::Renew
+        } else {
+            Purpose::Join
+        };
         let config = self.tls(purpose).map_err(VisitFault::Identity)?;
         let stream = started
             .into_stream(Arc::new(config))
@@ -190,8 +194,7 @@ impl Reception {
                 )
             }
         };
-        let certified =
-            CertifiedKey::from_der(chain, key_pair.private_key(), &crypto::provider())?;
+        let certified = CertifiedKey::from_der(chain, key_pair.private_key(), &crypto::provider())?;
         let resolver = rustls::sign::SingleCertAndKey::from(certified);
         let mut config = builder.with_cert_resolver(Arc::new(resolver));
         config.alpn_protocols = vec![protocol.to_vec()];

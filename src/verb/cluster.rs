@@ -66,7 +66,11 @@ fn shown(newest: &CertificateRecord, now: UnixTime) -> Shown {
 }
 
 fn table(clusters: &[Shown]) -> String {
-    let mut rows = vec![["CLUSTER", "STATE", "RENEWED", "GOOD UNTIL"].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["CLUSTER", "STATE", "RENEWED", "GOOD UNTIL"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     rows.extend(clusters.iter().map(|cluster| {
         vec![
             cluster.name.clone(),

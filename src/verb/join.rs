@@ -82,7 +82,9 @@ fn token(arguments: &JoinArguments) -> Result<JoinToken, Failure> {
 fn read_token(file: &Path) -> Result<String, Failure> {
     let mut text = String::new();
     let read = if file == Path::new("-") {
-        std::io::stdin().take(LONGEST_TOKEN).read_to_string(&mut text)
+        std::io::stdin()
+            .take(LONGEST_TOKEN)
+            .read_to_string(&mut text)
     } else {
         fs::File::open(file).and_then(|opened| opened.take(LONGEST_TOKEN).read_to_string(&mut text))
     };
@@ -93,7 +95,9 @@ fn read_token(file: &Path) -> Result<String, Failure> {
 /// `relay.example.com` is at port 443.
 fn host_and_port(written: &str) -> Result<(String, u16), Failure> {
     let unbracketed = |host: &str| {
-        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let bare = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'));
         bare.unwrap_or(host).to_owned()
     };
     let whole_host = written.starts_with('[') && written.ends_with(']');
@@ -192,7 +196,11 @@ impl Folder {
             dns_names: vec![format!("kube-mtls-proxy.{entrance}"), entrance],
         };
         let lifetime = EXIT_LIFETIME;
-        let issued = authority.issue(&Request { kind, lifetime, now });
+        let issued = authority.issue(&Request {
+            kind,
+            lifetime,
+            now,
+        });
         let issued = issued.map_err(unmade)?;
         secret_file::create_pair(
             (&self.file("exit-ca/ca.crt"), authority.certificate_pem()),

@@ -47,7 +47,10 @@ pub(crate) fn with_register<T>(
 }
 
 /// A fault of the register as the program's.
-#[expect(clippy::needless_pass_by_value, reason = "it is the argument of `map_err`")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it is the argument of `map_err`"
+)]
 pub(crate) fn failure(fault: RegisterFault) -> Failure {
     Failure::Running(anyhow!("{}", WithCauses(&fault)))
 }

@@ -75,7 +75,11 @@ fn shown(token: &TokenRecord, now: UnixTime) -> Shown {
 }
 
 fn table(tokens: &[Shown]) -> String {
-    let mut rows = vec![["ID", "CLUSTER", "EXPIRES", "STATE"].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["ID", "CLUSTER", "EXPIRES", "STATE"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     rows.extend(tokens.iter().map(|token| {
         vec![
             token.id.clone(),
@@ -115,4 +119,3 @@ fn token_id(text: &str) -> Option<TokenId> {
 pub(crate) fn cluster(written: &str) -> Result<TunnelName, Failure> {
     TunnelName::parse(written).map_err(|fault| Failure::Usage(format!("{written}: {fault}")))
 }
-

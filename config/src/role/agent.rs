@@ -100,9 +100,12 @@ fn identity(section: &Section<'_>) -> Option<(Material<KeyPair>, Option<PathBuf>
     for other in ["certificateFile", "keyFile"] {
         if let Some(node) = section.optional(other) {
             let message = format!("`{other}` stands beside `identityFile`, which holds both");
-            section
-                .sheet
-                .fault(node.place, "TwoIdentities", message, "remove one of the two");
+            section.sheet.fault(
+                node.place,
+                "TwoIdentities",
+                message,
+                "remove one of the two",
+            );
         }
     }
     let material = section.key_pair_of_one_file("identityFile", Purpose::Agent)?;

@@ -125,11 +125,7 @@ pub(crate) fn drain(section: &Section<'_>) -> Option<Drain> {
 }
 
 /// A duration; `missing` when the key is not there.
-pub(crate) fn duration(
-    section: &Section<'_>,
-    key: &str,
-    missing: Duration,
-) -> Option<Duration> {
+pub(crate) fn duration(section: &Section<'_>, key: &str, missing: Duration) -> Option<Duration> {
     if section.optional(key).is_none() {
         return Some(missing);
     }

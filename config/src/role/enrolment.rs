@@ -127,7 +127,9 @@ fn bounded(
     if (least..=most).contains(&written) {
         return Some(written);
     }
-    let place = section.optional(key).map_or(section.place, |node| node.place);
+    let place = section
+        .optional(key)
+        .map_or(section.place, |node| node.place);
     let message = format!(
         "`{key}` is not between {} s and {} h",
         least.as_secs(),

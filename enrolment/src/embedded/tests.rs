@@ -60,7 +60,10 @@ async fn what_was_written_is_there_for_others_and_later() {
         ..token
     };
     assert_eq!(again.tokens().await.unwrap(), [used]);
-    assert_eq!(again.certificates().await.unwrap(), std::slice::from_ref(&certificate));
+    assert_eq!(
+        again.certificates().await.unwrap(),
+        std::slice::from_ref(&certificate)
+    );
     let known = again.certificate(certificate.fingerprint).await.unwrap();
     assert_eq!(known, Some(certificate));
 }
@@ -70,7 +73,10 @@ async fn a_token_is_used_once_however_many_try_at_once() {
     let folder = Folder::new();
     let registers = [folder.open(), folder.open(), folder.open(), folder.open()];
     let [first, ..] = &registers;
-    first.keep_token(token_of("edge-1.acme", 1), at(0)).await.unwrap();
+    first
+        .keep_token(token_of("edge-1.acme", 1), at(0))
+        .await
+        .unwrap();
     let mut tries = tokio::task::JoinSet::new();
     for (number, register) in (0..).zip(registers) {
         tries.spawn(async move {
@@ -87,34 +93,72 @@ async fn a_token_is_used_once_however_many_try_at_once() {
 async fn a_revoked_certificate_has_no_successor_and_revocations_count() {
     let folder = Folder::new();
     let register = folder.open();
-    register.keep_token(token_of("edge-1.acme", 1), at(0)).await.unwrap();
-    register.keep_token(token_of("edge-1.acme", 2), at(0)).await.unwrap();
+    register
+        .keep_token(token_of("edge-1.acme", 1), at(0))
+        .await
+        .unwrap();
+    register
+        .keep_token(token_of("edge-1.acme", 2), at(0))
+        .await
+        .unwrap();
     let first = certificate_of("edge-1.acme", 1);
     assert!(register.redeem([1; 16], first.clone()).await.unwrap());
     let second = certificate_of("edge-1.acme", 2);
-    assert!(register.succeed(first.fingerprint, second.clone()).await.unwrap());
+    assert!(
+        register
+            .succeed(first.fingerprint, second.clone())
+            .await
+            .unwrap()
+    );
     let other = certificate_of("edge-2.acme", 3);
-    assert!(!register.succeed(first.fingerprint, other).await.unwrap(), "another name");
+    assert!(
+        !register.succeed(first.fingerprint, other).await.unwrap(),
+        "another name"
+    );
     let before = register.revision().await.unwrap();
-    let revoked = folder.open().revoke(name("edge-1.acme"), at(160)).await.unwrap();
+    let revoked = folder
+        .open()
+        .revoke(name("edge-1.acme"), at(160))
+        .await
+        .unwrap();
     assert_eq!(revoked, 2);
     assert!(register.revision().await.unwrap() > before);
     let both = [first.fingerprint, second.fingerprint];
-    assert_eq!(register.revoked().await.unwrap(), both.into_iter().collect());
+    assert_eq!(
+        register.revoked().await.unwrap(),
+        both.into_iter().collect()
+    );
     let third = certificate_of("edge-1.acme", 4);
     assert!(!register.succeed(second.fingerprint, third).await.unwrap());
-    assert_eq!(register.token([2; 16]).await.unwrap(), None, "unused tokens go too");
-    assert_eq!(folder.open().revoke(name("edge-1.acme"), at(170)).await.unwrap(), 0);
+    assert_eq!(
+        register.token([2; 16]).await.unwrap(),
+        None,
+        "unused tokens go too"
+    );
+    assert_eq!(
+        folder
+            .open()
+            .revoke(name("edge-1.acme"), at(170))
+            .await
+            .unwrap(),
+        0
+    );
 }
 
 #[tokio::test]
 async fn what_ended_long_ago_is_forgotten() {
     let folder = Folder::new();
     let register = folder.open();
-    register.keep_token(token_of("edge-1.acme", 1), at(0)).await.unwrap();
+    register
+        .keep_token(token_of("edge-1.acme", 1), at(0))
+        .await
+        .unwrap();
     let certificate = certificate_of("edge-1.acme", 1);
     assert!(register.redeem([1; 16], certificate).await.unwrap());
-    register.keep_token(token_of("edge-1.acme", 2), at(201)).await.unwrap();
+    register
+        .keep_token(token_of("edge-1.acme", 2), at(201))
+        .await
+        .unwrap();
     assert_eq!(register.token([1; 16]).await.unwrap(), None);
     assert_eq!(register.certificates().await.unwrap().len(), 1);
     assert!(register.forget_token([2; 16]).await.unwrap());
@@ -142,10 +186,17 @@ fn a_register_is_its_owners_alone() {
 fn what_is_no_register_is_left_alone_and_named() {
     let folder = Folder::new();
     let file = folder.0.path().join("other");
-    fs::write(&file, "these are the last words of somebody, and longer than a header of SQLite's").unwrap();
+    fs::write(
+        &file,
+        "these are the last words of somebody, and longer than a header of SQLite's",
+    )
+    .unwrap();
     let before = fs::read(&file).unwrap();
     let refused = EmbeddedRegister::open(&file).unwrap_err();
-    assert!(refused.to_string().contains("other cannot be opened"), "{refused}");
+    assert!(
+        refused.to_string().contains("other cannot be opened"),
+        "{refused}"
+    );
     assert_eq!(fs::read(&file).unwrap(), before);
     assert!(EmbeddedRegister::open(&folder.0.path().join("no/folder")).is_err());
     drop(folder.open());
@@ -153,5 +204,9 @@ fn what_is_no_register_is_left_alone_and_named() {
     later.pragma_update(None, "user_version", 2).unwrap();
     drop(later);
     let refused = EmbeddedRegister::open(&folder.0.path().join("register")).unwrap_err();
-    assert!(refused.cause.to_string().contains("later version"), "{}", refused.cause);
+    assert!(
+        refused.cause.to_string().contains("later version"),
+        "{}",
+        refused.cause
+    );
 }

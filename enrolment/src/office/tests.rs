@@ -100,7 +100,10 @@ async fn a_token_gives_one_certificate_of_its_name() {
     let [authority] = grant.relay_authorities.as_slice() else {
         panic!("one authority");
     };
-    assert_eq!(Fingerprint::of(authority).as_bytes(), &token.relay_authority);
+    assert_eq!(
+        Fingerprint::of(authority).as_bytes(),
+        &token.relay_authority
+    );
     let again = desk.join(&token, &request("edge-1.acme")).await;
     assert_eq!(again, Err(EnrolmentRefusal::TokenUsed));
 }
@@ -134,7 +137,10 @@ async fn what_is_wrong_with_a_token_does_not_use_it_up() {
 #[tokio::test]
 async fn a_token_ends_to_the_second() {
     let desk = Desk::new();
-    let (early, late) = (desk.token("edge-1.acme").await, desk.token("edge-2.acme").await);
+    let (early, late) = (
+        desk.token("edge-1.acme").await,
+        desk.token("edge-2.acme").await,
+    );
     desk.clock.advance(HOUR - Duration::from_secs(1));
     assert!(desk.join(&early, &request("edge-1.acme")).await.is_ok());
     desk.clock.advance(Duration::from_secs(1));
@@ -149,15 +155,24 @@ async fn renewals_keep_the_name_and_end_with_the_grace() {
     let first = desk.join(&token, &request("edge-1.acme")).await.unwrap();
     let refused = desk.renew(&first.chain[0], &request("edge-2.acme")).await;
     assert_eq!(refused, Err(EnrolmentRefusal::RequestRefused), "renamed");
-    let second = desk.renew(&first.chain[0], &request("edge-1.acme")).await.unwrap();
+    let second = desk
+        .renew(&first.chain[0], &request("edge-1.acme"))
+        .await
+        .unwrap();
     assert_eq!(named(&second), name("edge-1.acme"));
     assert_ne!(first.chain, second.chain);
     desk.clock.advance(72 * HOUR);
-    assert!(desk.renew(&second.chain[0], &request("edge-1.acme")).await.is_ok());
+    assert!(
+        desk.renew(&second.chain[0], &request("edge-1.acme"))
+            .await
+            .is_ok()
+    );
     desk.clock.advance(Duration::from_secs(1));
     let refused = desk.renew(&second.chain[0], &request("edge-1.acme")).await;
     assert_eq!(refused, Err(EnrolmentRefusal::NotRenewable));
-    let strange = desk.renew(b"not issued here", &request("edge-1.acme")).await;
+    let strange = desk
+        .renew(b"not issued here", &request("edge-1.acme"))
+        .await;
     assert_eq!(strange, Err(EnrolmentRefusal::NotRenewable));
 }
 
@@ -166,17 +181,35 @@ async fn who_is_revoked_stays_so_and_may_join_anew() {
     let desk = Desk::new();
     let token = desk.token("edge-1.acme").await;
     let first = desk.join(&token, &request("edge-1.acme")).await.unwrap();
-    let taken = desk.office.make_token(&name("edge-1.acme"), HOUR, false).await;
+    let taken = desk
+        .office
+        .make_token(&name("edge-1.acme"), HOUR, false)
+        .await;
     let told = taken.unwrap_err().to_string();
-    assert!(told.contains("--again") && told.contains("cluster revoke edge-1.acme"), "{told}");
-    assert!(desk.office.make_token(&name("edge-1.acme"), HOUR, true).await.is_ok());
+    assert!(
+        told.contains("--again") && told.contains("cluster revoke edge-1.acme"),
+        "{told}"
+    );
+    assert!(
+        desk.office
+            .make_token(&name("edge-1.acme"), HOUR, true)
+            .await
+            .is_ok()
+    );
     let register = Arc::clone(desk.office.register());
-    assert_eq!(register.revoke(name("edge-1.acme"), at(NOW)).await.unwrap(), 1);
+    assert_eq!(
+        register.revoke(name("edge-1.acme"), at(NOW)).await.unwrap(),
+        1
+    );
     let refused = desk.renew(&first.chain[0], &request("edge-1.acme")).await;
     assert_eq!(refused, Err(EnrolmentRefusal::NotRenewable));
     let token = desk.token("edge-1.acme").await;
     let second = desk.join(&token, &request("edge-1.acme")).await.unwrap();
-    assert!(desk.renew(&second.chain[0], &request("edge-1.acme")).await.is_ok());
+    assert!(
+        desk.renew(&second.chain[0], &request("edge-1.acme"))
+            .await
+            .is_ok()
+    );
     let refused = desk.renew(&first.chain[0], &request("edge-1.acme")).await;
     assert_eq!(refused, Err(EnrolmentRefusal::NotRenewable));
 }

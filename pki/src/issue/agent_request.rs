@@ -38,7 +38,9 @@ impl RequestedKey {
         }
         params.subject_alt_names = kind.alternative_names()?;
         let key = new_key()?;
-        let request = params.serialize_request(&key).map_err(IssueFault::Library)?;
+        let request = params
+            .serialize_request(&key)
+            .map_err(IssueFault::Library)?;
         Ok(Self {
             key_pem: key.serialize_pem(),
             request: request.der().to_vec(),
@@ -145,9 +147,9 @@ fn is_strong(key: &PublicKey) -> bool {
         (&PKCS_ECDSA_P384_SHA384, 97),
         (&PKCS_ED25519, 32),
     ];
-    lengths.into_iter().any(|(algorithm, length)| {
-        key.algorithm() == algorithm && key.der_bytes().len() == length
-    })
+    lengths
+        .into_iter()
+        .any(|(algorithm, length)| key.algorithm() == algorithm && key.der_bytes().len() == length)
 }
 
 /// Nothing, or one common name that is the tunnel's.
@@ -177,7 +179,9 @@ mod tests {
     }
 
     /// A request with everything right, changed by `spoil`.
-    fn spoilt(spoil: impl FnOnce(&mut CertificateParams)) -> Result<AgentRequest, AgentRequestFault> {
+    fn spoilt(
+        spoil: impl FnOnce(&mut CertificateParams),
+    ) -> Result<AgentRequest, AgentRequestFault> {
         let mut params = CertificateParams::new(vec!["edge-1.acme".to_owned()]).unwrap();
         params.distinguished_name = DistinguishedName::new();
         spoil(&mut params);
@@ -191,7 +195,10 @@ mod tests {
         let mine = RequestedKey::for_tunnel(&tunnel()).unwrap();
         let read = AgentRequest::read(&mine.request, &tunnel()).unwrap();
         let certificate = ca.certify(&read, Duration::from_secs(DAY), now()).unwrap();
-        assert_eq!(TunnelName::from_agent_certificate(&certificate), Ok(tunnel()));
+        assert_eq!(
+            TunnelName::from_agent_certificate(&certificate),
+            Ok(tunnel())
+        );
         let key = crate::pem::private_key(mine.key_pem.as_bytes()).unwrap();
         crate::pem::key_matches(&certificate, &key).unwrap();
         assert!(!format!("{mine:?}").contains("PRIVATE"));
@@ -204,13 +211,17 @@ mod tests {
         let refused = |spoil: fn(&mut CertificateParams)| spoilt(spoil).unwrap_err();
         assert_eq!(
             refused(|params| {
-                params.distinguished_name.push(DnType::CommonName, "edge-2.acme");
+                params
+                    .distinguished_name
+                    .push(DnType::CommonName, "edge-2.acme");
             }),
             AgentRequestFault::Subject
         );
         assert_eq!(
             refused(|params| {
-                params.distinguished_name.push(DnType::OrganizationName, "edge-1.acme");
+                params
+                    .distinguished_name
+                    .push(DnType::OrganizationName, "edge-1.acme");
             }),
             AgentRequestFault::Subject
         );
@@ -218,14 +229,24 @@ mod tests {
             vec![],
             vec![dns("edge-2.acme")],
             vec![dns("edge-1.acme"), dns("edge-2.acme")],
-            vec![dns("edge-1.acme"), SanType::IpAddress([127, 0, 0, 1].into())],
+            vec![
+                dns("edge-1.acme"),
+                SanType::IpAddress([127, 0, 0, 1].into()),
+            ],
             vec![dns("*.acme")],
             vec![dns("EDGE-1.acme")],
         ] {
             let read = spoilt(|params| params.subject_alt_names.clone_from(&names));
-            assert_eq!(read.unwrap_err(), AgentRequestFault::AlternativeNames, "{names:?}");
+            assert_eq!(
+                read.unwrap_err(),
+                AgentRequestFault::AlternativeNames,
+                "{names:?}"
+            );
         }
-        for key_usage in [KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature] {
+        for key_usage in [
+            KeyUsagePurpose::KeyCertSign,
+            KeyUsagePurpose::DigitalSignature,
+        ] {
             let read = spoilt(|params| params.key_usages = vec![key_usage]);
             assert_eq!(read.unwrap_err(), AgentRequestFault::Purpose);
         }
@@ -248,7 +269,10 @@ mod tests {
             }
             request[at] ^= 1;
         }
-        assert!(read <= 1, "{read}: only the count of unused bits is not signed");
+        assert!(
+            read <= 1,
+            "{read}: only the count of unused bits is not signed"
+        );
         assert!(AgentRequest::read(&[], &tunnel()).is_err());
     }
 

@@ -76,10 +76,7 @@ impl CertificateAuthority {
         Self::from_parts(certificate, key)
     }
 
-    fn from_parts(
-        certificate: &CertificateDer<'_>,
-        key: KeyPair,
-    ) -> Result<Self, IssueFault> {
+    fn from_parts(certificate: &CertificateDer<'_>, key: KeyPair) -> Result<Self, IssueFault> {
         let anchor = TrustAnchor::parse(certificate.clone()).map_err(IssueFault::Authority)?;
         let issuer = Issuer::from_ca_cert_der(certificate, key).map_err(IssueFault::Library)?;
         Ok(Self {

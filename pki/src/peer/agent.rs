@@ -7,7 +7,9 @@ use std::time::Duration;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, SignatureScheme,
+};
 use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::{VerifierFault, as_tls_error, read_anchors, tunnel_name};
@@ -65,7 +67,9 @@ impl AgentVerifier {
         let now = self.clock.now();
         let last = Certificate::parse(end_entity).map(|certificate| certificate.not_after());
         match last {
-            Some(last) if last < now && now <= at(last.as_secs().saturating_add(self.grace.as_secs())) => {
+            Some(last)
+                if last < now && now <= at(last.as_secs().saturating_add(self.grace.as_secs())) =>
+            {
                 last
             }
             _ => now,

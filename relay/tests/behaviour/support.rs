@@ -130,7 +130,9 @@ impl Harness {
         std::fs::write(&file, text).unwrap();
         let config = role::relay::load(&file).unwrap();
         let mut metrics = Registry::default();
-        let relay = Relay::bind(config, Arc::new(SystemClock), &mut metrics).await.unwrap();
+        let relay = Relay::bind(config, Arc::new(SystemClock), &mut metrics)
+            .await
+            .unwrap();
         let (shutdown, abort) = (CancellationToken::new(), CancellationToken::new());
         Self {
             address: relay.local_address(),

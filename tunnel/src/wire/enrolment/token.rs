@@ -48,7 +48,9 @@ pub struct JoinToken {
 #[non_exhaustive]
 pub enum JoinTokenFault {
     /// It begins otherwise.
-    #[error("it does not begin with `{MARK}`; copy the whole line that `gangplank token create` printed")]
+    #[error(
+        "it does not begin with `{MARK}`; copy the whole line that `gangplank token create` printed"
+    )]
     NoToken,
     /// Something is missing, or other letters came in.
     #[error("it is not whole; copy the whole line that `gangplank token create` printed")]
@@ -148,7 +150,10 @@ mod tests {
             assert!(text[..cut].parse::<JoinToken>().is_err(), "{cut}");
         }
         for extra in ["A", ".", "AAAA", "=", " x"] {
-            assert!(format!("{text}{extra}").parse::<JoinToken>().is_err(), "{extra}");
+            assert!(
+                format!("{text}{extra}").parse::<JoinToken>().is_err(),
+                "{extra}"
+            );
         }
         assert_eq!("".parse::<JoinToken>(), Err(JoinTokenFault::NoToken));
         let long = format!("{MARK}{}", "A".repeat(LONGEST));
