@@ -71,6 +71,7 @@ mod readiness_says_why;
 mod redirects_are_relayed_not_followed;
 mod refusals_are_as_documented;
 mod relay_is_blind;
+mod renewal_of_a_tunnel_breaks_nothing;
 mod renewed_serving_certificate_is_shown;
 mod repeated_headers_keep_count_and_order;
 mod replicas_take_over;

@@ -24,8 +24,9 @@ const REGISTER_KEYS: &[&str] = &["file"];
 const LIFETIME: Duration = Duration::from_secs(24 * HOUR);
 /// A week: as long as a cluster may be switched off and come back without a person.
 const GRACE: Duration = Duration::from_secs(7 * 24 * HOUR);
-/// Shorter than a minute an agent would do nothing but renew; a year is as long as anyone forgets it.
-const LIFETIMES: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(YEAR));
+/// Ten seconds are for rehearsals: shorter, a renewal would not be over before the next. A year is as long as
+/// anyone forgets it.
+const LIFETIMES: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(YEAR));
 /// From none at all to a year.
 const GRACES: (Duration, Duration) = (Duration::ZERO, Duration::from_secs(YEAR));
 const HOUR: u64 = 60 * 60;
