@@ -77,7 +77,7 @@ impl KeyPair {
         Material::of_files(vec![file.clone()], move || {
             let bytes = file::read(&file)?;
             let (chain, key) = pem::identity_of(&file, &bytes)?;
-            Self::checked(&file, &bytes, (chain, key), (&file, &purpose))
+            Self::checked(&file, (chain, key), (&file, &purpose))
         })
     }
 
@@ -91,12 +91,11 @@ impl KeyPair {
         let chain = pem::certificates_of(certificate_file, &certificate_pem)?;
         let key = pem::private_key_in(key_file)?;
         let from = (key_file, purpose);
-        Self::checked(certificate_file, &certificate_pem, (chain, key), from)
+        Self::checked(certificate_file, (chain, key), from)
     }
 
     fn checked(
         certificate_file: &Path,
-        certificate_pem: &[u8],
         (chain, key): (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>),
         (key_file, purpose): (&Path, &Purpose),
     ) -> Result<Self, Fault> {
@@ -105,7 +104,7 @@ impl KeyPair {
                 let (message, remedy) = told(&fault, "take both of the same issuance");
                 Fault::new(key_file, Place::WHOLE_FILE, fault.reason(), message, remedy)
             })?;
-            purpose.check(certificate_file, certificate_pem, leaf)?;
+            purpose.check(certificate_file, leaf)?;
         }
         Self::new(chain, key).map_err(|_unusable| {
             let message = "this key cannot be used with its certificate";
