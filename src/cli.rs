@@ -182,17 +182,6 @@ pub(crate) struct JoinArguments {
     pub(crate) context: Option<String>,
 }
 
-impl JoinArguments {
-    /// The relay as an agent's file has it.
-    pub(crate) fn relay_address(&self, host: &str, port: u16) -> String {
-        if host.contains(':') {
-            format!("[{host}]:{port}")
-        } else {
-            format!("{host}:{port}")
-        }
-    }
-}
-
 /// Which relay.
 #[derive(Debug, Args)]
 pub(crate) struct RelayFile {

@@ -139,18 +139,15 @@ impl Agent {
         let tasks = TaskTracker::new();
         let (identity, reloader) = self.identity;
         tasks.spawn(reloader.run(shutdown.clone()));
-        if let Some((file, metrics)) = self.renewal {
-            let relays = self.relays.iter();
-            let renewal = Renewal {
-                file,
-                identity: identity.clone(),
-                relays: relays
-                    .map(|course| (course.relay.clone(), course.authorities.0.clone()))
-                    .collect(),
-                clock: Arc::clone(&self.clock),
-                random: draw,
-                metrics,
-            };
+        let renewal = self.renewal.map(|(file, metrics)| Renewal {
+            file,
+            identity: identity.clone(),
+            relays: in_turn(&self.relays),
+            clock: Arc::clone(&self.clock),
+            random: draw,
+            metrics,
+        });
+        if let Some(renewal) = renewal {
             tasks.spawn(renewal.run(shutdown.clone()));
         }
         let crew = Crew {
@@ -196,6 +193,12 @@ impl Agent {
             tracing::debug!("a relay did not hear of the end in time");
         }
     }
+}
+
+/// The relays as who renews needs them.
+fn in_turn(relays: &[Course]) -> Vec<(Relay, Reloaded<Anchors>)> {
+    let asked = |course: &Course| (course.relay.clone(), course.authorities.0.clone());
+    relays.iter().map(asked).collect()
 }
 
 /// Sixty-four random bits. Without any the longest wait is the safe one.

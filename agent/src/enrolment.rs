@@ -267,8 +267,8 @@ async fn exchange(
     let broken = |error: io::Error| {
         let refused = error
             .get_ref()
-            .is_some_and(|inner| inner.is::<rustls::Error>());
-        if refused {
+            .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        if refused.is_some() {
             EnrolmentError::Handshake(error)
         } else {
             EnrolmentError::Broken(error)

@@ -39,7 +39,7 @@ pub(crate) fn run(arguments: &JoinArguments) -> Outcome {
         .enable_all()
         .build()
         .context("the runtime cannot be started")?;
-    let relay = arguments.relay_address(&host, port);
+    let relay = written(&host, port);
     let address = Address { host: &host, port };
     let joining = join(address, &token, Arc::new(SystemClock));
     let enrolled = runtime.block_on(joining).map_err(|error| told(&error))?;
@@ -108,6 +108,15 @@ fn host_and_port(written: &str) -> Result<(String, u16), Failure> {
             Ok((unbracketed(host), port))
         }
         _ => Err(wrong_relay(written)),
+    }
+}
+
+/// A relay as an agent's file has it.
+fn written(host: &str, port: u16) -> String {
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
     }
 }
 

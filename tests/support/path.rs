@@ -44,6 +44,8 @@ pub(crate) struct Relay {
     pub(crate) address: SocketAddr,
     authority: Authority,
     agents: Authority,
+    /// What its file has beside the usual.
+    further: String,
 }
 
 impl Relay {
@@ -77,6 +79,7 @@ impl Relay {
             address,
             authority,
             agents,
+            further: further.to_owned(),
         }
     }
 
@@ -113,7 +116,7 @@ impl Relay {
 
     /// Starts it anew on the same port after it was ended.
     pub(crate) fn restart(&mut self) {
-        write_relay_config(self.folder.path(), self.address, "");
+        write_relay_config(self.folder.path(), self.address, &self.further);
         self.process = Gangplank::start("relay", &self.folder.path().join("relay.yaml"));
     }
 
