@@ -4,7 +4,7 @@ mod agent;
 mod pinned;
 mod relay;
 
-pub use agent::AgentVerifier;
+pub use agent::{Accounts, AgentVerifier, ForeignAccount};
 pub use pinned::PinnedRelayVerifier;
 pub use relay::RelayVerifier;
 

@@ -2,13 +2,15 @@
 //! enrolment what was revoked.
 
 use std::sync::Arc;
+use std::task::Poll;
 
 use aws_lc_rs::hmac;
+use gangplank_config::reload::Report;
 use gangplank_config::role::relay::TunnelEntrance;
 use gangplank_config::{Anchors, Fault, KeyPair, Reloaded, Reloader};
 use gangplank_enrolment::Revoked;
 use gangplank_pki::clock::Clock;
-use gangplank_pki::peer::{AgentVerifier, VerifierFault};
+use gangplank_pki::peer::{Accounts, AgentVerifier, VerifierFault};
 use gangplank_tunnel::quic::{RelaySecret, RelayTls};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +21,8 @@ use tokio_util::task::TaskTracker;
 pub(crate) struct TunnelIdentity {
     key_pair: Reloaded<KeyPair>,
     authorities: Reloaded<Anchors>,
+    /// Those of accounts, and which they may name.
+    of_accounts: Vec<(Reloaded<Anchors>, Accounts)>,
     revoked: watch::Sender<Arc<Revoked>>,
     clock: Arc<dyn Clock>,
 }
@@ -27,14 +31,16 @@ pub(crate) struct TunnelIdentity {
 #[derive(Debug)]
 pub(crate) struct IdentityReloaders {
     key_pair: Reloader<KeyPair>,
-    authorities: Reloader<Anchors>,
+    authorities: Vec<Reloader<Anchors>>,
 }
 
 impl IdentityReloaders {
     /// Follows the files until `shutdown`.
     pub(crate) fn spawn(self, tasks: &TaskTracker, shutdown: &CancellationToken) {
         tasks.spawn(self.key_pair.run(shutdown.clone()));
-        tasks.spawn(self.authorities.run(shutdown.clone()));
+        for authorities in self.authorities {
+            tasks.spawn(authorities.run(shutdown.clone()));
+        }
     }
 }
 
@@ -52,14 +58,22 @@ impl TunnelIdentity {
     ) -> Result<(Self, IdentityReloaders), Fault> {
         let (key_pair, key_pair_reloader) = entrance.key_pair.watch()?;
         let (authorities, authorities_reloader) = entrance.agent_authorities.watch()?;
+        let (mut of_accounts, mut followed) = (Vec::new(), vec![authorities_reloader]);
+        for account in &entrance.account_authorities {
+            let (authorities, reloader) = account.authorities.watch()?;
+            let accounts = Accounts::Listed(Arc::new(account.accounts.clone()));
+            of_accounts.push((authorities, accounts));
+            followed.push(reloader);
+        }
         let reloaders = IdentityReloaders {
             key_pair: key_pair_reloader,
-            authorities: authorities_reloader,
+            authorities: followed,
         };
         Ok((
             Self {
                 key_pair,
                 authorities,
+                of_accounts,
                 revoked: watch::Sender::new(Arc::new(revoked)),
                 clock,
             },
@@ -74,7 +88,11 @@ impl TunnelIdentity {
     /// When there is no authority to judge agents by.
     pub(crate) fn verifier(&self) -> Result<AgentVerifier, VerifierFault> {
         let authorities = self.authorities.current().certificates();
-        let verifier = AgentVerifier::new(&authorities, Arc::clone(&self.clock))?;
+        let mut verifier = AgentVerifier::new(&authorities, Arc::clone(&self.clock))?;
+        for (authorities, accounts) in &self.of_accounts {
+            let certificates = authorities.current().certificates();
+            verifier = verifier.with_authorities(&certificates, accounts)?;
+        }
         Ok(verifier.with_revoked(Arc::clone(&self.revoked.borrow())))
     }
 
@@ -121,11 +139,14 @@ impl TunnelIdentity {
     /// Nothing that changes between two calls is missed.
     pub(crate) async fn replaced(&self, seen: &mut Generations) {
         let (mut keys, mut authorities) = (self.key_pair.reports(), self.authorities.reports());
+        let of_accounts = self.of_accounts.iter();
+        let mut of_accounts: Vec<_> = of_accounts.map(|(held, _)| held.reports()).collect();
         let mut revoked = self.revoked.subscribe();
         while self.generations() == *seen {
             let followed = tokio::select! {
                 changed = keys.changed() => changed.is_ok(),
                 changed = authorities.changed() => changed.is_ok(),
+                changed = any_changed(&mut of_accounts) => changed,
                 changed = revoked.changed() => changed.is_ok(),
             };
             if !followed {
@@ -146,9 +167,31 @@ impl TunnelIdentity {
         Generations {
             key_pair: self.key_pair.generation(),
             authorities: self.authorities.generation(),
+            of_accounts: self
+                .of_accounts
+                .iter()
+                .map(|(held, _)| held.generation())
+                .collect(),
             revoked: Arc::clone(&self.revoked.borrow()),
         }
     }
+}
+
+/// Resolves when one of them has news; false when they can have none any more. Never when there are none.
+async fn any_changed(reports: &mut [watch::Receiver<Report>]) -> bool {
+    let mut waiting: Vec<_> = reports
+        .iter_mut()
+        .map(|report| Box::pin(report.changed()))
+        .collect();
+    std::future::poll_fn(|cx| {
+        for changed in &mut waiting {
+            if let Poll::Ready(changed) = changed.as_mut().poll(cx) {
+                return Poll::Ready(changed.is_ok());
+            }
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 /// Which states are meant.
@@ -156,5 +199,6 @@ impl TunnelIdentity {
 pub(crate) struct Generations {
     key_pair: u64,
     authorities: u64,
+    of_accounts: Vec<u64>,
     revoked: Arc<Revoked>,
 }

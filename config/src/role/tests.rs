@@ -96,6 +96,36 @@ fn faults_of_enrolment() {
     insta::assert_snapshot!(paragraphs.collect::<String>());
 }
 
+/// Agents' authorities of an account, as they are added to the `tunnel` block.
+const OF_ACCOUNTS: &str = "  clientCAFile: agent-ca.crt\n  authorities:\n  - { caFile: exit-ca.crt, accounts: [acme, zenith] }\n";
+
+#[test]
+fn authorities_of_accounts() {
+    let place = Workplace::furnished();
+    place.edit("relay.yaml", "  clientCAFile: agent-ca.crt\n", OF_ACCOUNTS);
+    let tunnel = relay::load(&place.path("relay.yaml")).unwrap().tunnel;
+    let [own] = tunnel.account_authorities.as_slice() else {
+        panic!("one entry");
+    };
+    assert!(own.accounts.iter().eq(["acme", "zenith"]));
+    let edits: &[Edit] = &[
+        ("a key misspelt", "accounts:", "account:"),
+        ("no accounts", "[acme, zenith]", "[]"),
+        ("one account and no list", "[acme, zenith]", "acme"),
+        ("a cluster for an account", "zenith", "\"edge.zenith\""),
+        ("an account in upper case", "zenith", "Zenith"),
+        ("a leaf", "exit-ca.crt", "exit.crt"),
+        ("no file", "exit-ca.crt", "none.crt"),
+    ];
+    let paragraphs = edits.iter().map(|(what, from, to)| {
+        let place = Workplace::furnished();
+        place.edit("relay.yaml", "  clientCAFile: agent-ca.crt\n", OF_ACCOUNTS);
+        place.edit("relay.yaml", from, to);
+        paragraph(what, &place, relay::load(&place.path("relay.yaml")))
+    });
+    insta::assert_snapshot!(paragraphs.collect::<String>());
+}
+
 #[test]
 fn enrolment_as_it_is_meant() {
     let place = Workplace::enrolling();

@@ -18,17 +18,46 @@ use crate::certificate::Certificate;
 use crate::clock::{Clock, at};
 use crate::crypto;
 use crate::fingerprint::Fingerprint;
-use crate::path::{self, Chain, Trusted, Usage};
+use crate::path::{self, Chain, Path, Trusted, Usage};
 
 /// Lets in agents only: a certificate is mandatory, its chain ends at a given CA, it says clientAuth
-/// and has exactly one DNS name, which is a tunnel's. It is none of those that were revoked.
+/// and has exactly one DNS name, which is a tunnel's of an account that this CA may name. It is none of those
+/// that were revoked.
 #[derive(Debug)]
 pub struct AgentVerifier {
-    anchors: Vec<TrustAnchor>,
+    anchors: Vec<(TrustAnchor, Accounts)>,
     revoked: Arc<BTreeSet<Fingerprint>>,
     grace: Duration,
     clock: Arc<dyn Clock>,
     provider: Arc<CryptoProvider>,
+}
+
+/// Which accounts an authority of agents may name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Accounts {
+    /// Any: the relay's own.
+    All,
+    /// These: an account's own authority.
+    Listed(Arc<BTreeSet<String>>),
+}
+
+impl Accounts {
+    fn contain(&self, account: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Listed(accounts) => accounts.contains(account),
+        }
+    }
+}
+
+/// An authority signed for an account that is not its own.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "its authority may not name clusters of the account `{account}`; look at the relay's `tunnel.authorities`"
+)]
+pub struct ForeignAccount {
+    /// The account of the name.
+    pub account: String,
 }
 
 impl AgentVerifier {
@@ -41,12 +70,25 @@ impl AgentVerifier {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, VerifierFault> {
         Ok(Self {
-            anchors: read_anchors(anchors)?,
+            anchors: scoped(anchors, &Accounts::All)?,
             revoked: Arc::default(),
             grace: Duration::ZERO,
             clock,
             provider: crypto::provider(),
         })
+    }
+
+    /// The same verifier, that believes these CAs too, for these accounts.
+    ///
+    /// # Errors
+    /// When there is no CA or one that cannot be trusted.
+    pub fn with_authorities(
+        mut self,
+        anchors: &[CertificateDer<'_>],
+        accounts: &Accounts,
+    ) -> Result<Self, VerifierFault> {
+        self.anchors.extend(scoped(anchors, accounts)?);
+        Ok(self)
     }
 
     /// The same verifier, by which certificates of these SHA-256 are revoked.
@@ -77,6 +119,18 @@ impl AgentVerifier {
     }
 }
 
+fn scoped(
+    anchors: &[CertificateDer<'_>],
+    accounts: &Accounts,
+) -> Result<Vec<(TrustAnchor, Accounts)>, VerifierFault> {
+    let read = read_anchors(anchors)?.into_iter();
+    Ok(read.map(|anchor| (anchor, accounts.clone())).collect())
+}
+
+fn other(fault: OtherError) -> rustls::Error {
+    rustls::Error::InvalidCertificate(CertificateError::Other(fault))
+}
+
 impl ClientCertVerifier for AgentVerifier {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
@@ -93,16 +147,24 @@ impl ClientCertVerifier for AgentVerifier {
             .cloned()
             .collect();
         let chain = Chain::read(&sent).map_err(as_tls_error)?;
-        let anchors: Vec<_> = self.anchors.iter().map(Trusted::from).collect();
+        let anchors = self.anchors.iter().map(|(anchor, _)| Trusted::from(anchor));
+        let anchors: Vec<_> = anchors.collect();
         let moment = self.moment(end_entity);
-        path::verify(&chain, &anchors, Usage::AgentAtRelay, moment).map_err(as_tls_error)?;
+        let paths =
+            path::verify(&chain, &anchors, Usage::AgentAtRelay, moment).map_err(as_tls_error)?;
         if self.revoked.contains(&Fingerprint::of(end_entity)) {
             return Err(rustls::Error::InvalidCertificate(CertificateError::Revoked));
         }
-        tunnel_name(&sent).map_err(|fault| {
-            let fault = OtherError(Arc::new(fault));
-            rustls::Error::InvalidCertificate(CertificateError::Other(fault))
-        })?;
+        let name = tunnel_name(&sent).map_err(|fault| other(OtherError(Arc::new(fault))))?;
+        let account = name.account();
+        let may_name = |path: &Path| {
+            let scope = self.anchors.get(path.anchor);
+            scope.is_some_and(|(_, accounts)| accounts.contain(account))
+        };
+        if !paths.iter().any(may_name) {
+            let account = account.to_owned();
+            return Err(other(OtherError(Arc::new(ForeignAccount { account }))));
+        }
         Ok(ClientCertVerified::assertion())
     }
 

@@ -136,3 +136,23 @@ async fn removing_an_authority_ends_superseded_tunnels_too() {
         );
     }
 }
+
+#[tokio::test]
+async fn an_account_s_authority_makes_tunnels_of_that_account_alone() {
+    let relay = Harness::start(
+        "  authorities:\n  - { caFile: relay-ca.crt, accounts: [acme] }\n",
+    )
+    .await;
+    let agent = |tunnel: &str| {
+        let tunnel = TunnelName::parse(tunnel).unwrap();
+        of_kind(&relay.relays_authority, Kind::Agent { tunnel })
+    };
+    let error = refused(&relay, &agent("c.zenith")).await;
+    assert!(
+        matches!(error, GreetError::Closed(Closed::RefusedByPeer { .. })),
+        "{error:?}"
+    );
+    let own = soon("a welcome", relay.dial(&agent("c.acme"), 1, 1)).await;
+    assert!(own.is_ok(), "{:?}", own.err());
+    until("the tunnel is registered", || relay.tunnel(1).is_some()).await;
+}
