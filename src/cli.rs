@@ -171,6 +171,23 @@ pub(crate) struct JoinArguments {
     /// A file with the token, or `-` for standard input
     #[arg(long, value_name = "FILE", conflicts_with = "token")]
     pub(crate) token_file: Option<PathBuf>,
+    /// Instead of a join token: the token of this cluster's service account, made for the relay's audience
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["token", "token_file"],
+        requires_all = ["cluster", "relay_ca"]
+    )]
+    pub(crate) service_account_token_file: Option<PathBuf>,
+    /// With a service account's token: the cluster as `<cluster>.<account>`
+    #[arg(long, requires = "service_account_token_file")]
+    pub(crate) cluster: Option<String>,
+    /// With a service account's token: the authority of the relay's certificate (a join token brings it along)
+    #[arg(long, value_name = "FILE", requires = "service_account_token_file")]
+    pub(crate) relay_ca: Option<PathBuf>,
+    /// With a service account's token: the name in the relay's certificate, if it is not the host that is dialled
+    #[arg(long, value_name = "NAME", requires = "service_account_token_file")]
+    pub(crate) server_name: Option<String>,
     /// The folder for the agent: certificate, key, configuration
     #[arg(long, value_name = "DIR", default_value = "gangplank-agent")]
     pub(crate) directory: PathBuf,

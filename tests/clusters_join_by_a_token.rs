@@ -261,3 +261,77 @@ fn what_is_wrong_with_a_token_is_told() {
         .gangplank(&delete)
         .refused("there is no token of this ID");
 }
+
+/// The cluster's own service account is the proof: the relay was given the keys of its issuer.
+#[test]
+fn by_the_token_of_a_service_account() {
+    let cluster = cluster::shared();
+    let mut place = Installation::new(cluster);
+    let pages = Page::open("joining.md").all_bash();
+    drop(place.bash(&pages[0]).expect_success());
+    let get = |path: &str| cluster.admin(&["get", "--raw", path]);
+    fs::write(place.file("edge-3.jwks.json"), get("/openid/v1/jwks")).expect("written");
+    let discovered: serde_json::Value =
+        serde_json::from_str(&get("/.well-known/openid-configuration")).expect("JSON");
+    let issuer = discovered["issuer"].as_str().expect("an issuer");
+    let [accounts] = Page::open("joining.md")
+        .yaml("Clusters whose service account is the proof")
+        .try_into()
+        .expect("one example");
+    let accounts = accounts.replace("https://kubernetes.default.svc.cluster.local", issuer);
+    let file = place.file("relay.yaml");
+    let text = fs::read_to_string(&file).expect("readable");
+    fs::write(&file, text.replace("enrolment:\n", &accounts)).expect("written");
+    let relay = Gangplank::start("relay", &file);
+    place.relay = relay.address;
+
+    let namespace = "joining";
+    cluster.admin(&["create", "namespace", namespace]);
+    for account in ["agent", "other"] {
+        cluster.admin(&["-n", namespace, "create", "serviceaccount", account]);
+    }
+    let join = |account: &str, audience: &str, name: &str, folder: &str| {
+        let audience = format!("--audience={audience}");
+        let token = cluster.admin(&["-n", namespace, "create", "token", account, &audience]);
+        fs::write(place.file("account-token"), token).expect("written");
+        place.gangplank(&[
+            "join",
+            &place.relay.expect("it runs").to_string(),
+            "--service-account-token-file",
+            "@account-token",
+            "--cluster",
+            name,
+            "--relay-ca",
+            "@relay-ca/ca.crt",
+            "--server-name",
+            "relay.example.com",
+            "--directory",
+            &format!("@{folder}"),
+            "--kubeconfig",
+            "@exit.kubeconfig",
+        ])
+    };
+    let audience = "relay.example.com";
+    join("other", audience, "edge-3.acme", "a").refused("the service account's token was refused");
+    join("agent", "elsewhere", "edge-3.acme", "a").refused("InvalidAudience");
+    join("agent", audience, "edge-4.acme", "a")
+        .refused("no service account may join as edge-4.acme");
+    drop(join("agent", audience, "edge-3.acme", "a").expect_success());
+    let listed = place.gangplank(&["cluster", "list", "--config", "@relay.yaml"]);
+    assert!(
+        listed.text().contains("edge-3.acme   joined"),
+        "{}",
+        listed.text()
+    );
+    // It may come again, until it is revoked.
+    drop(join("agent", audience, "edge-3.acme", "b").expect_success());
+    let revoke = [
+        "cluster",
+        "revoke",
+        "--config",
+        "@relay.yaml",
+        "edge-3.acme",
+    ];
+    drop(place.gangplank(&revoke).expect_success());
+    join("agent", audience, "edge-3.acme", "c").refused("the cluster was revoked");
+}

@@ -11,7 +11,7 @@ use gangplank_pki::peer::{PinnedRelayVerifier, RelayVerifier, VerifierFault};
 use gangplank_pki::{Fingerprint, TunnelName, crypto, pem};
 use gangplank_tunnel::wire::enrolment::{
     EnrolmentAnswer, EnrolmentQuestion, EnrolmentRefusal, Grant, JOIN_PROTOCOL, JoinToken,
-    MAX_ANSWER, RENEW_PROTOCOL,
+    MAX_ANSWER, RENEW_PROTOCOL, TunnelText,
 };
 use gangplank_tunnel::wire::{Message, RECORD_PREFIX, WireFault, record_length};
 use rustls::client::Resumption;
@@ -174,6 +174,44 @@ pub async fn join(
     let asking = ask(relay, name, (config, JOIN_PROTOCOL), &question);
     let grant = asking_in_time(asking).await?;
     enrolled(&grant, &key, &token.tunnel)
+}
+
+/// A service account that vouches for its cluster, and the relay it goes to.
+#[derive(Debug)]
+pub struct Vouched<'a> {
+    /// The cluster.
+    pub tunnel: &'a TunnelName,
+    /// The account's token, made for the relay's audience. Secret.
+    pub token: &'a [u8],
+    /// The name that the relay's certificate must carry.
+    pub server_name: &'a str,
+    /// The authorities that it may come from.
+    pub authorities: &'a [CertificateDer<'a>],
+}
+
+/// Joins by the token of a service account.
+///
+/// # Errors
+///
+/// When the relay cannot be reached, is another, or says no.
+pub async fn join_vouched(
+    relay: Address<'_>,
+    vouched: &Vouched<'_>,
+    clock: Arc<dyn Clock>,
+) -> Result<Enrolled, EnrolmentError> {
+    let verifier =
+        RelayVerifier::new(vouched.authorities, clock).map_err(EnrolmentError::Authorities)?;
+    let config = client(Arc::new(verifier))?.with_no_client_auth();
+    let name = server_name(vouched.server_name)?;
+    let key = RequestedKey::for_tunnel(vouched.tunnel).map_err(EnrolmentError::Key)?;
+    let question = EnrolmentQuestion::Vouched {
+        tunnel: TunnelText::fitting(vouched.tunnel.as_str()),
+        token: vouched.token.to_vec(),
+        request: key.request.clone(),
+    };
+    let asking = ask(relay, name, (config, JOIN_PROTOCOL), &question);
+    let grant = asking_in_time(asking).await?;
+    enrolled(&grant, &key, vouched.tunnel)
 }
 
 /// Who renews, and whom it believes.

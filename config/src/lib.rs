@@ -38,7 +38,7 @@ pub fn duration(written: &str) -> Result<std::time::Duration, String> {
 }
 
 pub use fault::{Fault, Faults, Place};
-pub use material::{Anchors, KeyPair, Material, Token};
+pub use material::{Anchors, KeyPair, KeySet, Material, Token};
 pub use reload::{Reloaded, Reloader};
 pub use scalar::{HostName, HostNameFault, HostPort};
 pub use trust::{TrustDirectory, TrustSource, TrustWatcher};

@@ -9,6 +9,7 @@ use crate::reload::{Reloaded, Reloader};
 
 pub use anchors::Anchors;
 pub use key_pair::KeyPair;
+pub use key_set::KeySet;
 pub use purpose::Purpose;
 pub(crate) use token::NOT_A_TOKEN;
 pub use token::Token;
@@ -16,6 +17,7 @@ pub use token::Token;
 mod anchors;
 pub(crate) mod authority;
 mod key_pair;
+mod key_set;
 mod purpose;
 mod token;
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
 use crate::fault::Place;
-use crate::material::{Anchors, KeyPair, Material, Purpose};
+use crate::material::{Anchors, KeyPair, KeySet, Material, Purpose};
 use crate::scalar::{self, quoted};
 use crate::sheet::Sheet;
 use crate::suggestion::{listed, nearest};
@@ -242,6 +242,15 @@ impl<'s> Section<'s> {
     pub(crate) fn anchors(&self, key: &str) -> Option<Material<Anchors>> {
         let written = self.required_text(key)?;
         let material = Anchors::material(self.sheet.resolve(written.text));
+        self.sheet
+            .accept_referenced(written.place, material.read())?;
+        Some(material)
+    }
+
+    /// The keys of an issuer, read and checked once.
+    pub(crate) fn key_set(&self, key: &str) -> Option<Material<KeySet>> {
+        let written = self.required_text(key)?;
+        let material = KeySet::material(self.sheet.resolve(written.text));
         self.sheet
             .accept_referenced(written.place, material.read())?;
         Some(material)

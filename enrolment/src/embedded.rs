@@ -196,6 +196,26 @@ impl Register for EmbeddedRegister {
         })
     }
 
+    fn admit(&self, certificate: CertificateRecord) -> BoxFuture<'_, Result<bool, RegisterFault>> {
+        self.run("written", move |connection| {
+            let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let newest: Option<Option<i64>> = begun
+                .query_row(
+                    "SELECT revoked FROM certificate WHERE tunnel = ?1
+                     ORDER BY issued DESC, revoked IS NULL DESC LIMIT 1",
+                    [certificate.tunnel.as_str()],
+                    |row| row.get(0),
+                )
+                .optional()?;
+            if newest.flatten().is_some() {
+                return Ok(false);
+            }
+            write_down(&begun, &certificate)?;
+            begun.commit()?;
+            Ok(true)
+        })
+    }
+
     fn succeed(
         &self,
         predecessor: Fingerprint,

@@ -11,6 +11,7 @@
 
 mod embedded;
 mod office;
+mod proof;
 mod register;
 mod revocations;
 

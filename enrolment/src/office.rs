@@ -16,6 +16,7 @@ use gangplank_tunnel::wire::enrolment::{
 use rustls_pki_types::{CertificateDer, UnixTime};
 
 use crate::embedded::EmbeddedRegister;
+use crate::proof::{Accounts, ProofFault};
 use crate::register::{CertificateRecord, Register, RegisterFault, TokenRecord};
 
 /// How long what has ended is remembered, so that a late question is told what became of its token.
@@ -25,6 +26,7 @@ const REMEMBERED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 #[derive(Debug, Clone)]
 pub struct Office {
     register: Arc<dyn Register>,
+    accounts: Accounts,
     authority: Material<CertificateAuthority>,
     relay_authorities: Material<Anchors>,
     lifetime: Duration,
@@ -85,6 +87,7 @@ impl Office {
         };
         Ok(Some(Self {
             register: Arc::new(EmbeddedRegister::open(&enrolment.register)?),
+            accounts: Accounts::new(&enrolment.service_accounts),
             authority: enrolment.authority.clone(),
             relay_authorities: enrolment.relay_authorities.clone(),
             lifetime: enrolment.certificate_lifetime,
@@ -180,6 +183,11 @@ impl Office {
                 secret,
                 request,
             } => self.join(*id, secret, request).await,
+            EnrolmentQuestion::Vouched {
+                tunnel,
+                token,
+                request,
+            } => self.join_vouched(tunnel, token, request).await,
             _ => Err(misplaced()),
         };
         told("join", outcome)
@@ -232,6 +240,40 @@ impl Office {
         match self.register.redeem(id, record).await {
             Ok(true) => Ok((token.tunnel, grant)),
             Ok(false) => Err(used(&token.tunnel)),
+            Err(fault) => Err(unavailable(fault)),
+        }
+    }
+
+    async fn join_vouched(
+        &self,
+        tunnel: &str,
+        token: &[u8],
+        request: &[u8],
+    ) -> Result<(TunnelName, Grant), Refused> {
+        let now = self.clock.now();
+        let tunnel = TunnelName::parse(tunnel).map_err(|fault| {
+            let message = format!("that is no cluster's name: {fault}");
+            (EnrolmentRefusal::ProofRefused, message)
+        })?;
+        let (accounts, name, proof) = (self.accounts.clone(), tunnel.clone(), token.to_vec());
+        let proving = tokio::task::spawn_blocking(move || accounts.prove(&name, &proof));
+        match proving.await {
+            Ok(Ok(())) => {}
+            Ok(Err(fault)) => {
+                if let ProofFault::Keys(fault) = &fault {
+                    tracing::error!(cluster = %tunnel, %fault, "no service account can join");
+                }
+                let message = format!(
+                    "the service account's token was refused: {fault}; look at `enrolment.serviceAccounts` at the relay"
+                );
+                return Err((EnrolmentRefusal::ProofRefused, message));
+            }
+            Err(_ended) => return Err(not_now()),
+        }
+        let (grant, record) = self.certify(request, &tunnel, now).await?;
+        match self.register.admit(record).await {
+            Ok(true) => Ok((tunnel, grant)),
+            Ok(false) => Err(not_renewable("the cluster was revoked")),
             Err(fault) => Err(unavailable(fault)),
         }
     }

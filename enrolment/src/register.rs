@@ -71,6 +71,10 @@ pub trait Register: fmt::Debug + Send + Sync {
         certificate: CertificateRecord,
     ) -> BoxFuture<'_, Result<bool, RegisterFault>>;
 
+    /// Writes a certificate down that was issued without a token; false, and nothing done, when the newest
+    /// one of its name was revoked.
+    fn admit(&self, certificate: CertificateRecord) -> BoxFuture<'_, Result<bool, RegisterFault>>;
+
     /// Writes the successor of a certificate down; false, and nothing done, when that one was revoked or is
     /// not known.
     fn succeed(

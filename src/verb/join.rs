@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use gangplank_agent::enrolment::{Address, Enrolled, EnrolmentError, join};
+use gangplank_agent::enrolment::{Address, Enrolled, EnrolmentError, Vouched, join, join_vouched};
 use gangplank_pki::clock::{Clock as _, SystemClock};
 use gangplank_pki::issue::{CertificateAuthority, IssueFault, Kind, Request};
-use gangplank_pki::{EntranceDomain, WithCauses};
+use gangplank_pki::{EntranceDomain, TunnelName, WithCauses, pem};
 use gangplank_tunnel::wire::enrolment::JoinToken;
+use rustls_pki_types::CertificateDer;
 use serde_json::json;
 
 use crate::cli::JoinArguments;
@@ -27,12 +28,12 @@ const AUTHORITY_DAYS: u32 = 3650;
 const EXIT_LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Longest token file that is read.
-const LONGEST_TOKEN: u64 = 4096;
+const LONGEST_TOKEN: u64 = 8192;
 
 /// Joins, and writes the folder.
 pub(crate) fn run(arguments: &JoinArguments) -> Outcome {
-    let token = token(arguments)?;
     let (host, port) = host_and_port(&arguments.relay)?;
+    let proof = Proof::of(arguments, &host)?;
     let folder = Folder::prepare(&arguments.directory)?;
     let upstream = upstream(arguments)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -41,19 +42,100 @@ pub(crate) fn run(arguments: &JoinArguments) -> Outcome {
         .context("the runtime cannot be started")?;
     let relay = written(&host, port);
     let address = Address { host: &host, port };
-    let joining = join(address, &token, Arc::new(SystemClock));
-    let enrolled = runtime.block_on(joining).map_err(|error| told(&error))?;
-    folder.write(&enrolled, &token, (&relay, &upstream))?;
+    let enrolled = runtime
+        .block_on(proof.join(address))
+        .map_err(|error| told(&error))?;
+    let (tunnel, server_name) = (proof.tunnel(), proof.server_name());
+    let joined = Joined {
+        enrolled: &enrolled,
+        tunnel,
+        relay: json!({ "address": relay, "serverName": server_name, "caFile": "relay-ca.crt" }),
+        upstream,
+    };
+    folder.write(&joined)?;
     print(&format!(
         "{cluster} has joined at {relay}.\n\n  \
          gangplank agent --config {folder}/agent.yaml\n\n\
          Whom it believes stands in {folder}/trust, one TrustedIdentityProvider a file; nobody yet.\n\
          Callers need {folder}/exit-ca/ca.crt as the cluster's authority, and connect to {entrance}.",
-        cluster = token.tunnel,
+        cluster = tunnel,
         relay = relay,
         folder = arguments.directory.display(),
-        entrance = format_args!("{}.{}", token.tunnel, enrolled.entrance_domain),
+        entrance = format_args!("{tunnel}.{}", enrolled.entrance_domain),
     ))
+}
+
+/// By what the cluster joins.
+enum Proof {
+    Token(JoinToken),
+    Account {
+        tunnel: TunnelName,
+        token: Vec<u8>,
+        server_name: String,
+        authorities: Vec<CertificateDer<'static>>,
+    },
+}
+
+impl Proof {
+    fn of(arguments: &JoinArguments, host: &str) -> Result<Self, Failure> {
+        let Some(file) = &arguments.service_account_token_file else {
+            return token(arguments).map(Self::Token);
+        };
+        let written = arguments.cluster.as_deref().unwrap_or_default();
+        let tunnel = crate::verb::token::cluster(written)?;
+        let authority = arguments
+            .relay_ca
+            .as_deref()
+            .unwrap_or_else(|| Path::new(""));
+        let pem = fs::read(authority).map_err(|error| {
+            Failure::Usage(format!("{} cannot be read: {error}", authority.display()))
+        })?;
+        let authorities = pem::certificates(&pem).map_err(|fault| {
+            Failure::Usage(format!("{}:{}: {fault}", authority.display(), fault.line))
+        })?;
+        let server_name = arguments.server_name.clone();
+        Ok(Self::Account {
+            tunnel,
+            token: read_token(file)?.trim().as_bytes().to_vec(),
+            server_name: server_name.unwrap_or_else(|| host.to_owned()),
+            authorities,
+        })
+    }
+
+    async fn join(&self, address: Address<'_>) -> Result<Enrolled, EnrolmentError> {
+        let clock = Arc::new(SystemClock);
+        match self {
+            Self::Token(token) => join(address, token, clock).await,
+            Self::Account {
+                tunnel,
+                token,
+                server_name,
+                authorities,
+            } => {
+                let vouched = Vouched {
+                    tunnel,
+                    token,
+                    server_name,
+                    authorities,
+                };
+                join_vouched(address, &vouched, clock).await
+            }
+        }
+    }
+
+    fn tunnel(&self) -> &TunnelName {
+        match self {
+            Self::Token(token) => &token.tunnel,
+            Self::Account { tunnel, .. } => tunnel,
+        }
+    }
+
+    fn server_name(&self) -> &str {
+        match self {
+            Self::Token(token) => &token.relay,
+            Self::Account { server_name, .. } => server_name,
+        }
+    }
 }
 
 /// What the relay said to the command line is at fault, the rest is the world.
@@ -144,6 +226,14 @@ fn upstream(arguments: &JoinArguments) -> Result<serde_json::Value, Failure> {
     })
 }
 
+/// What the folder is made from.
+struct Joined<'a> {
+    enrolled: &'a Enrolled,
+    tunnel: &'a TunnelName,
+    relay: serde_json::Value,
+    upstream: serde_json::Value,
+}
+
 /// The agent's folder.
 struct Folder(PathBuf);
 
@@ -167,25 +257,21 @@ impl Folder {
         Ok(Self(path.to_owned()))
     }
 
-    fn write(
-        &self,
-        enrolled: &Enrolled,
-        token: &JoinToken,
-        (relay, upstream): (&str, &serde_json::Value),
-    ) -> Outcome {
+    fn write(&self, joined: &Joined<'_>) -> Outcome {
+        let enrolled = joined.enrolled;
         secret_file::create(&self.file("agent.pem"), enrolled.identity_pem.0.as_bytes())?;
         secret_file::create_public(
             &self.file("relay-ca.crt"),
             enrolled.relay_authorities_pem.as_bytes(),
         )?;
-        self.write_exit(enrolled, token)?;
+        self.write_exit(joined)?;
         let agent = json!({
-            "relays": [{ "address": relay, "serverName": &*token.relay, "caFile": "relay-ca.crt" }],
+            "relays": [joined.relay],
             "tunnel": { "identityFile": "agent.pem", "renewal": "Automatic" },
             "exit": {
                 "servingCertificate": { "certificateFile": "exit.crt", "keyFile": "exit.key" },
                 "trust": { "directory": "trust" },
-                "upstream": upstream,
+                "upstream": joined.upstream,
             },
             "admin": { "listen": "127.0.0.1:9091" },
         });
@@ -193,13 +279,13 @@ impl Folder {
         secret_file::create(&self.file("agent.yaml"), text.as_bytes())
     }
 
-    fn write_exit(&self, enrolled: &Enrolled, token: &JoinToken) -> Outcome {
+    fn write_exit(&self, joined: &Joined<'_>) -> Outcome {
         let now = SystemClock.now();
-        let domain = EntranceDomain::parse(&enrolled.entrance_domain)
+        let domain = EntranceDomain::parse(&joined.enrolled.entrance_domain)
             .map_err(|fault| anyhow!("the relay's domain is of no use: {fault}"))?;
-        let entrance = domain.entrance_of(&token.tunnel);
+        let entrance = domain.entrance_of(joined.tunnel);
         let unmade = |fault: IssueFault| Failure::Running(anyhow!("{}", WithCauses(&fault)));
-        let name = format!("{} exit CA", token.tunnel);
+        let name = format!("{} exit CA", joined.tunnel);
         let authority = CertificateAuthority::create(&name, AUTHORITY_DAYS, now).map_err(unmade)?;
         let kind = Kind::Exit {
             dns_names: vec![format!("kube-mtls-proxy.{entrance}"), entrance],

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use gangplank_pki::TunnelName;
 use gangplank_pki::issue::CertificateAuthority;
 
 use crate::fault::Place;
-use crate::material::{Anchors, Material, authority};
+use crate::material::{Anchors, KeySet, Material, authority};
 use crate::role::blocks;
+use crate::scalar::quoted;
 use crate::section::Section;
 
 const KEYS: &[&str] = &[
@@ -17,7 +19,18 @@ const KEYS: &[&str] = &[
     "register",
     "certificateLifetime",
     "renewalGrace",
+    "serviceAccounts",
 ];
+const ACCOUNT_KEYS: &[&str] = &[
+    "cluster",
+    "issuer",
+    "jwksFile",
+    "audience",
+    "namespace",
+    "name",
+];
+/// One a cluster; a relay has place for sixteen thousand tunnels, and a file for a tenth of it to join so.
+const MOST_ACCOUNTS: usize = 2048;
 const REGISTER_KEYS: &[&str] = &["file"];
 
 /// A day: renewed at two thirds of it, an agent that was cut off for a night is still known.
@@ -45,6 +58,23 @@ pub struct Enrolment {
     pub certificate_lifetime: Duration,
     /// How long an expired certificate may still be renewed.
     pub renewal_grace: Duration,
+    /// Which service accounts may join as which cluster.
+    pub service_accounts: Vec<JoiningAccount>,
+}
+
+/// A service account whose token is good for one cluster's name.
+#[derive(Clone, Debug)]
+pub struct JoiningAccount {
+    /// The name.
+    pub cluster: TunnelName,
+    /// `iss` of its tokens.
+    pub issuer: String,
+    /// The keys that sign them.
+    pub keys: Material<KeySet>,
+    /// `aud` of its tokens: they are made for this relay.
+    pub audience: String,
+    /// `sub` of its tokens.
+    pub subject: String,
 }
 
 /// `enrolment: { … }`; `Some(None)` when the block is missing.
@@ -73,13 +103,65 @@ pub(crate) fn enrolment(
         });
     let lifetime = bounded(&section, "certificateLifetime", LIFETIME, LIFETIMES);
     let grace = bounded(&section, "renewalGrace", GRACE, GRACES);
+    let service_accounts = service_accounts(&section);
     Some(Some(Enrolment {
         authority: authority?.1,
         relay_authorities: relay_authorities?,
         register: register?,
         certificate_lifetime: lifetime?,
         renewal_grace: grace?,
+        service_accounts: service_accounts?,
     }))
+}
+
+fn service_accounts(section: &Section<'_>) -> Option<Vec<JoiningAccount>> {
+    let Some(node) = section.optional("serviceAccounts") else {
+        return Some(Vec::new());
+    };
+    let items = section.optional_list("serviceAccounts")?;
+    if items.len() > MOST_ACCOUNTS {
+        let message = format!("{} service accounts are too many", items.len());
+        let remedy = format!("name at most {MOST_ACCOUNTS}; let the others join by tokens");
+        section
+            .sheet
+            .fault(node.place, "TooManyServiceAccounts", message, remedy);
+        return None;
+    }
+    let what = "a service account";
+    let read: Vec<_> = items
+        .iter()
+        .map(|item| service_account(&section.sheet.section(item, what, ACCOUNT_KEYS)?))
+        .collect();
+    read.into_iter().collect()
+}
+
+fn service_account(section: &Section<'_>) -> Option<JoiningAccount> {
+    let text = |key| {
+        section
+            .required_text(key)
+            .map(|written| written.text.to_owned())
+    };
+    let cluster = section.required_text("cluster").and_then(|written| {
+        let named = TunnelName::parse(written.text);
+        if let Err(fault) = &named {
+            let message = format!("{} is no cluster: {fault}", quoted(written.text));
+            let remedy = "write such as `edge-1.acme`";
+            section
+                .sheet
+                .fault(written.place, fault.reason(), message, remedy);
+        }
+        named.ok()
+    });
+    let (issuer, audience) = (text("issuer"), text("audience"));
+    let (namespace, name) = (text("namespace"), text("name"));
+    let keys = section.key_set("jwksFile");
+    Some(JoiningAccount {
+        cluster: cluster?,
+        issuer: issuer?,
+        keys: keys?,
+        audience: audience?,
+        subject: format!("system:serviceaccount:{}:{}", namespace?, name?),
+    })
 }
 
 /// The authority and where it stands, read once.

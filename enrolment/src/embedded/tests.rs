@@ -146,6 +146,53 @@ async fn a_revoked_certificate_has_no_successor_and_revocations_count() {
 }
 
 #[tokio::test]
+async fn a_revoked_name_is_admitted_again_only_after_a_token() {
+    let folder = Folder::new();
+    let register = folder.open();
+    assert!(
+        register
+            .admit(certificate_of("edge-1.acme", 1))
+            .await
+            .unwrap()
+    );
+    assert!(
+        register
+            .admit(certificate_of("edge-1.acme", 2))
+            .await
+            .unwrap()
+    );
+    register.revoke(name("edge-1.acme"), at(150)).await.unwrap();
+    assert!(
+        !register
+            .admit(certificate_of("edge-1.acme", 3))
+            .await
+            .unwrap()
+    );
+    assert!(
+        register
+            .admit(certificate_of("edge-2.acme", 4))
+            .await
+            .unwrap()
+    );
+    register
+        .keep_token(token_of("edge-1.acme", 1), at(0))
+        .await
+        .unwrap();
+    assert!(
+        register
+            .redeem([1; 16], certificate_of("edge-1.acme", 5))
+            .await
+            .unwrap()
+    );
+    assert!(
+        register
+            .admit(certificate_of("edge-1.acme", 6))
+            .await
+            .unwrap()
+    );
+}
+
+#[tokio::test]
 async fn what_ended_long_ago_is_forgotten() {
     let folder = Folder::new();
     let register = folder.open();

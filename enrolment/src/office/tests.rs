@@ -25,6 +25,7 @@ impl Desk {
         let register = EmbeddedRegister::open(&folder.path().join("register")).unwrap();
         let office = Office {
             register: Arc::new(register),
+            accounts: Accounts::new(&[]),
             authority: Material::made(move || {
                 CertificateAuthority::load(&certificate, &key).unwrap()
             }),

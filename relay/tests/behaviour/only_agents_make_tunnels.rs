@@ -139,10 +139,8 @@ async fn removing_an_authority_ends_superseded_tunnels_too() {
 
 #[tokio::test]
 async fn an_account_s_authority_makes_tunnels_of_that_account_alone() {
-    let relay = Harness::start(
-        "  authorities:\n  - { caFile: relay-ca.crt, accounts: [acme] }\n",
-    )
-    .await;
+    let relay =
+        Harness::start("  authorities:\n  - { caFile: relay-ca.crt, accounts: [acme] }\n").await;
     let agent = |tunnel: &str| {
         let tunnel = TunnelName::parse(tunnel).unwrap();
         of_kind(&relay.relays_authority, Kind::Agent { tunnel })

@@ -310,7 +310,7 @@ fn entrance_domain_length(answer: &EnrolmentAnswer) -> usize {
 
 #[test]
 fn refusals_of_enrolment_keep_their_numbers() {
-    for number in 1..=7 {
+    for number in 1..=8 {
         let code = EnrolmentRefusal::from_number(number);
         assert!(!matches!(code, EnrolmentRefusal::Other(_)), "{number}");
         assert_eq!(code.number(), number);
@@ -318,7 +318,7 @@ fn refusals_of_enrolment_keep_their_numbers() {
         let bytes = answer.encode().expect("an answer");
         assert_eq!(EnrolmentAnswer::parse(&bytes[RECORD_PREFIX..]), Ok(answer));
     }
-    assert_eq!(EnrolmentRefusal::from_number(8), EnrolmentRefusal::Other(8));
+    assert_eq!(EnrolmentRefusal::from_number(9), EnrolmentRefusal::Other(9));
 }
 
 #[test]
@@ -380,10 +380,12 @@ proptest! {
     fn enrolment_survives_the_wire(
         id in any::<[u8; 16]>(), secret in any::<[u8; 32]>(),
         request in proptest::collection::vec(any::<u8>(), 0..600),
+        tunnel in text(), token in proptest::collection::vec(any::<u8>(), 0..600),
         chain in certificates(), relay_authorities in certificates(), entrance_domain in text(),
     ) {
         let join = EnrolmentQuestion::Join { id, secret, request: request.clone() };
-        for question in [join, EnrolmentQuestion::Renew { request }] {
+        let vouched = EnrolmentQuestion::Vouched { tunnel, token, request: request.clone() };
+        for question in [join, vouched, EnrolmentQuestion::Renew { request }] {
             let bytes = question.encode().expect("a question");
             prop_assert_eq!(EnrolmentQuestion::parse(body_of(&bytes, MAX_QUESTION)), Ok(question));
         }

@@ -56,6 +56,8 @@ pub enum EnrolmentRefusal {
     NotRenewable,
     /// The question was not understood.
     Malformed,
+    /// The service account's token is none, is not good now, or is not for this name and this relay.
+    ProofRefused,
     /// The relay cannot look it up or write it down now.
     Unavailable,
     /// A number of a later version.
@@ -73,6 +75,7 @@ impl EnrolmentRefusal {
             Self::NotRenewable => 5,
             Self::Malformed => 6,
             Self::Unavailable => 7,
+            Self::ProofRefused => 8,
             Self::Other(number) => number,
         }
     }
@@ -87,6 +90,7 @@ impl EnrolmentRefusal {
             5 => Self::NotRenewable,
             6 => Self::Malformed,
             7 => Self::Unavailable,
+            8 => Self::ProofRefused,
             other => Self::Other(other),
         }
     }
@@ -101,6 +105,7 @@ impl EnrolmentRefusal {
             Self::NotRenewable => "NotRenewable",
             Self::Malformed => "Malformed",
             Self::Unavailable => "Unavailable",
+            Self::ProofRefused => "ProofRefused",
             Self::Other(_) => "Other",
         }
     }

@@ -4,15 +4,20 @@ use std::fmt;
 
 use super::token::{TOKEN_ID, TOKEN_SECRET};
 use crate::wire::fields::Fields;
-use crate::wire::{WireFault, record};
+use crate::wire::{Text, WireFault, bounded_length, record};
 
 /// The largest body of a question, in bytes. A certificate request for a P-384 key and the longest name
-/// has some 500; eight times as many leave room for extensions that are refused with the right words.
-pub const MAX_QUESTION: usize = 4096;
+/// has some 500, a service account's token 1,200; eight times as many leave room for extensions that are
+/// refused with the right words, and for tokens of others than Kubernetes.
+pub const MAX_QUESTION: usize = 12 << 10;
 
 const WHAT: &str = "enrolment question";
 const JOIN: u8 = 1;
 const RENEW: u8 = 2;
+const VOUCHED: u8 = 3;
+
+/// A cluster's name as the other side writes it: two labels and a dot.
+pub type TunnelText = Text<127>;
 
 /// A question for a certificate. Requests are PKCS#10 in DER (RFC 2986), not looked into here.
 #[derive(Clone, PartialEq, Eq)]
@@ -24,6 +29,15 @@ pub enum EnrolmentQuestion {
         id: [u8; TOKEN_ID],
         /// That the asker has it. Secret.
         secret: [u8; TOKEN_SECRET],
+        /// The certificate request.
+        request: Vec<u8>,
+    },
+    /// A certificate of a cluster, by the token of a service account there.
+    Vouched {
+        /// The cluster's name.
+        tunnel: TunnelText,
+        /// The token, a JWT. Secret.
+        token: Vec<u8>,
         /// The certificate request.
         request: Vec<u8>,
     },
@@ -39,6 +53,7 @@ impl fmt::Debug for EnrolmentQuestion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Join { .. } => f.write_str("Join"),
+            Self::Vouched { tunnel, .. } => write!(f, "Vouched({tunnel})"),
             Self::Renew { .. } => f.write_str("Renew"),
         }
     }
@@ -63,6 +78,19 @@ impl EnrolmentQuestion {
                 body.extend_from_slice(secret);
                 body.extend_from_slice(request);
             }
+            Self::Vouched {
+                tunnel,
+                token,
+                request,
+            } => {
+                body.push(VOUCHED);
+                for field in [tunnel.as_bytes(), token] {
+                    let length = bounded_length(field, WHAT, MAX_QUESTION)?;
+                    body.extend_from_slice(&length.to_be_bytes());
+                    body.extend_from_slice(field);
+                }
+                body.extend_from_slice(request);
+            }
             Self::Renew { request } => {
                 body.push(RENEW);
                 body.extend_from_slice(request);
@@ -84,6 +112,17 @@ impl EnrolmentQuestion {
                 secret: fields.array("question.secret")?,
                 request: fields.remainder().to_vec(),
             }),
+            VOUCHED => {
+                let mut field = |what| {
+                    let length = usize::from(fields.short(what)?);
+                    fields.bytes(length, what)
+                };
+                Ok(Self::Vouched {
+                    tunnel: TunnelText::parse(field("question.tunnel")?, "question.tunnel")?,
+                    token: field("question.token")?.to_vec(),
+                    request: fields.remainder().to_vec(),
+                })
+            }
             RENEW => Ok(Self::Renew {
                 request: fields.remainder().to_vec(),
             }),
