@@ -262,11 +262,8 @@ fn what_is_wrong_with_a_token_is_told() {
         .refused("there is no token of this ID");
 }
 
-/// The cluster's own service account is the proof: the relay was given the keys of its issuer.
-#[test]
-fn by_the_token_of_a_service_account() {
-    let cluster = cluster::shared();
-    let mut place = Installation::new(cluster);
+/// The relay of the manual, which believes the service account `joining/agent` of a cluster to be edge-3.acme.
+fn relay_that_believes_an_account(place: &mut Installation, cluster: &Cluster) -> Gangplank {
     let pages = Page::open("joining.md").all_bash();
     drop(place.bash(&pages[0]).expect_success());
     let get = |path: &str| cluster.admin(&["get", "--raw", path]);
@@ -274,42 +271,38 @@ fn by_the_token_of_a_service_account() {
     let discovered: serde_json::Value =
         serde_json::from_str(&get("/.well-known/openid-configuration")).expect("JSON");
     let issuer = discovered["issuer"].as_str().expect("an issuer");
-    let [accounts] = Page::open("joining.md")
-        .yaml("Clusters whose service account is the proof")
-        .try_into()
-        .expect("one example");
+    let heading = "Clusters whose service account is the proof";
+    let accounts = Page::open("joining.md").yaml(heading).remove(0);
     let accounts = accounts.replace("https://kubernetes.default.svc.cluster.local", issuer);
     let file = place.file("relay.yaml");
     let text = fs::read_to_string(&file).expect("readable");
     fs::write(&file, text.replace("enrolment:\n", &accounts)).expect("written");
     let relay = Gangplank::start("relay", &file);
     place.relay = relay.address;
+    relay
+}
 
+/// The cluster's own service account is the proof: the relay was given the keys of its issuer.
+#[test]
+fn by_the_token_of_a_service_account() {
+    let cluster = cluster::shared();
+    let mut place = Installation::new(cluster);
+    let _relay = relay_that_believes_an_account(&mut place, cluster);
     let namespace = "joining";
     cluster.admin(&["create", "namespace", namespace]);
     for account in ["agent", "other"] {
         cluster.admin(&["-n", namespace, "create", "serviceaccount", account]);
     }
+    let at = place.relay.expect("it runs").to_string();
     let join = |account: &str, audience: &str, name: &str, folder: &str| {
         let audience = format!("--audience={audience}");
         let token = cluster.admin(&["-n", namespace, "create", "token", account, &audience]);
         fs::write(place.file("account-token"), token).expect("written");
-        place.gangplank(&[
-            "join",
-            &place.relay.expect("it runs").to_string(),
-            "--service-account-token-file",
-            "@account-token",
-            "--cluster",
-            name,
-            "--relay-ca",
-            "@relay-ca/ca.crt",
-            "--server-name",
-            "relay.example.com",
-            "--directory",
-            &format!("@{folder}"),
-            "--kubeconfig",
-            "@exit.kubeconfig",
-        ])
+        let line = format!(
+            "join {at} --service-account-token-file @account-token --cluster {name} --relay-ca @relay-ca/ca.crt \
+             --server-name relay.example.com --directory @{folder} --kubeconfig @exit.kubeconfig"
+        );
+        place.gangplank(&line.split(' ').collect::<Vec<_>>())
     };
     let audience = "relay.example.com";
     join("other", audience, "edge-3.acme", "a").refused("the service account's token was refused");

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gangplank_pki::TunnelName;
-use gangplank_pki::clock::SystemClock;
-use gangplank_pki::issue::{Issued, Kind, RequestedKey};
+use gangplank_pki::clock::{Clock as _, SystemClock};
+use gangplank_pki::issue::{CertificateAuthority, Issued, Kind, RequestedKey};
 use gangplank_pki::peer::RelayVerifier;
 use gangplank_pki::{crypto, pem};
 use gangplank_tunnel::wire::enrolment::{
@@ -94,9 +94,9 @@ async fn ask(mut stream: TlsStream<TcpStream>, bytes: &[u8]) -> io::Result<Enrol
     Ok(EnrolmentAnswer::parse(body).unwrap())
 }
 
-fn refusal(answer: EnrolmentAnswer) -> EnrolmentRefusal {
+fn refusal(answer: &EnrolmentAnswer) -> EnrolmentRefusal {
     match answer {
-        EnrolmentAnswer::Refused { code, .. } => code,
+        EnrolmentAnswer::Refused { code, .. } => *code,
         EnrolmentAnswer::Granted(_) => panic!("granted"),
     }
 }
@@ -121,10 +121,10 @@ async fn recorded_bytes_are_good_once() {
     let given = grant(join(&relay, &recorded).await);
     assert_eq!(&*given.entrance_domain, DOMAIN);
     let replayed = join(&relay, &recorded).await;
-    assert_eq!(refusal(replayed), EnrolmentRefusal::TokenUsed);
+    assert_eq!(refusal(&replayed), EnrolmentRefusal::TokenUsed);
     let again = joining(&token, "edge-1.acme");
     assert_eq!(
-        refusal(join(&relay, &again).await),
+        refusal(&join(&relay, &again).await),
         EnrolmentRefusal::TokenUsed
     );
     let text = relay.scrape();
@@ -140,14 +140,14 @@ async fn a_token_is_good_for_its_name_and_with_its_secret_alone() {
     let token = token(&relay, "edge-1.acme").await;
     let other = joining(&token, "edge-2.acme");
     assert_eq!(
-        refusal(join(&relay, &other).await),
+        refusal(&join(&relay, &other).await),
         EnrolmentRefusal::RequestRefused
     );
     let mut guessed = token.clone();
     guessed.secret[31] ^= 1;
     let guessed = joining(&guessed, "edge-1.acme");
     assert_eq!(
-        refusal(join(&relay, &guessed).await),
+        refusal(&join(&relay, &guessed).await),
         EnrolmentRefusal::TokenUnknown
     );
     grant(join(&relay, &joining(&token, "edge-1.acme")).await);
@@ -165,7 +165,7 @@ async fn what_is_no_question_is_told_or_cut_off() {
         b"GET / HTTP/1.1\r\n\r\n",
         &renewing("edge-1.acme"),
     ] {
-        let told = refusal(join(&relay, bytes).await);
+        let told = refusal(&join(&relay, bytes).await);
         assert_eq!(told, EnrolmentRefusal::Malformed, "{bytes:?}");
     }
     // Half a question and no more: the connection ends without an answer.
@@ -195,44 +195,45 @@ async fn other_protocols_are_refused_in_the_handshake() {
     assert!(visit(&without, &[JOIN_PROTOCOL], None).await.is_err());
 }
 
+async fn renew(
+    relay: &Harness,
+    identity: Option<&Issued>,
+    bytes: &[u8],
+) -> io::Result<EnrolmentAnswer> {
+    let stream = visit(relay, &[RENEW_PROTOCOL], identity).await?;
+    ask(stream, bytes).await
+}
+
+fn agent(by: &CertificateAuthority) -> Issued {
+    let tunnel = name("edge-1.acme");
+    issue(by, Kind::Agent { tunnel })
+}
+
 #[tokio::test]
-async fn renewal_is_for_certificates_that_were_issued_here() {
+async fn renewal_is_for_agents_that_the_relay_believes() {
     let relay = Harness::start(ENROLMENT).await;
-    let renew = |identity: Option<Issued>, bytes: Vec<u8>| {
-        let relay = &relay;
-        async move {
-            let stream = visit(relay, &[RENEW_PROTOCOL], identity.as_ref()).await?;
-            ask(stream, &bytes).await
-        }
-    };
-    assert!(
-        renew(None, renewing("edge-1.acme")).await.is_err(),
-        "no certificate"
-    );
-    let agent = |by| {
-        let tunnel = name("edge-1.acme");
-        issue(by, Kind::Agent { tunnel })
-    };
-    let agents = authority("agents");
-    let foreign = agent(&agents);
-    assert!(
-        renew(Some(foreign), renewing("edge-1.acme")).await.is_err(),
-        "another authority"
-    );
     let caller = Kind::Caller {
         common_name: "edge-1.acme".to_owned(),
         uri: None,
     };
-    let caller = issue(&relay.agents_authority, caller);
-    assert!(
-        renew(Some(caller), renewing("edge-1.acme")).await.is_err(),
-        "no agent"
-    );
+    let question = renewing("edge-1.acme");
+    for (what, identity) in [
+        ("no certificate", None),
+        ("another authority", Some(agent(&authority("agents")))),
+        ("no agent", Some(issue(&relay.agents_authority, caller))),
+    ] {
+        let answer = renew(&relay, identity.as_ref(), &question).await;
+        assert!(answer.is_err(), "{what}: {answer:?}");
+    }
     // By the right authority, but not through the register: somebody has its key, or had.
     let by_hand = agent(&relay.agents_authority);
-    let answer = renew(Some(by_hand), renewing("edge-1.acme")).await.unwrap();
-    assert_eq!(refusal(answer), EnrolmentRefusal::NotRenewable);
+    let answer = renew(&relay, Some(&by_hand), &question).await.unwrap();
+    assert_eq!(refusal(&answer), EnrolmentRefusal::NotRenewable);
+}
 
+#[tokio::test]
+async fn renewal_keeps_the_name_and_ends_with_the_revocation() {
+    let relay = Harness::start(ENROLMENT).await;
     let token = token(&relay, "edge-1.acme").await;
     let key = RequestedKey::for_tunnel(&name("edge-1.acme")).unwrap();
     let question = EnrolmentQuestion::Join {
@@ -246,26 +247,23 @@ async fn renewal_is_for_certificates_that_were_issued_here() {
         key_pem: key.key_pem,
         ca_pem: String::new(),
     };
-    let renamed = renew(Some(joined.clone()), renewing("edge-2.acme"))
-        .await
-        .unwrap();
-    assert_eq!(refusal(renamed), EnrolmentRefusal::RequestRefused);
-    let misplaced = renew(Some(joined.clone()), joining(&token, "edge-1.acme"))
-        .await
-        .unwrap();
-    assert_eq!(refusal(misplaced), EnrolmentRefusal::Malformed);
-    grant(
-        renew(Some(joined.clone()), renewing("edge-1.acme"))
-            .await
-            .unwrap(),
-    );
+    for (question, expected) in [
+        (renewing("edge-2.acme"), EnrolmentRefusal::RequestRefused),
+        (joining(&token, "edge-1.acme"), EnrolmentRefusal::Malformed),
+    ] {
+        let answer = renew(&relay, Some(&joined), &question).await.unwrap();
+        assert_eq!(refusal(&answer), expected);
+    }
+    let question = renewing("edge-1.acme");
+    grant(renew(&relay, Some(&joined), &question).await.unwrap());
 
     let register = relay.office.as_ref().unwrap().register();
-    let now = gangplank_pki::clock::Clock::now(&SystemClock);
-    register.revoke(name("edge-1.acme"), now).await.unwrap();
-    let outcome = renew(Some(joined), renewing("edge-1.acme")).await;
+    register
+        .revoke(name("edge-1.acme"), SystemClock.now())
+        .await
+        .unwrap();
     // Within a quarter of a second the handshake itself refuses; until then the office does.
-    if let Ok(answer) = outcome {
-        assert_eq!(refusal(answer), EnrolmentRefusal::NotRenewable);
+    if let Ok(answer) = renew(&relay, Some(&joined), &question).await {
+        assert_eq!(refusal(&answer), EnrolmentRefusal::NotRenewable);
     }
 }
