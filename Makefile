@@ -43,6 +43,7 @@ bench: ## Gangplank beside its peers on this machine, which must have nothing el
 
 unit: ## Tests of the parts
 	cargo test --locked --workspace --lib --bins
+	cargo test --locked --package gangplank-relay --test behaviour
 
 seeds: ## The fuzz targets compile, and take their seeds
 	cargo test --locked --test seeds

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::cli::{Cli, PkiVerb, Verb};
+use crate::cli::{Cli, ClusterVerb, PkiVerb, TokenVerb, Verb};
 use crate::failure::Outcome;
 
 fn main() -> ExitCode {
@@ -40,6 +40,12 @@ fn run(cli: &Cli) -> Outcome {
         Verb::Agent(arguments) => verb::agent::run(arguments),
         Verb::Proxy(arguments) => verb::proxy::run(arguments),
         Verb::Dev(arguments) => verb::dev::run(arguments),
+        Verb::Join(arguments) => verb::join::run(arguments),
+        Verb::Token(TokenVerb::Create(arguments)) => verb::token::create(arguments),
+        Verb::Token(TokenVerb::List(arguments)) => verb::token::list(arguments),
+        Verb::Token(TokenVerb::Delete(arguments)) => verb::token::delete(arguments),
+        Verb::Cluster(ClusterVerb::List(arguments)) => verb::cluster::list(arguments),
+        Verb::Cluster(ClusterVerb::Revoke(arguments)) => verb::cluster::revoke(arguments),
         Verb::Pki(PkiVerb::Init(arguments)) => verb::pki::init(arguments),
         Verb::Pki(PkiVerb::Issue(arguments)) => verb::pki::issue(arguments),
         Verb::Pki(PkiVerb::Inspect(arguments)) => verb::pki::inspect::run(arguments),

@@ -6,17 +6,22 @@ use std::process::Command;
 use serde_json::Value;
 
 /// What each crate may import, in the order of the layers.
-const MAY_IMPORT: [(&str, &[&str]); 8] = [
+const MAY_IMPORT: [(&str, &[&str]); 9] = [
     ("gangplank-pki", &[]),
     ("gangplank-tcp", &[]),
     ("gangplank-tunnel", &["gangplank-pki", "gangplank-tcp"]),
     ("gangplank-config", &["gangplank-pki"]),
+    (
+        "gangplank-enrolment",
+        &["gangplank-pki", "gangplank-config", "gangplank-tunnel"],
+    ),
     (
         "gangplank-relay",
         &[
             "gangplank-pki",
             "gangplank-tcp",
             "gangplank-config",
+            "gangplank-enrolment",
             "gangplank-tunnel",
         ],
     ),
@@ -35,6 +40,7 @@ const MAY_IMPORT: [(&str, &[&str]); 8] = [
             "gangplank-tcp",
             "gangplank-tunnel",
             "gangplank-config",
+            "gangplank-enrolment",
             "gangplank-relay",
             "gangplank-agent",
             "gangplank-proxy",

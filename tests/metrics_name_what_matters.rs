@@ -19,7 +19,7 @@ use crate::support::entrance::{self, INTERNAL_ERROR, UNRECOGNIZED_NAME, alert};
 use crate::support::fake_api_server::{AnswerBody, FakeApiServer, ok};
 use crate::support::gangplank::Gangplank;
 use crate::support::manual::{Page, words};
-use crate::support::path::{DOMAIN, Relay, Site, Way};
+use crate::support::path::{DOMAIN, Relay, Site};
 use crate::support::{caller, hello, wait};
 
 /// A word that callers write wherever they can; it must not be found in any metric.
@@ -103,7 +103,9 @@ async fn as_in_the_manual() {
     let known = Organisation::new("acme");
     let breaking = Arc::new(Notify::new());
     let fake = fallible_api_server(Arc::clone(&breaking)).await;
-    let mut site = Site::start(Way::Tunnel, &fake.kubeconfig(), &[&known]);
+    let relay = Arc::new(Relay::start_enrolling(10));
+    let mut site = Site::joined(&relay, "harbour.acme", &fake.kubeconfig(), &[&known]);
+    drop(relay);
     let proxy = Site::direct(&fake.kubeconfig(), &[&known]);
     let lenient = Site::direct(&fake.kubeconfig(), &[&known])
         .with_exit_line("nestedImpersonation: Authorize");
@@ -134,6 +136,10 @@ async fn as_in_the_manual() {
         );
     }
 
+    wait::until("a renewal to be counted", || {
+        let renewals = "gangplank_agent_renewals_total{outcome=\"Renewed\"}";
+        site.exit.metric(renewals)
+    });
     let relay = site.relay.take().expect("a relay");
     let mut pages = vec![
         ("proxy", Scrape::of(&proxy.exit)),

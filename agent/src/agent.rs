@@ -1,6 +1,7 @@
 //! The agent: its diallers, and their common end.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::boarding::Handoff;
 use crate::dialler::{Crew, Dialler};
-use crate::metrics::Families;
+use crate::metrics::{Families, Renewals};
+use crate::renewal::Renewal;
 use crate::settings::{Relay, Settings};
 use crate::view::{AgentView, Berth};
 
@@ -56,6 +58,8 @@ impl AgentError {
 pub struct Agent {
     endpoint: AgentEndpoint,
     identity: (Reloaded<KeyPair>, Reloader<KeyPair>),
+    /// The file in which the certificate is renewed, and the counter of it.
+    renewal: Option<(PathBuf, Renewals)>,
     relays: Vec<Course>,
     view: AgentView,
     instance: u128,
@@ -111,6 +115,10 @@ impl Agent {
             endpoint: AgentEndpoint::bind()?,
             identity: settings.identity.watch()?,
             view: AgentView::new(relays.iter().map(|course| course.berth.clone()).collect()),
+            renewal: settings
+                .renewal
+                .clone()
+                .map(|file| (file, families.renewals())),
             relays,
             instance: u128::from_be_bytes(instance),
             drain_limit: settings.drain.limit,
@@ -131,6 +139,17 @@ impl Agent {
         let tasks = TaskTracker::new();
         let (identity, reloader) = self.identity;
         tasks.spawn(reloader.run(shutdown.clone()));
+        let renewal = self.renewal.map(|(file, metrics)| Renewal {
+            file,
+            identity: identity.clone(),
+            relays: in_turn(&self.relays),
+            clock: Arc::clone(&self.clock),
+            random: draw,
+            metrics,
+        });
+        if let Some(renewal) = renewal {
+            tasks.spawn(renewal.run(shutdown.clone()));
+        }
         let crew = Crew {
             endpoint: self.endpoint.clone(),
             identity,
@@ -174,6 +193,12 @@ impl Agent {
             tracing::debug!("a relay did not hear of the end in time");
         }
     }
+}
+
+/// The relays as who renews needs them.
+fn in_turn(relays: &[Course]) -> Vec<(Relay, Reloaded<Anchors>)> {
+    let asked = |course: &Course| (course.relay.clone(), course.authorities.0.clone());
+    relays.iter().map(asked).collect()
 }
 
 /// Sixty-four random bits. Without any the longest wait is the safe one.

@@ -34,6 +34,24 @@ pub(crate) struct Families {
     ends: Family<RelayOutcome, Counter>,
     tunnels: Family<RelayLabel, Gauge>,
     streams: Family<RelayOutcome, Counter>,
+    renewals: Family<Outcome, Counter>,
+}
+
+/// How something went that is no one relay's.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+/// The counter of renewals.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Renewals(Family<Outcome, Counter>);
+
+impl Renewals {
+    /// The certificate was `Renewed`, or not.
+    pub(crate) fn renewed(&self, outcome: &'static str) {
+        self.0.get_or_create(&Outcome { outcome }).inc();
+    }
 }
 
 impl Families {
@@ -57,7 +75,16 @@ impl Families {
             "Callers' streams by outcome",
             families.streams.clone(),
         );
+        agent.register(
+            "renewals",
+            "Attempts to renew the tunnel's certificate by outcome",
+            families.renewals.clone(),
+        );
         families
+    }
+
+    pub(crate) fn renewals(&self) -> Renewals {
+        Renewals(self.renewals.clone())
     }
 
     pub(crate) fn of(&self, relay: &Arc<str>) -> Metrics {

@@ -1,6 +1,7 @@
 //! What an agent needs to know.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use gangplank_config::material::{Anchors, KeyPair, Material};
 use gangplank_config::role;
@@ -13,6 +14,8 @@ pub struct Settings {
     pub relays: Vec<Relay>,
     /// The agent's certificate, which carries the tunnel's name, and its key.
     pub identity: Material<KeyPair>,
+    /// The file of both, if the agent is to renew the certificate.
+    pub renewal: Option<PathBuf>,
     /// How to end.
     pub drain: Drain,
 }
@@ -45,6 +48,7 @@ impl From<&role::agent::Agent> for Settings {
         Self {
             relays: agent.relays.iter().map(Relay::from).collect(),
             identity: agent.tunnel.clone(),
+            renewal: agent.renewal.clone(),
             drain: agent.drain,
         }
     }

@@ -160,6 +160,7 @@ impl Workplace {
             place.write(&format!("{name}.crt"), &issued.cert_pem);
             place.write(&format!("{name}.key"), &issued.key_pem);
             place.write(&format!("{name}-ca.crt"), &issued.ca_pem);
+            place.write(&format!("{name}-ca.key"), authority.key_pem());
         }
         place.write("relay.yaml", RELAY);
         place.write("agent.yaml", AGENT);
@@ -169,6 +170,13 @@ impl Workplace {
             kubeconfig(&authority_pem("kubernetes")),
         );
         fs::create_dir(place.path("trust")).unwrap();
+        place
+    }
+
+    /// The same, and a relay where clusters join.
+    pub(crate) fn enrolling() -> Self {
+        let place = Self::furnished();
+        place.write("relay.yaml", format!("{RELAY}{ENROLMENT}"));
         place
     }
 
@@ -243,6 +251,16 @@ hideNames: true
 admin: { listen: \"127.0.0.1:9091\" }
 log: { format: json, level: debug }
 drain: { settle: 500ms, limit: 1m30s }
+";
+
+const ENROLMENT: &str = "\
+enrolment:
+  certificateFile: agent-ca.crt
+  keyFile: agent-ca.key
+  relayCAFile: relay-ca.crt
+  register: { file: enrolment.db }
+  certificateLifetime: 12h
+  renewalGrace: 48h
 ";
 
 const AGENT: &str = "\

@@ -28,8 +28,17 @@ mod yaml;
 #[cfg(test)]
 mod fixture;
 
+/// Reads a duration as files have them: whole numbers with units, such as `500ms`, `2s` or `1h30m`.
+///
+/// # Errors
+/// What is wrong with it, and what to write, for a person.
+pub fn duration(written: &str) -> Result<std::time::Duration, String> {
+    scalar::duration(written)
+        .map_err(|complaint| format!("{}; {}", complaint.message, complaint.remedy))
+}
+
 pub use fault::{Fault, Faults, Place};
-pub use material::{Anchors, KeyPair, Material, Token};
+pub use material::{Anchors, KeyPair, KeySet, Material, Token};
 pub use reload::{Reloaded, Reloader};
 pub use scalar::{HostName, HostNameFault, HostPort};
 pub use trust::{TrustDirectory, TrustSource, TrustWatcher};

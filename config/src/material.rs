@@ -9,12 +9,15 @@ use crate::reload::{Reloaded, Reloader};
 
 pub use anchors::Anchors;
 pub use key_pair::KeyPair;
+pub use key_set::KeySet;
 pub use purpose::Purpose;
 pub(crate) use token::NOT_A_TOKEN;
 pub use token::Token;
 
 mod anchors;
+pub(crate) mod authority;
 mod key_pair;
+mod key_set;
 mod purpose;
 mod token;
 
@@ -48,6 +51,14 @@ impl<T: Send + Sync + 'static> Material<T> {
         Self {
             files: files.into(),
             read: Arc::new(read),
+        }
+    }
+
+    /// Material that is not in a file and is made anew each time: what cannot be cloned, in tests.
+    pub fn made(make: impl Fn() -> T + Send + Sync + 'static) -> Self {
+        Self {
+            files: Arc::from([]),
+            read: Arc::new(move || Ok(make())),
         }
     }
 

@@ -163,6 +163,14 @@ pub(crate) fn certificates_of(
     pem::certificates(bytes).map_err(|fault| PemComplaint::from(fault).of_file(path))
 }
 
+/// The certificates and the private key in what was read from `path`.
+pub(crate) fn identity_of(
+    path: &Path,
+    bytes: &[u8],
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Fault> {
+    pem::identity(bytes).map_err(|fault| PemComplaint::from(fault).of_file(path))
+}
+
 /// The private key in a file.
 pub(crate) fn private_key_in(path: &Path) -> Result<PrivateKeyDer<'static>, Fault> {
     let bytes = file::read(path)?;

@@ -11,6 +11,7 @@ pub mod proxy;
 pub mod relay;
 
 mod blocks;
+mod enrolment;
 
 pub use blocks::{Drain, Log, LogFormat, LogLevel};
 

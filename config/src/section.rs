@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
 use crate::fault::Place;
-use crate::material::{Anchors, KeyPair, Material, Purpose};
+use crate::material::{Anchors, KeyPair, KeySet, Material, Purpose};
 use crate::scalar::{self, quoted};
 use crate::sheet::Sheet;
 use crate::suggestion::{listed, nearest};
@@ -224,10 +224,33 @@ impl<'s> Section<'s> {
         Some(material)
     }
 
+    /// A chain and its key in one file under `key`, read and checked once.
+    pub(crate) fn key_pair_of_one_file(
+        &self,
+        key: &str,
+        purpose: Purpose,
+    ) -> Option<Material<KeyPair>> {
+        let written = self.required_text(key)?;
+        let file = self.sheet.resolve(written.text);
+        let material = KeyPair::material_of_one_file(file, purpose);
+        self.sheet
+            .accept_referenced(written.place, material.read())?;
+        Some(material)
+    }
+
     /// A bundle of authorities, read and checked once.
     pub(crate) fn anchors(&self, key: &str) -> Option<Material<Anchors>> {
         let written = self.required_text(key)?;
         let material = Anchors::material(self.sheet.resolve(written.text));
+        self.sheet
+            .accept_referenced(written.place, material.read())?;
+        Some(material)
+    }
+
+    /// The keys of an issuer, read and checked once.
+    pub(crate) fn key_set(&self, key: &str) -> Option<Material<KeySet>> {
+        let written = self.required_text(key)?;
+        let material = KeySet::material(self.sheet.resolve(written.text));
         self.sheet
             .accept_referenced(written.place, material.read())?;
         Some(material)

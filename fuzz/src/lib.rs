@@ -8,6 +8,7 @@ use std::path::Path;
 use gangplank_config::upstream::InCluster;
 use gangplank_config::{HostName, Token, object, role};
 use gangplank_pki::bundle::assemble;
+use gangplank_pki::issue::AgentRequest;
 use gangplank_pki::{
     Denied, EntranceDomain, Fingerprint, Identity, Prefix, Provider, ProviderId, Serial,
     TrustAnchor, TrustBundle, TunnelName, UnprovenList, UsernameFrom, clock, identify, inspect,
@@ -17,6 +18,7 @@ use gangplank_proxy::headers::{self, Impersonation};
 use gangplank_proxy::{Protocol, audit, watch_is_whole_after};
 use gangplank_relay::peek_server_name;
 use gangplank_tunnel::wire;
+use gangplank_tunnel::wire::enrolment::{EnrolmentAnswer, EnrolmentQuestion, JoinToken};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use tempfile::TempDir;
@@ -28,7 +30,7 @@ use uuid::Uuid;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     ("client_hello", client_hello),
     ("wire", wire_records),
     ("pem", pem_files),
@@ -40,6 +42,7 @@ pub const TARGETS: [Target; 11] = [
     ("object", objects),
     ("config", configuration),
     ("request_line", request_line),
+    ("agent_request", agent_request),
 ];
 
 /// An authority and a certificate of it, with the common name `alice`.
@@ -99,6 +102,14 @@ pub fn client_hello(bytes: &[u8]) {
     assert!(whole.is_none_or(|name| name.is_ascii() && !name.is_empty()));
 }
 
+/// A certificate request of an agent that joins, or renews.
+pub fn agent_request(bytes: &[u8]) {
+    let tunnel = TunnelName::parse("edge-1.acme").expect("a name");
+    if let Ok(request) = AgentRequest::read(bytes, &tunnel) {
+        assert_eq!(request.tunnel(), &tunnel);
+    }
+}
+
 /// What agent and relay say to one another: what was read is written as it was.
 pub fn wire_records(bytes: &[u8]) {
     if let Ok(header) = wire::StreamHeader::parse(bytes) {
@@ -109,6 +120,20 @@ pub fn wire_records(bytes: &[u8]) {
         let again = status.encode().expect("what was read can be written");
         let body = again.get(wire::RECORD_PREFIX..).unwrap_or_default();
         assert_eq!(wire::StreamStatus::parse(body), Ok(status));
+    }
+    if let Ok(question) = EnrolmentQuestion::parse(bytes) {
+        let again = question.encode().expect("what was read can be written");
+        assert_eq!(again.get(wire::RECORD_PREFIX..), Some(bytes));
+    }
+    if let Ok(answer) = EnrolmentAnswer::parse(bytes) {
+        let again = answer.encode().expect("what was read can be written");
+        assert_eq!(again.get(wire::RECORD_PREFIX..), Some(bytes));
+    }
+    if let Ok(token) = std::str::from_utf8(bytes)
+        .unwrap_or_default()
+        .parse::<JoinToken>()
+    {
+        assert_eq!(token.text().parse(), Ok(token));
     }
     let Some((prefix, body)) = bytes.split_first_chunk() else {
         return;

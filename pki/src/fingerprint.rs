@@ -25,6 +25,11 @@ impl Fingerprint {
         Self(value)
     }
 
+    /// A digest that was computed before.
+    pub const fn from_bytes(digest: [u8; 32]) -> Self {
+        Self(digest)
+    }
+
     /// The 32 bytes of the digest.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

@@ -1,8 +1,10 @@
 //! Making certificates: a small CA, and the four kinds it issues.
 //!
+//! Agents make their own keys and send a request ([`AgentRequest`]); for the others the key is made here.
 //! ECDSA on P-256, random 128-bit serial numbers, key identifiers on both sides, one extended key
 //! usage a kind. Times are arguments; randomness comes from aws-lc-rs.
 
+mod agent_request;
 mod authority;
 mod request;
 
@@ -15,6 +17,7 @@ use crate::identify::NameFault;
 use crate::pem::{KeyFault, PemFault};
 use crate::refusal::Refusal;
 
+pub use agent_request::{AgentRequest, AgentRequestFault, RequestedKey};
 pub use authority::CertificateAuthority;
 pub use request::{Kind, Request};
 

@@ -1,9 +1,11 @@
 //! Who is at the other end of a tunnel: verifiers for agents and relays.
 
 mod agent;
+mod pinned;
 mod relay;
 
-pub use agent::AgentVerifier;
+pub use agent::{Accounts, AgentVerifier, ForeignAccount};
+pub use pinned::PinnedRelayVerifier;
 pub use relay::RelayVerifier;
 
 use std::sync::Arc;

@@ -96,13 +96,32 @@ impl PemFault {
     }
 }
 
+/// A certificate chain and its key that share a file.
+///
+/// # Errors
+/// As [`certificates`] and [`private_key`], but that a key is among the certificates.
+pub fn identity(
+    pem: &[u8],
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), PemFault> {
+    let others = blocks(pem)?
+        .into_iter()
+        .filter(|block| !block.label.ends_with("PRIVATE KEY"));
+    Ok((certificates_in(others)?, private_key(pem)?))
+}
+
 /// Every certificate of a file, in order: a CA bundle, or a leaf and its intermediates.
 ///
 /// # Errors
 /// When there is none, when a block is broken, or when there is something else, above all a key.
 pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemFault> {
+    certificates_in(blocks(pem)?)
+}
+
+fn certificates_in(
+    blocks: impl IntoIterator<Item = Block>,
+) -> Result<Vec<CertificateDer<'static>>, PemFault> {
     let mut certificates = Vec::new();
-    for block in blocks(pem)? {
+    for block in blocks {
         let fault = |problem| {
             Err(PemFault {
                 line: block.line,
@@ -261,7 +280,7 @@ pub fn key_matches(
 }
 
 /// DER as a PEM block.
-pub(crate) fn encode(label: &str, der: &[u8]) -> String {
+pub fn encode(label: &str, der: &[u8]) -> String {
     let mut text = format!("{BEGIN}{label}{DASHES}\n");
     let base64 = STANDARD.encode(der);
     let mut rest = base64.as_str();

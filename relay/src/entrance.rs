@@ -23,6 +23,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::metrics::Counters;
+use crate::reception::Reception;
 use crate::registry::Registry;
 
 mod alert;
@@ -51,6 +52,7 @@ pub(crate) struct Entrance {
     hide_names: bool,
     quay: Quay,
     boarding: Boarding,
+    reception: Option<Reception>,
     counters: Counters,
 }
 
@@ -63,6 +65,16 @@ pub(crate) struct Signpost {
     pub(crate) own_name: String,
     /// Whether an offline name looks like an unknown one.
     pub(crate) hide_names: bool,
+    /// Who receives those that ask for the relay itself, if anyone.
+    pub(crate) reception: Option<Reception>,
+}
+
+/// Whom somebody came to.
+enum Errand {
+    /// A cluster: it is on board.
+    Aboard(OnBoard, tracing::Span),
+    /// The relay itself, with these first bytes.
+    Relay(Vec<u8>),
 }
 
 /// A caller's socket and where it comes from.
@@ -84,6 +96,7 @@ impl Entrance {
             domain,
             own_name,
             hide_names,
+            reception,
         } = signpost;
         let boarding = Boarding::new(registry, counters.clone(), hide_names);
         Self {
@@ -92,6 +105,7 @@ impl Entrance {
             hide_names,
             quay,
             boarding,
+            reception,
             counters,
         }
     }
@@ -131,10 +145,15 @@ impl Entrance {
             () = place.sent_away() => Err(Refusal::Crowded),
         };
         match boarded {
-            Ok((on_board, span)) => {
+            Ok(Errand::Aboard(on_board, span)) => {
                 drop(place);
                 self.carry(caller, on_board).instrument(span).await;
             }
+            // On the quay until it leaves: that bounds how many there are.
+            Ok(Errand::Relay(first_bytes)) => tokio::select! {
+                () = self.receive(caller, first_bytes) => {}
+                () = place.sent_away() => {}
+            },
             // Still on the quay, so that those who dawdle over their alert are bounded too.
             Err(refusal) => tokio::select! {
                 biased;
@@ -144,12 +163,20 @@ impl Entrance {
         }
     }
 
+    /// Hands who came for the relay itself to the reception. On the heap: it is rare, and larger than all
+    /// that the others need.
+    async fn receive(&self, caller: Caller, first_bytes: Vec<u8>) {
+        if let Some(reception) = &self.reception {
+            Box::pin(reception.receive(caller.socket, first_bytes)).await;
+        }
+    }
+
     /// Peeks, routes, boards.
-    async fn bring_on_board(
-        &self,
-        caller: &mut Caller,
-    ) -> Result<(OnBoard, tracing::Span), Refusal> {
+    async fn bring_on_board(&self, caller: &mut Caller) -> Result<Errand, Refusal> {
         let Peeked { server_name, raw } = peek(&mut caller.socket).await?;
+        if self.reception.is_some() && self.is_own_name(&server_name) {
+            return Ok(Errand::Relay(raw));
+        }
         let tunnel = self.route_by_sni(&server_name)?;
         let passenger = passenger(caller.address, tunnel, &server_name, raw);
         let span = tracing::debug_span!(
@@ -164,13 +191,17 @@ impl Entrance {
             .await?;
         self.counters
             .caller_boarded(caller.arrived.elapsed().as_secs_f64());
-        Ok((on_board, span))
+        Ok(Errand::Aboard(on_board, span))
+    }
+
+    fn is_own_name(&self, server_name: &str) -> bool {
+        let bare = server_name.strip_suffix('.').unwrap_or(server_name);
+        bare.eq_ignore_ascii_case(&self.own_name)
     }
 
     /// The tunnel that a server name means. Exact labels below the domain, no default.
     fn route_by_sni(&self, server_name: &str) -> Result<TunnelName, Refusal> {
-        let bare = server_name.strip_suffix('.').unwrap_or(server_name);
-        if bare.eq_ignore_ascii_case(&self.own_name) {
+        if self.is_own_name(server_name) {
             return Err(Refusal::OwnName);
         }
         let tunnel = self
@@ -178,6 +209,7 @@ impl Entrance {
             .route(server_name)
             .map_err(Refusal::NoEntrance)?;
         // Only now it is certain to be a host name, and safe to write down.
+        let bare = server_name.strip_suffix('.').unwrap_or(server_name);
         tracing::Span::current().record("sni", bare);
         Ok(tunnel)
     }
@@ -268,6 +300,7 @@ mod tests {
             domain: EntranceDomain::parse("tunnels.example.com").unwrap(),
             own_name: "relay.example.com".to_owned(),
             hide_names: false,
+            reception: None,
         };
         let quay = Quay::default();
         let place = quay.arrive(Source::of([192, 0, 2, 1].into()));

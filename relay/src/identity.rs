@@ -1,13 +1,18 @@
-//! Who the relay is to agents, and which agents it believes: both follow their files.
+//! Who the relay is to agents, and which agents it believes: all follow their files, and the register of
+//! enrolment what was revoked.
 
 use std::sync::Arc;
+use std::task::Poll;
 
 use aws_lc_rs::hmac;
+use gangplank_config::reload::Report;
 use gangplank_config::role::relay::TunnelEntrance;
 use gangplank_config::{Anchors, Fault, KeyPair, Reloaded, Reloader};
+use gangplank_enrolment::Revoked;
 use gangplank_pki::clock::Clock;
-use gangplank_pki::peer::{AgentVerifier, VerifierFault};
+use gangplank_pki::peer::{Accounts, AgentVerifier, VerifierFault};
 use gangplank_tunnel::quic::{RelaySecret, RelayTls};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -16,6 +21,9 @@ use tokio_util::task::TaskTracker;
 pub(crate) struct TunnelIdentity {
     key_pair: Reloaded<KeyPair>,
     authorities: Reloaded<Anchors>,
+    /// Those of accounts, and which they may name.
+    of_accounts: Vec<(Reloaded<Anchors>, Accounts)>,
+    revoked: watch::Sender<Arc<Revoked>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -23,37 +31,50 @@ pub(crate) struct TunnelIdentity {
 #[derive(Debug)]
 pub(crate) struct IdentityReloaders {
     key_pair: Reloader<KeyPair>,
-    authorities: Reloader<Anchors>,
+    authorities: Vec<Reloader<Anchors>>,
 }
 
 impl IdentityReloaders {
     /// Follows the files until `shutdown`.
     pub(crate) fn spawn(self, tasks: &TaskTracker, shutdown: &CancellationToken) {
         tasks.spawn(self.key_pair.run(shutdown.clone()));
-        tasks.spawn(self.authorities.run(shutdown.clone()));
+        for authorities in self.authorities {
+            tasks.spawn(authorities.run(shutdown.clone()));
+        }
     }
 }
 
 impl TunnelIdentity {
-    /// Reads both for the first time.
+    /// Reads both files for the first time. What was revoked is `revoked`, until
+    /// [`revocations`](Self::revocations) says otherwise.
     ///
     /// # Errors
     ///
     /// When a file cannot be read, or does not hold what it should.
     pub(crate) fn read(
         entrance: &TunnelEntrance,
+        revoked: Revoked,
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, IdentityReloaders), Fault> {
         let (key_pair, key_pair_reloader) = entrance.key_pair.watch()?;
         let (authorities, authorities_reloader) = entrance.agent_authorities.watch()?;
+        let (mut of_accounts, mut followed) = (Vec::new(), vec![authorities_reloader]);
+        for account in &entrance.account_authorities {
+            let (authorities, reloader) = account.authorities.watch()?;
+            let accounts = Accounts::Listed(Arc::new(account.accounts.clone()));
+            of_accounts.push((authorities, accounts));
+            followed.push(reloader);
+        }
         let reloaders = IdentityReloaders {
             key_pair: key_pair_reloader,
-            authorities: authorities_reloader,
+            authorities: followed,
         };
         Ok((
             Self {
                 key_pair,
                 authorities,
+                of_accounts,
+                revoked: watch::Sender::new(Arc::new(revoked)),
                 clock,
             },
             reloaders,
@@ -67,7 +88,22 @@ impl TunnelIdentity {
     /// When there is no authority to judge agents by.
     pub(crate) fn verifier(&self) -> Result<AgentVerifier, VerifierFault> {
         let authorities = self.authorities.current().certificates();
-        AgentVerifier::new(&authorities, Arc::clone(&self.clock))
+        let mut verifier = AgentVerifier::new(&authorities, Arc::clone(&self.clock))?;
+        for (authorities, accounts) in &self.of_accounts {
+            let certificates = authorities.current().certificates();
+            verifier = verifier.with_authorities(&certificates, accounts)?;
+        }
+        Ok(verifier.with_revoked(Arc::clone(&self.revoked.borrow())))
+    }
+
+    /// The relay's own chain and key, by the newest good state of the files.
+    pub(crate) fn key_pair(&self) -> Arc<KeyPair> {
+        self.key_pair.current()
+    }
+
+    /// Where revocations are told.
+    pub(crate) fn revocations(&self) -> watch::Sender<Arc<Revoked>> {
+        self.revoked.clone()
     }
 
     /// What the transport needs, from the newest good state of the files.
@@ -103,10 +139,15 @@ impl TunnelIdentity {
     /// Nothing that changes between two calls is missed.
     pub(crate) async fn replaced(&self, seen: &mut Generations) {
         let (mut keys, mut authorities) = (self.key_pair.reports(), self.authorities.reports());
+        let of_accounts = self.of_accounts.iter();
+        let mut of_accounts: Vec<_> = of_accounts.map(|(held, _)| held.reports()).collect();
+        let mut revoked = self.revoked.subscribe();
         while self.generations() == *seen {
             let followed = tokio::select! {
                 changed = keys.changed() => changed.is_ok(),
                 changed = authorities.changed() => changed.is_ok(),
+                changed = any_changed(&mut of_accounts) => changed,
+                changed = revoked.changed() => changed.is_ok(),
             };
             if !followed {
                 // Material that never changes.
@@ -126,13 +167,38 @@ impl TunnelIdentity {
         Generations {
             key_pair: self.key_pair.generation(),
             authorities: self.authorities.generation(),
+            of_accounts: self
+                .of_accounts
+                .iter()
+                .map(|(held, _)| held.generation())
+                .collect(),
+            revoked: Arc::clone(&self.revoked.borrow()),
         }
     }
 }
 
-/// Which states of the files are meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Resolves when one of them has news; false when they can have none any more. Never when there are none.
+async fn any_changed(reports: &mut [watch::Receiver<Report>]) -> bool {
+    let mut waiting: Vec<_> = reports
+        .iter_mut()
+        .map(|report| Box::pin(report.changed()))
+        .collect();
+    std::future::poll_fn(|cx| {
+        for changed in &mut waiting {
+            if let Poll::Ready(changed) = changed.as_mut().poll(cx) {
+                return Poll::Ready(changed.is_ok());
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// Which states are meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Generations {
     key_pair: u64,
     authorities: u64,
+    of_accounts: Vec<u64>,
+    revoked: Arc<Revoked>,
 }

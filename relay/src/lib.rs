@@ -11,6 +11,7 @@ mod entrance;
 mod identity;
 mod listener;
 mod metrics;
+mod reception;
 mod registry;
 mod relay;
 mod tunnels;

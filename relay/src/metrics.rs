@@ -44,6 +44,7 @@ pub(crate) struct Counters {
     accept_pauses: Counter,
     tunnel_handshakes: Family<Outcome, Counter>,
     tunnel_ends: Family<Outcome, Counter>,
+    enrolments: Family<Outcome, Counter>,
 }
 
 impl Default for Counters {
@@ -58,6 +59,7 @@ impl Default for Counters {
             accept_pauses: Counter::default(),
             tunnel_handshakes: Family::default(),
             tunnel_ends: Family::default(),
+            enrolments: Family::default(),
         }
     }
 }
@@ -104,6 +106,11 @@ impl Counters {
             "tunnel_ends",
             "Registered tunnels that ended, by why",
             self.tunnel_ends.clone(),
+        );
+        relay.register(
+            "enrolments",
+            "Visits for an agent's certificate, by what came of them",
+            self.enrolments.clone(),
         );
         relay.register_collector(Box::new(Standings { tunnels, quay }));
     }
@@ -157,6 +164,11 @@ impl Counters {
         self.tunnel_handshakes
             .get_or_create(&Outcome { outcome })
             .inc();
+    }
+
+    /// Somebody came for an agent's certificate and got it (`Granted`), or did not.
+    pub(crate) fn enrolled(&self, outcome: &'static str) {
+        self.enrolments.get_or_create(&Outcome { outcome }).inc();
     }
 
     /// A tunnel ended.

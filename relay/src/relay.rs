@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use gangplank_config::Fault;
 use gangplank_config::role::{self, Drain};
+use gangplank_enrolment::{Office, Register, RegisterFault, Revoked, follow_revocations};
 use gangplank_pki::clock::Clock;
 use gangplank_pki::peer::VerifierFault;
 use gangplank_tcp::Listener;
@@ -21,6 +22,7 @@ use crate::entrance::{Entrance, Quay, Signpost};
 use crate::identity::{Generations, IdentityReloaders, TunnelIdentity};
 use crate::listener::TunnelListener;
 use crate::metrics::Counters;
+use crate::reception::Reception;
 use crate::registry::Registry;
 use crate::tunnels::Host;
 use crate::view::RelayView;
@@ -57,6 +59,9 @@ pub enum RelayError {
     /// A file cannot be used.
     #[error("the relay's tunnel identity cannot be read")]
     Identity(#[source] Fault),
+    /// The register of enrolment cannot be used.
+    #[error("clusters cannot join: look at `enrolment.register` and at the disk")]
+    Register(#[source] RegisterFault),
 }
 
 impl RelayError {
@@ -67,6 +72,7 @@ impl RelayError {
             Self::Tunnels(_) => "TunnelPortUnavailable",
             Self::Authorities(fault) => fault.reason(),
             Self::Identity(_) => "IdentityUnreadable",
+            Self::Register(_) => "RegisterUnusable",
         }
     }
 }
@@ -79,6 +85,8 @@ pub struct Relay {
     entrance: Arc<Entrance>,
     tunnels: Arc<TunnelListener>,
     identity: TunnelIdentity,
+    /// Where revocations are, if clusters may join.
+    register: Option<Arc<dyn Register>>,
     /// The state of the identity's files that the endpoint was bound with.
     bound_with: Generations,
     reloaders: IdentityReloaders,
@@ -97,13 +105,20 @@ impl Relay {
     /// # Errors
     ///
     /// When a port or a file cannot be had.
-    pub fn bind(
+    pub async fn bind(
         config: role::relay::Relay,
         clock: Arc<dyn Clock>,
         metrics: &mut Metrics,
     ) -> Result<Self, RelayError> {
+        let office = Office::open(&config, Arc::clone(&clock)).map_err(RelayError::Register)?;
+        // Read before the first agent comes: none that was revoked slips in at a restart.
+        let revoked = match &office {
+            Some(office) => office.register().revoked().await,
+            None => Ok(Revoked::default()),
+        };
+        let revoked = revoked.map_err(RelayError::Register)?;
         let (identity, reloaders) =
-            TunnelIdentity::read(&config.tunnel, clock).map_err(RelayError::Identity)?;
+            TunnelIdentity::read(&config.tunnel, revoked, clock).map_err(RelayError::Identity)?;
         let bound_with = identity.generations();
         let (callers, endpoint, address) = bind_both(config.listen, &identity)?;
         let (registry, quay, counters) =
@@ -118,10 +133,14 @@ impl Relay {
             drain: agents_leave.clone(),
             drain_limit: config.drain.limit,
         };
+        let register = office.as_ref().map(|office| Arc::clone(office.register()));
+        let reception =
+            office.map(|office| Reception::new(office, identity.clone(), counters.clone()));
         let signpost = Signpost {
             domain: config.domain,
             own_name: config.tunnel.server_name.as_str().to_owned(),
             hide_names: config.hide_names,
+            reception,
         };
         Ok(Self {
             address,
@@ -130,6 +149,7 @@ impl Relay {
             entrance: Arc::new(Entrance::new(signpost, registry, quay, counters)),
             tunnels: Arc::new(TunnelListener::new(endpoint, host)),
             identity,
+            register,
             bound_with,
             reloaders,
             drain: config.drain,
@@ -157,6 +177,10 @@ impl Relay {
         let closing = CancellationToken::new();
         let following = CancellationToken::new();
         self.reloaders.spawn(&tasks, &following);
+        if let Some(register) = self.register {
+            let revocations = self.identity.revocations();
+            tasks.spawn(follow_revocations(register, revocations, following.clone()));
+        }
         tasks.spawn(Arc::clone(&self.tunnels).follow(
             self.identity,
             self.bound_with,

@@ -16,6 +16,8 @@ mod support;
 mod bytes_arrive_unchanged;
 #[path = "behaviour/drain_lets_running_streams_finish.rs"]
 mod drain_lets_running_streams_finish;
+#[path = "behaviour/enrolment_is_for_who_may.rs"]
+mod enrolment_is_for_who_may;
 #[path = "behaviour/load_is_shared_and_superseded.rs"]
 mod load_is_shared_and_superseded;
 #[path = "behaviour/only_agents_make_tunnels.rs"]

@@ -62,6 +62,7 @@ async fn serve(
     let relay_file = role::relay::load(&folder.path.join("relay.yaml"))?;
     let mut relay_metrics = Registry::with_prefix("gangplank");
     let relay = Relay::bind(relay_file, Arc::new(SystemClock), &mut relay_metrics)
+        .await
         .map_err(anyhow::Error::new)?;
     let entrance = relay.local_address();
     folder.write_agent(entrance, upstream, arguments.context.as_deref())?;

@@ -31,8 +31,9 @@ async fn serve(config: role::relay::Relay, stage: Stage) -> Outcome {
     let mut metrics = Registry::with_prefix("gangplank");
     let domain = config.domain.to_string();
     let key_pair = config.tunnel.key_pair.clone();
-    let relay =
-        Relay::bind(config, Arc::new(SystemClock), &mut metrics).map_err(anyhow::Error::new)?;
+    let relay = Relay::bind(config, Arc::new(SystemClock), &mut metrics)
+        .await
+        .map_err(anyhow::Error::new)?;
     let observed = ObservedRelay {
         view: relay.view(),
         listen: relay.local_address(),

@@ -71,6 +71,11 @@ impl Authority {
         self.issuer.pem()
     }
 
+    /// Its key, for who issues by it.
+    pub(crate) fn key_pem(&self) -> String {
+        self.issuer.key().serialize_pem()
+    }
+
     /// As a root store.
     pub(crate) fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();

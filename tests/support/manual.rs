@@ -57,6 +57,11 @@ impl Page {
         yaml_in(self.under(heading))
     }
 
+    /// All commands of the page, a block each.
+    pub(crate) fn all_bash(&self) -> Vec<String> {
+        blocks_in("```bash", self.0.lines())
+    }
+
     /// All YAML examples of the page.
     pub(crate) fn all_yaml(&self) -> Vec<String> {
         yaml_in(self.0.lines())
@@ -64,11 +69,15 @@ impl Page {
 }
 
 fn yaml_in<'page>(lines: impl Iterator<Item = &'page str>) -> Vec<String> {
+    blocks_in("```yaml", lines)
+}
+
+fn blocks_in<'page>(fence: &str, lines: impl Iterator<Item = &'page str>) -> Vec<String> {
     let mut examples = Vec::new();
     let mut example: Option<String> = None;
     for line in lines {
         match (&mut example, line) {
-            (None, "```yaml") => example = Some(String::new()),
+            (None, line) if line == fence => example = Some(String::new()),
             (Some(_), "```") => examples.extend(example.take()),
             (Some(text), line) => *text += &format!("{line}\n"),
             (None, _) => {}

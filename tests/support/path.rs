@@ -44,6 +44,8 @@ pub(crate) struct Relay {
     pub(crate) address: SocketAddr,
     authority: Authority,
     agents: Authority,
+    /// What its file has beside the usual.
+    further: String,
 }
 
 impl Relay {
@@ -57,7 +59,13 @@ impl Relay {
         let folder = folder("relay");
         let (authority, agents) = (Authority::new("relay CA"), Authority::new("agents CA"));
         authority.relay(RELAY_NAME).write(folder.path(), "relay");
-        fs::write(folder.path().join("agents-ca.crt"), agents.pem()).expect("written");
+        for (name, text) in [
+            ("agents-ca.crt", agents.pem()),
+            ("agents-ca.key", agents.key_pem()),
+            ("relay-ca.crt", authority.pem()),
+        ] {
+            fs::write(folder.path().join(name), text).expect("written");
+        }
         write_relay_config(
             folder.path(),
             "127.0.0.1:0".parse().expect("an address"),
@@ -71,12 +79,44 @@ impl Relay {
             address,
             authority,
             agents,
+            further: further.to_owned(),
         }
+    }
+
+    /// A relay where clusters join, and get certificates for so many seconds.
+    pub(crate) fn start_enrolling(seconds: u64) -> Self {
+        Self::start_with(&format!(
+            "enrolment:\n  certificateFile: agents-ca.crt\n  keyFile: agents-ca.key\n  relayCAFile: relay-ca.crt\n  \
+             register: {{ file: enrolment.db }}\n  certificateLifetime: {seconds}s\n"
+        ))
+    }
+
+    /// Makes a token for a cluster and joins as it, into a new folder.
+    pub(crate) fn enrol(&self, name: &str, kubeconfig: &Path) -> TempDir {
+        let joined = folder("joined");
+        let config = self.folder.path().join("relay.yaml").display().to_string();
+        let token =
+            super::gangplank::run(&["token", "create", "--config", &config, "--cluster", name]);
+        let file = joined.path().join("token");
+        fs::write(&file, token.expect_success().out).expect("written");
+        let text = |path: &Path| path.display().to_string();
+        super::gangplank::run(&[
+            "join",
+            &self.address.to_string(),
+            "--token-file",
+            &text(&file),
+            "--directory",
+            &text(joined.path()),
+            "--kubeconfig",
+            &text(kubeconfig),
+        ])
+        .expect_success();
+        joined
     }
 
     /// Starts it anew on the same port after it was ended.
     pub(crate) fn restart(&mut self) {
-        write_relay_config(self.folder.path(), self.address, "");
+        write_relay_config(self.folder.path(), self.address, &self.further);
         self.process = Gangplank::start("relay", &self.folder.path().join("relay.yaml"));
     }
 
@@ -182,10 +222,35 @@ impl Site {
     ) -> Self {
         let (folder, authority) = exit_folder(name, upstream, trusted);
         relay.agents.agent(name).write(folder.path(), "agent");
+        let tunnel = "{ certificateFile: agent.crt, keyFile: agent.key }";
+        Self::agent_in((folder, authority), relay, name, tunnel)
+    }
+
+    /// The same, of a cluster that joined by a token, and renews its certificate by itself.
+    pub(crate) fn joined(
+        relay: &Arc<Relay>,
+        name: &str,
+        upstream: &Path,
+        trusted: &[&Organisation],
+    ) -> Self {
+        let (folder, authority) = exit_folder(name, upstream, trusted);
+        let joined = relay.enrol(name, upstream);
+        let identity = folder.path().join("agent.pem");
+        fs::copy(joined.path().join("agent.pem"), identity).expect("join wrote it");
+        let tunnel = "{ identityFile: agent.pem, renewal: Automatic }";
+        Self::agent_in((folder, authority), relay, name, tunnel)
+    }
+
+    fn agent_in(
+        (folder, authority): (TempDir, Authority),
+        relay: &Arc<Relay>,
+        name: &str,
+        tunnel: &str,
+    ) -> Self {
         fs::write(folder.path().join("relay-ca.crt"), relay.authority.pem()).expect("written");
         let text = format!(
             "relays:\n  - address: \"{}\"\n    serverName: {RELAY_NAME}\n    caFile: relay-ca.crt\n\
-             tunnel: {{ certificateFile: agent.crt, keyFile: agent.key }}\n{}",
+             tunnel: {tunnel}\n{}",
             relay.address,
             exit_block()
         );

@@ -47,7 +47,7 @@ pub(crate) fn run(role: &str, config: &Path) -> anyhow::Result<()> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let started = Started::start(role, config)?;
+        let started = Started::start(role, config).await?;
         if let Some(view) = &started.tunnel {
             let connected = timeout(PATIENCE, connected(view)).await;
             connected.context("no tunnel to the relay")?;
@@ -122,9 +122,9 @@ struct Started {
 }
 
 impl Started {
-    fn start(role: &str, config: &Path) -> anyhow::Result<Self> {
+    async fn start(role: &str, config: &Path) -> anyhow::Result<Self> {
         match role {
-            "relay" => relay(config),
+            "relay" => relay(config).await,
             "agent" => agent(config),
             "proxy" => proxy(config),
             other => bail!("no role {other}"),
@@ -140,11 +140,11 @@ fn unchanging<T: Clone + Send + Sync + 'static>(
     material.read().map(Material::fixed)
 }
 
-fn relay(config: &Path) -> anyhow::Result<Started> {
+async fn relay(config: &Path) -> anyhow::Result<Started> {
     let mut config = role::relay::load(config)?;
     config.tunnel.key_pair = unchanging(&config.tunnel.key_pair)?;
     config.tunnel.agent_authorities = unchanging(&config.tunnel.agent_authorities)?;
-    let relay = Relay::bind(config, Arc::new(SystemClock), &mut Registry::default())?;
+    let relay = Relay::bind(config, Arc::new(SystemClock), &mut Registry::default()).await?;
     let listen = Some(relay.local_address());
     TaskTracker::new().spawn(relay.run(CancellationToken::new(), pending()));
     Ok(Started {

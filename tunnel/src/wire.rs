@@ -9,8 +9,11 @@
 //! | control stream | version `u8`, then frames: type `u8`, length `u16`, body |
 //! | stream, relay to exit | version `u8`, length `u16`, [`StreamHeader`] body, then raw bytes |
 //! | stream, exit to relay | version `u8`, length `u16`, [`StreamStatus`] body, then raw bytes |
+//! | enrolment, agent to relay | version `u8`, length `u16`, [`EnrolmentQuestion`](enrolment::EnrolmentQuestion) body |
+//! | enrolment, relay to agent | version `u8`, length `u16`, [`EnrolmentAnswer`](enrolment::EnrolmentAnswer) body |
 
 mod close;
+pub mod enrolment;
 mod fault;
 mod fields;
 mod frame;

@@ -72,6 +72,15 @@ impl KeyPair {
         })
     }
 
+    /// A chain and its key in one file, which can so be replaced in one step.
+    pub(crate) fn material_of_one_file(file: PathBuf, purpose: Purpose) -> Material<Self> {
+        Material::of_files(vec![file.clone()], move || {
+            let bytes = file::read(&file)?;
+            let (chain, key) = pem::identity_of(&file, &bytes)?;
+            Self::checked(&file, (chain, key), (&file, &purpose))
+        })
+    }
+
     /// Reads and checks a chain and its key.
     pub(crate) fn read(
         certificate_file: &Path,
@@ -81,12 +90,21 @@ impl KeyPair {
         let certificate_pem = file::read(certificate_file)?;
         let chain = pem::certificates_of(certificate_file, &certificate_pem)?;
         let key = pem::private_key_in(key_file)?;
+        let from = (key_file, purpose);
+        Self::checked(certificate_file, (chain, key), from)
+    }
+
+    fn checked(
+        certificate_file: &Path,
+        (chain, key): (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>),
+        (key_file, purpose): (&Path, &Purpose),
+    ) -> Result<Self, Fault> {
         if let Some(leaf) = chain.first() {
             pki_pem::key_matches(leaf, &key).map_err(|fault| {
                 let (message, remedy) = told(&fault, "take both of the same issuance");
                 Fault::new(key_file, Place::WHOLE_FILE, fault.reason(), message, remedy)
             })?;
-            purpose.check(certificate_file, &certificate_pem, leaf)?;
+            purpose.check(certificate_file, leaf)?;
         }
         Self::new(chain, key).map_err(|_unusable| {
             let message = "this key cannot be used with its certificate";

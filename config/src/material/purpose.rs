@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use gangplank_pki::TunnelName;
-use gangplank_pki::inspect::{CertificateSummary, inspect_certificates};
+use gangplank_pki::inspect::{CertificateSummary, inspect_der};
 use rustls::client::verify_server_name;
 use rustls::server::ParsedCertificate;
 use rustls_pki_types::{CertificateDer, ServerName};
@@ -29,14 +29,8 @@ impl Purpose {
     ///
     /// # Errors
     /// When it is an authority's, lacks the extended key usage, or lacks the names.
-    pub(super) fn check(
-        &self,
-        file: &Path,
-        pem: &[u8],
-        leaf: &CertificateDer<'_>,
-    ) -> Result<(), Fault> {
-        let mut summaries = inspect_certificates(pem).unwrap_or_default().into_iter();
-        let Some(summary) = summaries.next() else {
+    pub(super) fn check(&self, file: &Path, leaf: &CertificateDer<'_>) -> Result<(), Fault> {
+        let Some(summary) = inspect_der(leaf) else {
             return Ok(());
         };
         let fault = |reason, message: String, remedy: String| {

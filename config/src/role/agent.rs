@@ -1,7 +1,7 @@
 //! The agent's file: which relays to dial as whom, and the exit behind it.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustls_pki_types::ServerName;
 
@@ -21,6 +21,8 @@ pub struct Agent {
     pub relays: Vec<RelayTarget>,
     /// The agent's certificate, which carries the tunnel's name, and its key. Read it at every dial.
     pub tunnel: Material<KeyPair>,
+    /// The file in which the certificate is replaced before it expires, if the agent is to renew it.
+    pub renewal: Option<PathBuf>,
     /// The exit behind the tunnels.
     pub exit: Exit,
     /// Where metrics, probes and status are served, if at all.
@@ -43,6 +45,7 @@ pub struct RelayTarget {
 }
 
 const KEYS: &[&str] = &["relays", "tunnel", "exit", "admin", "log", "drain"];
+const TUNNEL_KEYS: &[&str] = &["certificateFile", "keyFile", "identityFile", "renewal"];
 const RELAY_KEYS: &[&str] = &["address", "serverName", "caFile"];
 /// An agent holds a tunnel to each; more than a handful is a list pasted from elsewhere.
 const MAX_RELAYS: usize = 16;
@@ -61,20 +64,53 @@ pub fn load(path: &Path, in_cluster: &InCluster) -> Result<Agent, Faults> {
 fn agent(section: &Section<'_>, in_cluster: &InCluster) -> Option<Agent> {
     let relays = relays(section);
     let tunnel = section
-        .required_section("tunnel", &["certificateFile", "keyFile"])
-        .and_then(|tunnel| tunnel.key_pair(Purpose::Agent));
+        .required_section("tunnel", TUNNEL_KEYS)
+        .and_then(|tunnel| identity(&tunnel));
     let exit = exit::exit(section, in_cluster);
     let admin = blocks::admin(section);
     let log = blocks::log(section);
     let drain = blocks::drain(section);
+    let (tunnel, renewal) = tunnel?;
     Some(Agent {
         relays: relays?,
-        tunnel: tunnel?,
+        tunnel,
+        renewal,
         exit: exit?,
         admin,
         log: log?,
         drain: drain?,
     })
+}
+
+/// The certificate and its key: two files, or one that the agent itself replaces.
+fn identity(section: &Section<'_>) -> Option<(Material<KeyPair>, Option<PathBuf>)> {
+    let one_file = section.optional("identityFile").is_some();
+    let renews = section.word("renewal", &[("Off", false), ("Automatic", true)], false);
+    if !one_file {
+        if renews == Some(true) {
+            let message = "`renewal: Automatic` needs certificate and key in one file";
+            let remedy = "write `identityFile` instead of `certificateFile` and `keyFile`, as `gangplank join` does";
+            section
+                .sheet
+                .fault(section.place, "RenewalNeedsOneFile", message, remedy);
+        }
+        let pair = section.key_pair(Purpose::Agent);
+        return Some((pair?, None));
+    }
+    for other in ["certificateFile", "keyFile"] {
+        if let Some(node) = section.optional(other) {
+            let message = format!("`{other}` stands beside `identityFile`, which holds both");
+            section.sheet.fault(
+                node.place,
+                "TwoIdentities",
+                message,
+                "remove one of the two",
+            );
+        }
+    }
+    let material = section.key_pair_of_one_file("identityFile", Purpose::Agent)?;
+    let file = material.first_file().map(Path::to_path_buf);
+    Some((material, file.filter(|_| renews == Some(true))))
 }
 
 fn relays(section: &Section<'_>) -> Option<Vec<RelayTarget>> {

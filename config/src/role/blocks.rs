@@ -124,7 +124,8 @@ pub(crate) fn drain(section: &Section<'_>) -> Option<Drain> {
     })
 }
 
-fn duration(section: &Section<'_>, key: &str, missing: Duration) -> Option<Duration> {
+/// A duration; `missing` when the key is not there.
+pub(crate) fn duration(section: &Section<'_>, key: &str, missing: Duration) -> Option<Duration> {
     if section.optional(key).is_none() {
         return Some(missing);
     }

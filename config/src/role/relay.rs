@@ -1,28 +1,40 @@
 //! The relay's file: where callers and agents come in.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use gangplank_pki::EntranceDomain;
+use gangplank_pki::{EntranceDomain, TunnelName};
 
 use crate::fault::Faults;
 use crate::material::{Anchors, KeyPair, Material, Purpose};
-use crate::role::blocks;
-use crate::role::{Drain, Log};
+use crate::role::{Drain, Log, blocks, enrolment};
 use crate::scalar::{HostName, quoted};
 use crate::section::Section;
 use crate::sheet::Sheet;
+
+pub use crate::role::enrolment::{Enrolment, JoiningAccount};
 
 const KEYS: &[&str] = &[
     "listen",
     "domain",
     "tunnel",
+    "enrolment",
     "hideNames",
     "admin",
     "log",
     "drain",
 ];
-const TUNNEL_KEYS: &[&str] = &["serverName", "certificateFile", "keyFile", "clientCAFile"];
+const TUNNEL_KEYS: &[&str] = &[
+    "serverName",
+    "certificateFile",
+    "keyFile",
+    "clientCAFile",
+    "authorities",
+];
+const AUTHORITY_KEYS: &[&str] = &["caFile", "accounts"];
+/// Authorities that accounts bring; beyond it the relay's own authority and `enrolment` are less work for all.
+const MOST_AUTHORITIES: usize = 1024;
 
 /// What the relay is to do.
 #[derive(Clone, Debug)]
@@ -33,6 +45,8 @@ pub struct Relay {
     pub domain: EntranceDomain,
     /// The relay's own end of the tunnels.
     pub tunnel: TunnelEntrance,
+    /// How clusters join by themselves, if they may.
+    pub enrolment: Option<Enrolment>,
     /// Whether an offline name looks like an unknown one to callers.
     pub hide_names: bool,
     /// Where metrics, probes and status are served, if at all.
@@ -50,8 +64,19 @@ pub struct TunnelEntrance {
     pub server_name: HostName,
     /// The relay's certificate and key.
     pub key_pair: Material<KeyPair>,
-    /// The authorities that sign agents' certificates.
+    /// The authorities that sign agents' certificates, for any account.
     pub agent_authorities: Material<Anchors>,
+    /// Further ones, each for some accounts.
+    pub account_authorities: Vec<AccountAuthority>,
+}
+
+/// Authorities that an account brings for its own agents.
+#[derive(Clone, Debug)]
+pub struct AccountAuthority {
+    /// The authorities.
+    pub authorities: Material<Anchors>,
+    /// The accounts whose clusters they may name.
+    pub accounts: BTreeSet<String>,
 }
 
 /// Loads a relay's file.
@@ -71,6 +96,8 @@ fn relay(section: &Section<'_>) -> Option<Relay> {
     let tunnel = section
         .required_section("tunnel", TUNNEL_KEYS)
         .and_then(|tunnel| tunnel_entrance(&tunnel, domain.as_ref()));
+    let agents = tunnel.as_ref().map(|tunnel| &tunnel.agent_authorities);
+    let enrolment = enrolment::enrolment(section, agents);
     let hide_names = section.flag("hideNames", false);
     let admin = blocks::admin(section);
     let log = blocks::log(section);
@@ -79,6 +106,7 @@ fn relay(section: &Section<'_>) -> Option<Relay> {
         listen: listen?,
         domain: domain?,
         tunnel: tunnel?,
+        enrolment: enrolment?,
         hide_names: hide_names?,
         admin,
         log: log?,
@@ -114,10 +142,70 @@ fn tunnel_entrance(
         .map_or(Purpose::Unchecked, Purpose::Relay);
     let key_pair = section.key_pair(purpose);
     let agent_authorities = section.anchors("clientCAFile");
+    let account_authorities = account_authorities(section);
     Some(TunnelEntrance {
         server_name: server_name?,
         key_pair: key_pair?,
         agent_authorities: agent_authorities?,
+        account_authorities: account_authorities?,
+    })
+}
+
+fn account_authorities(section: &Section<'_>) -> Option<Vec<AccountAuthority>> {
+    let Some(node) = section.optional("authorities") else {
+        return Some(Vec::new());
+    };
+    let items = section.optional_list("authorities")?;
+    if items.len() > MOST_AUTHORITIES {
+        let message = format!("{} authorities are too many", items.len());
+        let remedy =
+            format!("name at most {MOST_AUTHORITIES}, or let clusters join by `enrolment`");
+        section
+            .sheet
+            .fault(node.place, "TooManyAuthorities", message, remedy);
+        return None;
+    }
+    let read: Vec<_> = items
+        .iter()
+        .map(|item| {
+            account_authority(
+                &section
+                    .sheet
+                    .section(item, "an authority", AUTHORITY_KEYS)?,
+            )
+        })
+        .collect();
+    read.into_iter().collect()
+}
+
+fn account_authority(section: &Section<'_>) -> Option<AccountAuthority> {
+    let authorities = section.anchors("caFile");
+    let items = section.required_list("accounts")?;
+    if items.is_empty() {
+        let remedy = "name the accounts whose clusters this authority may name";
+        section
+            .sheet
+            .fault(section.place, "NoAccounts", "`accounts` is empty", remedy);
+    }
+    let accounts: Vec<Option<String>> = items
+        .iter()
+        .map(|item| {
+            let written = section.text("accounts", item)?;
+            // A cluster of it, to see whether the account can be part of a name.
+            let named = TunnelName::parse(&format!("x.{}", written.text));
+            if let Err(fault) = &named {
+                let message = format!("{} cannot be an account: {fault}", quoted(written.text));
+                let remedy = "write the second label of the clusters' names, such as `acme`";
+                section
+                    .sheet
+                    .fault(written.place, fault.reason(), message, remedy);
+            }
+            named.ok().map(|named| named.account().to_owned())
+        })
+        .collect();
+    Some(AccountAuthority {
+        authorities: authorities?,
+        accounts: accounts.into_iter().collect::<Option<_>>()?,
     })
 }
 

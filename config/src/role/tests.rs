@@ -50,6 +50,162 @@ fn load_agent(place: &Workplace) -> Result<agent_role::Agent, Faults> {
     agent_role::load(&place.path("agent.yaml"), &InCluster::absent())
 }
 
+/// Text of the `enrolment` block that is replaced.
+const EDITS_OF_ENROLMENT: &[Edit] = &[
+    ("a key misspelt", "renewalGrace", "renewalgrace"),
+    ("no register", "  register: { file: enrolment.db }\n", ""),
+    ("a register without a file", "file: enrolment.db", ""),
+    (
+        "a register of another kind",
+        "file: enrolment.db",
+        "etcd: x",
+    ),
+    ("a lifetime of a moment", "12h", "1s"),
+    ("a lifetime of ages", "12h", "99999h"),
+    ("a grace without a unit", "48h", "\"48\""),
+    ("a key of another authority", "agent-ca.key", "relay-ca.key"),
+    (
+        "a certificate where the key should be",
+        "agent-ca.key",
+        "agent-ca.crt",
+    ),
+    (
+        "an authority that is none",
+        "agent-ca.crt\n  keyFile: agent-ca.key",
+        "agent.crt\n  keyFile: agent.key",
+    ),
+    (
+        "an authority that the relay does not believe",
+        "agent-ca.crt\n  keyFile: agent-ca.key",
+        "exit-ca.crt\n  keyFile: exit-ca.key",
+    ),
+    (
+        "a leaf for the relay's authority",
+        "relayCAFile: relay-ca.crt",
+        "relayCAFile: relay.crt",
+    ),
+];
+
+#[test]
+fn faults_of_enrolment() {
+    let paragraphs = EDITS_OF_ENROLMENT.iter().map(|(what, from, to)| {
+        let place = Workplace::enrolling();
+        place.edit("relay.yaml", from, to);
+        paragraph(what, &place, relay::load(&place.path("relay.yaml")))
+    });
+    insta::assert_snapshot!(paragraphs.collect::<String>());
+}
+
+/// Agents' authorities of an account, as they are added to the `tunnel` block.
+const OF_ACCOUNTS: &str = "  clientCAFile: agent-ca.crt\n  authorities:\n  - { caFile: exit-ca.crt, accounts: [acme, zenith] }\n";
+
+#[test]
+fn authorities_of_accounts() {
+    let place = Workplace::furnished();
+    place.edit("relay.yaml", "  clientCAFile: agent-ca.crt\n", OF_ACCOUNTS);
+    let tunnel = relay::load(&place.path("relay.yaml")).unwrap().tunnel;
+    let [own] = tunnel.account_authorities.as_slice() else {
+        panic!("one entry");
+    };
+    assert!(own.accounts.iter().eq(["acme", "zenith"]));
+    let edits: &[Edit] = &[
+        ("a key misspelt", "accounts:", "account:"),
+        ("no accounts", "[acme, zenith]", "[]"),
+        ("one account and no list", "[acme, zenith]", "acme"),
+        ("a cluster for an account", "zenith", "\"edge.zenith\""),
+        ("an account in upper case", "zenith", "Zenith"),
+        ("a leaf", "exit-ca.crt", "exit.crt"),
+        ("no file", "exit-ca.crt", "none.crt"),
+    ];
+    let paragraphs = edits.iter().map(|(what, from, to)| {
+        let place = Workplace::furnished();
+        place.edit("relay.yaml", "  clientCAFile: agent-ca.crt\n", OF_ACCOUNTS);
+        place.edit("relay.yaml", from, to);
+        paragraph(what, &place, relay::load(&place.path("relay.yaml")))
+    });
+    insta::assert_snapshot!(paragraphs.collect::<String>());
+}
+
+#[test]
+fn enrolment_as_it_is_meant() {
+    let place = Workplace::enrolling();
+    let loaded = relay::load(&place.path("relay.yaml")).unwrap();
+    let enrolment = loaded.enrolment.unwrap();
+    assert_eq!(enrolment.register, place.path("enrolment.db"));
+    assert_eq!(
+        enrolment.certificate_lifetime,
+        Duration::from_secs(12 * 3600)
+    );
+    assert_eq!(enrolment.renewal_grace, Duration::from_secs(48 * 3600));
+    assert!(enrolment.authority.read().is_ok());
+    place.edit(
+        "relay.yaml",
+        "  certificateLifetime: 12h\n  renewalGrace: 48h\n",
+        "",
+    );
+    let enrolment = relay::load(&place.path("relay.yaml"))
+        .unwrap()
+        .enrolment
+        .unwrap();
+    assert_eq!(
+        enrolment.certificate_lifetime,
+        Duration::from_secs(24 * 3600)
+    );
+    assert_eq!(enrolment.renewal_grace, Duration::from_secs(7 * 24 * 3600));
+}
+
+/// The agent's certificate in one file, that it renews.
+const ONE_FILE: &str = "tunnel: { identityFile: agent.pem, renewal: Automatic }";
+const TWO_FILES: &str = "tunnel: { certificateFile: agent.crt, keyFile: agent.key }";
+
+fn agent_of_one_file() -> Workplace {
+    let place = Workplace::furnished();
+    place.edit("agent.yaml", TWO_FILES, ONE_FILE);
+    let read = |name| fs::read_to_string(place.path(name)).unwrap();
+    place.write("agent.pem", read("agent.key") + &read("agent.crt"));
+    place
+}
+
+#[test]
+fn one_file_holds_certificate_and_key() {
+    let place = agent_of_one_file();
+    let loaded = load_agent(&place).unwrap();
+    assert_eq!(loaded.tunnel.read().unwrap().chain().len(), 1);
+    assert_eq!(loaded.renewal, Some(place.path("agent.pem")));
+    place.edit("agent.yaml", "renewal: Automatic", "renewal: Off");
+    assert_eq!(load_agent(&place).unwrap().renewal, None);
+    assert_eq!(load_agent(&Workplace::furnished()).unwrap().renewal, None);
+}
+
+#[test]
+fn faults_of_one_file() {
+    let edits: &[Edit] = &[
+        (
+            "renewal of two files",
+            ONE_FILE,
+            "tunnel: { certificateFile: agent.crt, keyFile: agent.key, renewal: Automatic }",
+        ),
+        (
+            "one file and two",
+            "renewal: Automatic",
+            "keyFile: agent.key",
+        ),
+        ("a word for renewal", "Automatic", "automatic"),
+        ("the certificate alone", "agent.pem", "agent.crt"),
+        ("the key alone", "agent.pem", "agent.key"),
+        ("a certificate of a relay", "agent.pem", "relay.pem"),
+        ("no file", "agent.pem", "other.pem"),
+    ];
+    let paragraphs = edits.iter().map(|(what, from, to)| {
+        let place = agent_of_one_file();
+        let read = |name| fs::read_to_string(place.path(name)).unwrap();
+        place.write("relay.pem", read("relay.key") + &read("relay.crt"));
+        place.edit("agent.yaml", from, to);
+        paragraph(what, &place, load_agent(&place))
+    });
+    insta::assert_snapshot!(paragraphs.collect::<String>());
+}
+
 /// Text of `relay.yaml` that is replaced.
 const EDITS_OF_RELAY: &[Edit] = &[
     ("not YAML", "listen: \"", "listen: \"\""),

@@ -5,19 +5,20 @@ use std::time::Duration;
 
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, DnValue, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SerialNumber,
+    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SerialNumber,
 };
-use rustls_pki_types::UnixTime;
+use rustls_pki_types::{CertificateDer, UnixTime};
 use time::OffsetDateTime;
 
-use super::{IssueFault, Issued, Request};
+use super::{AgentRequest, IssueFault, Issued, Kind, Request};
 use crate::anchor::TrustAnchor;
 use crate::clock::at;
 use crate::identify::check_common_name;
 use crate::path::{self, Chain, Trusted};
 use crate::pem;
 
-/// How long before `now` a certificate begins, so that a clock that is a little slow accepts it.
+/// How long before `now` a certificate begins, so that a clock that is a little slow accepts it; of a short
+/// life a tenth, so that "two thirds of its life" still means something.
 const BACKDATED_SECONDS: u64 = 5 * 60;
 
 /// Bytes of a serial number: 128 bits, far beyond guessing and below RFC 5280's 20 bytes.
@@ -75,10 +76,7 @@ impl CertificateAuthority {
         Self::from_parts(certificate, key)
     }
 
-    fn from_parts(
-        certificate: &rustls_pki_types::CertificateDer<'_>,
-        key: KeyPair,
-    ) -> Result<Self, IssueFault> {
+    fn from_parts(certificate: &CertificateDer<'_>, key: KeyPair) -> Result<Self, IssueFault> {
         let anchor = TrustAnchor::parse(certificate.clone()).map_err(IssueFault::Authority)?;
         let issuer = Issuer::from_ca_cert_der(certificate, key).map_err(IssueFault::Library)?;
         Ok(Self {
@@ -105,12 +103,48 @@ impl CertificateAuthority {
 
     /// Issues a certificate with a new key, and verifies it as the other side will.
     ///
-    /// It begins five minutes before `now`, but not before the CA, and ends with the CA at the
+    /// It begins five minutes before `now` (a tenth of its life if that is less), but not before the CA, and ends with the CA at the
     /// latest.
     ///
     /// # Errors
     /// When the names cannot be used, the CA is not valid at that time, or cannot sign.
     pub fn issue(&self, request: &Request) -> Result<Issued, IssueFault> {
+        let key = new_key()?;
+        let certificate = self.sign(&key, request)?;
+        Ok(Issued {
+            cert_pem: pem::encode("CERTIFICATE", &certificate),
+            key_pem: key.serialize_pem(),
+            ca_pem: self.certificate_pem.clone(),
+        })
+    }
+
+    /// Issues a certificate for the key of an agent's request, to the tunnel that the request was read for.
+    /// Times as with [`issue`](Self::issue).
+    ///
+    /// # Errors
+    /// As [`issue`](Self::issue).
+    pub fn certify(
+        &self,
+        wanted: &AgentRequest,
+        lifetime: Duration,
+        now: UnixTime,
+    ) -> Result<CertificateDer<'static>, IssueFault> {
+        let kind = Kind::Agent {
+            tunnel: wanted.tunnel().clone(),
+        };
+        let request = Request {
+            kind,
+            lifetime,
+            now,
+        };
+        self.sign(wanted.public_key(), &request)
+    }
+
+    fn sign(
+        &self,
+        key: &impl PublicKeyData,
+        request: &Request,
+    ) -> Result<CertificateDer<'static>, IssueFault> {
         let now = request.now;
         if now < self.anchor.not_before() || now > self.anchor.not_after() {
             return Err(IssueFault::AuthorityNotValid);
@@ -124,23 +158,19 @@ impl CertificateAuthority {
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![request.kind.extended_key_usage()];
-        let backdated = at(now.as_secs().saturating_sub(BACKDATED_SECONDS));
+        let backdating = BACKDATED_SECONDS.min(request.lifetime.as_secs() / 10);
+        let backdated = at(now.as_secs().saturating_sub(backdating));
         let not_after = end(now, request.lifetime)?.min(self.anchor.not_after());
         dress(
             &mut params,
             backdated.max(self.anchor.not_before()),
             not_after,
         )?;
-        let key = new_key()?;
         let certificate = params
-            .signed_by(&key, &self.issuer)
+            .signed_by(key, &self.issuer)
             .map_err(IssueFault::Library)?;
         self.check(&certificate, request)?;
-        Ok(Issued {
-            cert_pem: pem::encode("CERTIFICATE", certificate.der()),
-            key_pem: key.serialize_pem(),
-            ca_pem: self.certificate_pem.clone(),
-        })
+        Ok(certificate.der().clone())
     }
 
     /// A CA made elsewhere may have a name or key identifier that rcgen does not repeat exactly.
@@ -203,7 +233,7 @@ fn date(moment: UnixTime) -> Result<OffsetDateTime, IssueFault> {
         .ok_or(IssueFault::Lifetime)
 }
 
-fn new_key() -> Result<KeyPair, IssueFault> {
+pub(super) fn new_key() -> Result<KeyPair, IssueFault> {
     KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(IssueFault::Library)
 }
 

@@ -1,26 +1,63 @@
 //! The relay's verifier of agents.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{DigitallySignedStruct, DistinguishedName, OtherError, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, SignatureScheme,
+};
 use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::{VerifierFault, as_tls_error, read_anchors, tunnel_name};
 use crate::anchor::TrustAnchor;
-use crate::clock::Clock;
+use crate::certificate::Certificate;
+use crate::clock::{Clock, at};
 use crate::crypto;
-use crate::path::{self, Chain, Trusted, Usage};
+use crate::fingerprint::Fingerprint;
+use crate::path::{self, Chain, Path, Trusted, Usage};
 
 /// Lets in agents only: a certificate is mandatory, its chain ends at a given CA, it says clientAuth
-/// and has exactly one DNS name, which is a tunnel's.
+/// and has exactly one DNS name, which is a tunnel's of an account that this CA may name. It is none of those
+/// that were revoked.
 #[derive(Debug)]
 pub struct AgentVerifier {
-    anchors: Vec<TrustAnchor>,
+    anchors: Vec<(TrustAnchor, Accounts)>,
+    revoked: Arc<BTreeSet<Fingerprint>>,
+    grace: Duration,
     clock: Arc<dyn Clock>,
     provider: Arc<CryptoProvider>,
+}
+
+/// Which accounts an authority of agents may name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Accounts {
+    /// Any: the relay's own.
+    All,
+    /// These: an account's own authority.
+    Listed(Arc<BTreeSet<String>>),
+}
+
+impl Accounts {
+    fn contain(&self, account: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Listed(accounts) => accounts.contains(account),
+        }
+    }
+}
+
+/// An authority signed for an account that is not its own.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "its authority may not name clusters of the account `{account}`; look at the relay's `tunnel.authorities`"
+)]
+pub struct ForeignAccount {
+    /// The account of the name.
+    pub account: String,
 }
 
 impl AgentVerifier {
@@ -33,11 +70,65 @@ impl AgentVerifier {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, VerifierFault> {
         Ok(Self {
-            anchors: read_anchors(anchors)?,
+            anchors: scoped(anchors, &Accounts::All)?,
+            revoked: Arc::default(),
+            grace: Duration::ZERO,
             clock,
             provider: crypto::provider(),
         })
     }
+
+    /// The same verifier, that believes these CAs too, for these accounts.
+    ///
+    /// # Errors
+    /// When there is no CA or one that cannot be trusted.
+    pub fn with_authorities(
+        mut self,
+        anchors: &[CertificateDer<'_>],
+        accounts: &Accounts,
+    ) -> Result<Self, VerifierFault> {
+        self.anchors.extend(scoped(anchors, accounts)?);
+        Ok(self)
+    }
+
+    /// The same verifier, by which certificates of these SHA-256 are revoked.
+    #[must_use]
+    pub fn with_revoked(self, revoked: Arc<BTreeSet<Fingerprint>>) -> Self {
+        Self { revoked, ..self }
+    }
+
+    /// The same verifier, that lets a certificate in whose time has been over for `grace` at most: for
+    /// renewals, and nothing else.
+    #[must_use]
+    pub fn with_grace(self, grace: Duration) -> Self {
+        Self { grace, ..self }
+    }
+
+    /// The moment by which a certificate is judged: now, or within the grace its own last.
+    fn moment(&self, end_entity: &CertificateDer<'_>) -> UnixTime {
+        let now = self.clock.now();
+        let last = Certificate::parse(end_entity).map(|certificate| certificate.not_after());
+        match last {
+            Some(last)
+                if last < now && now <= at(last.as_secs().saturating_add(self.grace.as_secs())) =>
+            {
+                last
+            }
+            _ => now,
+        }
+    }
+}
+
+fn scoped(
+    anchors: &[CertificateDer<'_>],
+    accounts: &Accounts,
+) -> Result<Vec<(TrustAnchor, Accounts)>, VerifierFault> {
+    let read = read_anchors(anchors)?.into_iter();
+    Ok(read.map(|anchor| (anchor, accounts.clone())).collect())
+}
+
+fn other(fault: OtherError) -> rustls::Error {
+    rustls::Error::InvalidCertificate(CertificateError::Other(fault))
 }
 
 impl ClientCertVerifier for AgentVerifier {
@@ -56,13 +147,24 @@ impl ClientCertVerifier for AgentVerifier {
             .cloned()
             .collect();
         let chain = Chain::read(&sent).map_err(as_tls_error)?;
-        let anchors: Vec<_> = self.anchors.iter().map(Trusted::from).collect();
-        path::verify(&chain, &anchors, Usage::AgentAtRelay, self.clock.now())
-            .map_err(as_tls_error)?;
-        tunnel_name(&sent).map_err(|fault| {
-            let fault = OtherError(Arc::new(fault));
-            rustls::Error::InvalidCertificate(rustls::CertificateError::Other(fault))
-        })?;
+        let anchors = self.anchors.iter().map(|(anchor, _)| Trusted::from(anchor));
+        let anchors: Vec<_> = anchors.collect();
+        let moment = self.moment(end_entity);
+        let paths =
+            path::verify(&chain, &anchors, Usage::AgentAtRelay, moment).map_err(as_tls_error)?;
+        if self.revoked.contains(&Fingerprint::of(end_entity)) {
+            return Err(rustls::Error::InvalidCertificate(CertificateError::Revoked));
+        }
+        let name = tunnel_name(&sent).map_err(|fault| other(OtherError(Arc::new(fault))))?;
+        let account = name.account();
+        let may_name = |path: &Path| {
+            let scope = self.anchors.get(path.anchor);
+            scope.is_some_and(|(_, accounts)| accounts.contain(account))
+        };
+        if !paths.iter().any(may_name) {
+            let account = account.to_owned();
+            return Err(other(OtherError(Arc::new(ForeignAccount { account }))));
+        }
         Ok(ClientCertVerified::assertion())
     }
 

@@ -246,3 +246,127 @@ fn verifiers_need_authorities() {
     );
     assert_eq!(fault.reason(), "AnchorNotAnAuthority");
 }
+
+/// What a verifier says of an agent's certificate .
+fn judged(verifier: &AgentVerifier, issued: &Issued) -> Result<(), rustls::Error> {
+    let chain = crate::pem::certificates(issued.cert_pem.as_bytes()).unwrap();
+    let (leaf, rest) = chain.split_first().unwrap();
+    verifier.verify_client_cert(leaf, rest, now()).map(|_| ())
+}
+
+#[test]
+fn an_account_s_authority_names_clusters_of_that_account_alone() {
+    let (relay_s_own, acme_s) = (authority(), authority());
+    let listed = |accounts: &[&str]| {
+        let accounts = accounts.iter().map(|&account| account.to_owned());
+        Accounts::Listed(Arc::new(accounts.collect()))
+    };
+    let certificate = |by: &CertificateAuthority| [by.anchor().der().clone()];
+    let verifier = |accounts: &[&str]| {
+        AgentVerifier::new(&certificate(&relay_s_own), clock())
+            .unwrap()
+            .with_authorities(&certificate(&acme_s), &listed(accounts))
+            .unwrap()
+    };
+    assert_eq!(judged(&verifier(&["acme"]), &agent(&acme_s)), Ok(()));
+    assert_eq!(judged(&verifier(&[]), &agent(&relay_s_own)), Ok(()));
+    for accounts in [&[][..], &["other"], &["acm"], &["one.acme"], &["one"]] {
+        let refused = judged(&verifier(accounts), &agent(&acme_s)).unwrap_err();
+        assert!(
+            format!("{refused:?}").contains("ForeignAccount"),
+            "{refused:?}"
+        );
+    }
+    // One CA under two scopes has both.
+    let both = verifier(&["other"])
+        .with_authorities(&certificate(&acme_s), &listed(&["acme"]))
+        .unwrap();
+    assert_eq!(judged(&both, &agent(&acme_s)), Ok(()));
+}
+
+#[test]
+fn revoked_agents_are_refused_and_late_ones_within_the_grace_only() {
+    let ca = authority();
+    let late = agent(&ca);
+    let clock = Arc::new(ManualClock::new(now()));
+    let at_a_time = || {
+        let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
+        AgentVerifier::new(&[ca.anchor().der().clone()], clock).unwrap()
+    };
+    let leaf = crate::pem::certificates(late.cert_pem.as_bytes())
+        .unwrap()
+        .remove(0);
+    let fingerprint = crate::fingerprint::Fingerprint::of(&leaf);
+    let revoked = at_a_time().with_revoked(Arc::new([fingerprint].into()));
+    assert_eq!(
+        judged(&revoked, &late),
+        Err(rustls::Error::InvalidCertificate(CertificateError::Revoked))
+    );
+    let grace = Duration::from_secs(100);
+    clock.set(at(NOW + 30 * DAY));
+    assert_eq!(judged(&at_a_time(), &late), Ok(()));
+    for (beyond, without, with) in [(1, false, true), (100, false, true), (101, false, false)] {
+        clock.set(at(NOW + 30 * DAY + beyond));
+        assert_eq!(judged(&at_a_time(), &late).is_ok(), without, "{beyond}");
+        assert_eq!(
+            judged(&at_a_time().with_grace(grace), &late).is_ok(),
+            with,
+            "{beyond}"
+        );
+    }
+    // Grace says nothing about beginnings.
+    clock.set(at(NOW - 301));
+    assert!(judged(&at_a_time().with_grace(grace), &late).is_err());
+    clock.set(at(NOW + 30 * DAY + 1));
+    let revoked = at_a_time()
+        .with_grace(grace)
+        .with_revoked(Arc::new([fingerprint].into()));
+    assert!(judged(&revoked, &late).is_err());
+}
+
+#[test]
+fn who_joins_knows_the_relay_by_its_authority_s_fingerprint_alone() {
+    let (ca, other) = (authority(), authority());
+    let shown = relay(&ca);
+    let chain = |certificates: &[&str]| -> Vec<_> {
+        let read = |pem: &&str| crate::pem::certificates(pem.as_bytes()).unwrap();
+        certificates.iter().flat_map(read).collect()
+    };
+    let pin = crate::fingerprint::Fingerprint::of(ca.anchor().der());
+    let verifier = PinnedRelayVerifier::new(pin, clock());
+    let verdict = |chain: &[CertificateDer<'static>], name: &str| {
+        let (leaf, rest) = chain.split_first().unwrap();
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        verifier
+            .verify_server_cert(leaf, rest, &name, &[], now())
+            .is_ok()
+    };
+    let whole = chain(&[&shown.cert_pem, ca.certificate_pem()]);
+    assert!(verdict(&whole, "relay.example.com"));
+    assert!(!verdict(&whole, "other.example.com"), "another name");
+    assert!(
+        !verdict(&chain(&[&shown.cert_pem]), "relay.example.com"),
+        "the authority is not shown"
+    );
+    let impostor = relay(&other);
+    let beside = chain(&[
+        &impostor.cert_pem,
+        ca.certificate_pem(),
+        other.certificate_pem(),
+    ]);
+    assert!(
+        !verdict(&beside, "relay.example.com"),
+        "shown beside a chain of another"
+    );
+    let alone = chain(&[ca.certificate_pem(), ca.certificate_pem()]);
+    assert!(
+        !verdict(&alone, "relay.example.com"),
+        "the authority itself"
+    );
+    let agent = agent(&ca);
+    let usage = chain(&[&agent.cert_pem, ca.certificate_pem()]);
+    assert!(
+        !verdict(&usage, "one.acme"),
+        "an agent of the same authority"
+    );
+}

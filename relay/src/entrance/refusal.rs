@@ -18,7 +18,7 @@ pub(crate) enum Refusal {
     /// The server name leads nowhere.
     #[error("the server name is no entrance")]
     NoEntrance(#[source] EntranceFault),
-    /// The server name is the relay's own, and on TCP the relay serves nothing itself.
+    /// The server name is the relay's own, and without enrolment it serves nothing itself over TCP.
     #[error("the server name is the relay's own, where nothing is served over TCP")]
     OwnName,
     /// No agent has ever proved this name here.

@@ -16,7 +16,7 @@ const NAME: &str = "c.acme.tunnels.example.com";
 
 #[tokio::test]
 async fn both_directions_carry_exactly_what_was_sent() {
-    let relay = Harness::start("");
+    let relay = Harness::start("").await;
     let agent = relay.agent("c.acme", 1, 1).await;
     let (up, down) = (noise(3_000_001, 1), noise(5_000_003, 2));
     let mut sent = client_hello(NAME);
@@ -58,7 +58,7 @@ async fn both_directions_carry_exactly_what_was_sent() {
 
 #[tokio::test]
 async fn hello_in_segments_of_one_byte_arrives_whole() {
-    let relay = Harness::start("");
+    let relay = Harness::start("").await;
     let agent = relay.agent("c.acme", 1, 1).await;
     let hello = client_hello(NAME);
     let mut caller = relay.connect().await;
@@ -73,7 +73,7 @@ async fn hello_in_segments_of_one_byte_arrives_whole() {
 
 #[tokio::test]
 async fn hello_cut_in_two_at_every_offset_arrives_whole() {
-    let relay = Harness::start("");
+    let relay = Harness::start("").await;
     let agent = relay.agent("c.acme", 1, 1).await;
     let hello = client_hello(NAME);
     let calling = async {
@@ -102,7 +102,7 @@ async fn hello_cut_in_two_at_every_offset_arrives_whole() {
 /// certificate, so nobody in between has ended TLS.
 #[tokio::test]
 async fn caller_meets_the_exit_s_certificate_even_after_a_hello_retry() {
-    let relay = Harness::start("");
+    let relay = Harness::start("").await;
     let agent = relay.agent("c.acme", 1, 1).await;
     let exits = authority("exits");
     let kind = Kind::Exit {
@@ -166,7 +166,7 @@ async fn caller_meets_the_exit_s_certificate_even_after_a_hello_retry() {
 
 #[tokio::test]
 async fn reset_of_the_caller_reaches_the_exit_and_an_abort_of_the_exit_the_caller() {
-    let relay = Harness::start("");
+    let relay = Harness::start("").await;
     let agent = relay.agent("c.acme", 1, 1).await;
 
     let caller = relay.call(NAME).await;
@@ -198,7 +198,7 @@ async fn reset_of_the_caller_reaches_the_exit_and_an_abort_of_the_exit_the_calle
 
 #[tokio::test]
 async fn label_before_the_entrance_case_and_final_dot_lead_to_the_same_tunnel() {
-    let relay = Harness::start("");
+    let relay = Harness::start("").await;
     let agent = relay.agent("c.acme", 1, 1).await;
     for name in [
         "kube-mtls-proxy.c.acme.tunnels.example.com",

@@ -11,7 +11,7 @@ const NAME: &str = "c.acme.tunnels.example.com";
 
 #[tokio::test]
 async fn agents_are_told_the_port_closes_and_what_runs_goes_on_to_its_end() {
-    let relay = Harness::start("drain: { settle: 0s, limit: 60s }\n");
+    let relay = Harness::start("drain: { settle: 0s, limit: 60s }\n").await;
     assert!(relay.view.ready() || !relay.view.draining());
     let mut agent = relay.agent("c.acme", 1, 1).await;
     let mut running = relay.call(NAME).await;
@@ -58,7 +58,7 @@ async fn agents_are_told_the_port_closes_and_what_runs_goes_on_to_its_end() {
 
 #[tokio::test]
 async fn what_still_runs_at_the_limit_is_reset() {
-    let relay = Harness::start("drain: { settle: 0s, limit: 100ms }\n");
+    let relay = Harness::start("drain: { settle: 0s, limit: 100ms }\n").await;
     let agent = relay.agent("c.acme", 1, 1).await;
     let mut running = relay.call(NAME).await;
     let (_, _its_stream) = agent.take().await;
@@ -78,7 +78,7 @@ async fn what_still_runs_at_the_limit_is_reset() {
 
 #[tokio::test]
 async fn abort_cuts_the_drain_short_and_agents_are_told() {
-    let relay = Harness::start("drain: { settle: 60s, limit: 60s }\n");
+    let relay = Harness::start("drain: { settle: 60s, limit: 60s }\n").await;
     let agent = relay.agent("c.acme", 1, 1).await;
     let mut running = relay.call(NAME).await;
     let (_, _its_stream) = agent.take().await;
@@ -102,7 +102,7 @@ async fn abort_cuts_the_drain_short_and_agents_are_told() {
 
 #[tokio::test]
 async fn during_the_settle_time_callers_are_still_taken() {
-    let relay = Harness::start("drain: { settle: 2s, limit: 1s }\n");
+    let relay = Harness::start("drain: { settle: 2s, limit: 1s }\n").await;
     let agent = relay.agent("c.acme", 1, 1).await;
     relay.shutdown.cancel();
     until("readiness is gone", || relay.view.draining()).await;
@@ -112,7 +112,7 @@ async fn during_the_settle_time_callers_are_still_taken() {
 
 #[tokio::test]
 async fn streams_of_a_superseded_tunnel_hear_of_the_drain_too() {
-    let relay = Harness::start("drain: { settle: 0s, limit: 60s }\n");
+    let relay = Harness::start("drain: { settle: 0s, limit: 60s }\n").await;
     let mut older = relay.agent("c.acme", 1, 1).await;
     let running = relay.call(NAME).await;
     let (_, its_stream) = older.take().await;
@@ -131,7 +131,7 @@ async fn streams_of_a_superseded_tunnel_hear_of_the_drain_too() {
 
 #[tokio::test]
 async fn agent_that_drains_while_the_relay_does_is_let_go_when_nobody_is_on_board() {
-    let relay = Harness::start("drain: { settle: 0s, limit: 60s }\n");
+    let relay = Harness::start("drain: { settle: 0s, limit: 60s }\n").await;
     let mut leaving = relay.agent("c.acme", 1, 1).await;
     let staying = relay.agent("d.acme", 2, 1).await;
     let _running = relay.call("d.acme.tunnels.example.com").await;

@@ -10,7 +10,7 @@ const NAME: &str = "c.acme.tunnels.example.com";
 
 #[tokio::test]
 async fn callers_board_the_instance_that_carries_fewest() {
-    let relay = Harness::start("");
+    let relay = Harness::start("").await;
     let (first, second) = (
         relay.agent("c.acme", 1, 1).await,
         relay.agent("c.acme", 2, 1).await,
@@ -34,7 +34,7 @@ async fn callers_board_the_instance_that_carries_fewest() {
 
 #[tokio::test]
 async fn newer_epoch_gets_the_new_callers_and_the_older_keeps_its_own_until_they_leave() {
-    let relay = Harness::start("");
+    let relay = Harness::start("").await;
     let older = relay.agent("c.acme", 1, 1).await;
     let mut running = relay.call(NAME).await;
     let (_, mut its_stream) = older.take().await;
@@ -68,7 +68,7 @@ async fn newer_epoch_gets_the_new_callers_and_the_older_keeps_its_own_until_they
 
 #[tokio::test]
 async fn older_epoch_is_turned_away() {
-    let relay = Harness::start("");
+    let relay = Harness::start("").await;
     let _newer = relay.agent("c.acme", 1, 7).await;
     let identity = relay.agent_certificate("c.acme");
     let refused = soon("an answer", relay.dial(&identity, 1, 6))
@@ -90,7 +90,7 @@ async fn older_epoch_is_turned_away() {
 
 #[tokio::test]
 async fn agent_that_drains_gets_no_new_callers_and_keeps_its_own() {
-    let relay = Harness::start("");
+    let relay = Harness::start("").await;
     let mut leaving = relay.agent("c.acme", 1, 1).await;
     let mut running = relay.call(NAME).await;
     let (_, mut its_stream) = leaving.take().await;
@@ -117,7 +117,7 @@ async fn agent_that_drains_gets_no_new_callers_and_keeps_its_own() {
 
 #[tokio::test]
 async fn streams_of_a_session_that_dies_end_and_the_next_caller_finds_the_other() {
-    let relay = Harness::start("");
+    let relay = Harness::start("").await;
     let dying = relay.agent("c.acme", 1, 1).await;
     let mut running = relay.call(NAME).await;
     let (_, _its_stream) = dying.take().await;

@@ -28,7 +28,7 @@ fn of_kind(authority: &issue::CertificateAuthority, kind: Kind) -> issue::Issued
 
 #[tokio::test]
 async fn agent_of_another_authority_is_refused_in_the_handshake() {
-    let relay = Harness::start("");
+    let relay = Harness::start("").await;
     let tunnel = TunnelName::parse("c.acme").unwrap();
     let stranger = of_kind(&authority("agents"), Kind::Agent { tunnel });
     let error = refused(&relay, &stranger).await;
@@ -47,7 +47,7 @@ async fn agent_of_another_authority_is_refused_in_the_handshake() {
 
 #[tokio::test]
 async fn other_kinds_of_the_right_authority_make_no_tunnel() {
-    let relay = Harness::start("");
+    let relay = Harness::start("").await;
     let caller = Kind::Caller {
         common_name: "c.acme".to_owned(),
         uri: None,
@@ -67,7 +67,7 @@ async fn other_kinds_of_the_right_authority_make_no_tunnel() {
 
 #[tokio::test]
 async fn tunnel_is_named_by_the_certificate() {
-    let relay = Harness::start("");
+    let relay = Harness::start("").await;
     let _agent = relay.agent("c.acme", 1, 1).await;
     let tunnels = relay.view.tunnels();
     assert_eq!(tunnels[0].name, TunnelName::parse("c.acme").unwrap());
@@ -77,7 +77,7 @@ async fn tunnel_is_named_by_the_certificate() {
 
 #[tokio::test]
 async fn removing_an_authority_ends_the_tunnels_of_its_agents_and_no_others() {
-    let relay = Harness::start("");
+    let relay = Harness::start("").await;
     let other = authority("other agents");
     let both = format!(
         "{}{}",
@@ -116,7 +116,7 @@ async fn removing_an_authority_ends_the_tunnels_of_its_agents_and_no_others() {
 /// A tunnel that only carries who is on board has no longer a right than one that takes new callers.
 #[tokio::test]
 async fn removing_an_authority_ends_superseded_tunnels_too() {
-    let relay = Harness::start("");
+    let relay = Harness::start("").await;
     let older = relay.agent("c.acme", 1, 1).await;
     let _on_board = relay.call("c.acme.tunnels.example.com").await;
     let _its_stream = older.take().await;
@@ -135,4 +135,22 @@ async fn removing_an_authority_ends_superseded_tunnels_too() {
             "{closed:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn an_account_s_authority_makes_tunnels_of_that_account_alone() {
+    let relay =
+        Harness::start("  authorities:\n  - { caFile: relay-ca.crt, accounts: [acme] }\n").await;
+    let agent = |tunnel: &str| {
+        let tunnel = TunnelName::parse(tunnel).unwrap();
+        of_kind(&relay.relays_authority, Kind::Agent { tunnel })
+    };
+    let error = refused(&relay, &agent("c.zenith")).await;
+    assert!(
+        matches!(error, GreetError::Closed(Closed::RefusedByPeer { .. })),
+        "{error:?}"
+    );
+    let own = soon("a welcome", relay.dial(&agent("c.acme"), 1, 1)).await;
+    assert!(own.is_ok(), "{:?}", own.err());
+    until("the tunnel is registered", || relay.tunnel(1).is_some()).await;
 }

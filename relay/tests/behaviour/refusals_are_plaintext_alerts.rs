@@ -25,7 +25,7 @@ async fn told(relay: &Harness, name: &str) -> Vec<u8> {
 
 #[tokio::test]
 async fn names_that_lead_nowhere_are_unrecognized() {
-    let relay = Harness::start("");
+    let relay = Harness::start("").await;
     let _agent = relay.agent("a.b", 1, 1).await;
     for name in [
         "nobody.acme.tunnels.example.com",
@@ -46,7 +46,7 @@ async fn names_that_lead_nowhere_are_unrecognized() {
 
 #[tokio::test]
 async fn callers_without_a_name_or_without_tls_are_refused_at_once() {
-    let relay = Harness::start("");
+    let relay = Harness::start("").await;
     let said = |bytes: &'static [u8]| async {
         let mut caller = relay.connect().await;
         caller.write_all(bytes).await.unwrap();
@@ -77,7 +77,7 @@ async fn callers_without_a_name_or_without_tls_are_refused_at_once() {
 
 #[tokio::test]
 async fn offline_tunnel_is_an_internal_error_within_two_seconds() {
-    let relay = Harness::start("");
+    let relay = Harness::start("").await;
     let agent = relay.agent("c.acme", 1, 1).await;
     go_offline(&relay, agent).await;
     let asked = Instant::now();
@@ -91,7 +91,7 @@ async fn offline_tunnel_is_an_internal_error_within_two_seconds() {
 
 #[tokio::test]
 async fn hidden_names_look_unknown_when_offline_and_take_as_long() {
-    let relay = Harness::start("hideNames: true\n");
+    let relay = Harness::start("hideNames: true\n").await;
     let agent = relay.agent("c.acme", 1, 1).await;
     go_offline(&relay, agent).await;
     for name in [NAME, "nobody.acme.tunnels.example.com"] {
@@ -110,7 +110,7 @@ async fn go_offline(relay: &Harness, agent: crate::support::Agent) {
 
 #[tokio::test]
 async fn caller_held_for_an_offline_tunnel_boards_the_one_that_returns() {
-    let relay = Harness::start("");
+    let relay = Harness::start("").await;
     let agent = relay.agent("c.acme", 1, 1).await;
     go_offline(&relay, agent).await;
     let mut caller = relay.call(NAME).await;
@@ -125,7 +125,7 @@ async fn caller_held_for_an_offline_tunnel_boards_the_one_that_returns() {
 
 #[tokio::test]
 async fn exit_that_refuses_passes_the_caller_on_and_its_bytes_arrive_once() {
-    let relay = Harness::start("");
+    let relay = Harness::start("").await;
     let (first, second) = (
         relay.agent("c.acme", 1, 1).await,
         relay.agent("c.acme", 2, 1).await,
@@ -157,7 +157,7 @@ async fn refuse(mut stream: gangplank_tunnel::Stream, code: RefusalCode) {
 
 #[tokio::test]
 async fn caller_whose_only_exit_refuses_is_told_so() {
-    let relay = Harness::start("");
+    let relay = Harness::start("").await;
     let agent = relay.agent("c.acme", 1, 1).await;
     let caller = relay.call(NAME).await;
     let (_, stream) = agent.knock().await;
@@ -167,7 +167,7 @@ async fn caller_whose_only_exit_refuses_is_told_so() {
 
 #[tokio::test]
 async fn exit_that_never_answers_passes_the_caller_on_and_then_comes_last() {
-    let relay = Harness::start("");
+    let relay = Harness::start("").await;
     let (first, second) = (
         relay.agent("c.acme", 1, 1).await,
         relay.agent("c.acme", 2, 1).await,
@@ -194,7 +194,7 @@ async fn exit_that_never_answers_passes_the_caller_on_and_then_comes_last() {
 
 #[tokio::test]
 async fn no_name_of_a_caller_becomes_a_label() {
-    let relay = Harness::start("");
+    let relay = Harness::start("").await;
     let _agent = relay.agent("c.acme", 1, 1).await;
     drop(told(&relay, "secret.other.tunnels.example.com").await);
     drop(told(&relay, "secret.example.org").await);
@@ -216,7 +216,7 @@ async fn no_name_of_a_caller_becomes_a_label() {
 
 #[tokio::test]
 async fn alert_is_read_although_the_caller_sent_more_than_its_hello() {
-    let relay = Harness::start("");
+    let relay = Harness::start("").await;
     let mut bytes = client_hello("nobody.example.org");
     bytes.extend(vec![0; 20_000]);
     let mut caller: TcpStream = relay.connect().await;

@@ -12,7 +12,7 @@ const NAME: &str = "c.acme.tunnels.example.com";
 /// that says its name is served at once, from the very same address.
 #[tokio::test]
 async fn crowd_of_silent_connections_of_one_source_does_not_shut_it_out() {
-    let relay = Harness::start("");
+    let relay = Harness::start("").await;
     let agent = relay.agent("c.acme", 1, 1).await;
     let mut silent = Vec::new();
     for _ in 0..1100 {

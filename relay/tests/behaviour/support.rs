@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gangplank_config::role;
+use gangplank_enrolment::Office;
 use gangplank_pki::TunnelName;
 use gangplank_pki::clock::{Clock, SystemClock};
 use gangplank_pki::issue::{CertificateAuthority, Issued, Kind, Request};
@@ -76,7 +77,7 @@ pub(crate) fn client_hello(name: &str) -> Vec<u8> {
     hello
 }
 
-fn issue(authority: &CertificateAuthority, kind: Kind) -> Issued {
+pub(crate) fn issue(authority: &CertificateAuthority, kind: Kind) -> Issued {
     let lifetime = Duration::from_secs(3600);
     authority
         .issue(&Request {
@@ -100,13 +101,14 @@ pub(crate) struct Harness {
     pub(crate) abort: CancellationToken,
     pub(crate) running: JoinHandle<()>,
     pub(crate) agents_authority: CertificateAuthority,
-    relays_authority: CertificateAuthority,
+    pub(crate) relays_authority: CertificateAuthority,
+    pub(crate) office: Option<Office>,
     files: TempDir,
 }
 
 impl Harness {
     /// A relay with these lines added to its file.
-    pub(crate) fn start(more: &str) -> Self {
+    pub(crate) async fn start(more: &str) -> Self {
         let files = tempfile::tempdir().unwrap();
         let (relays_authority, agents_authority) = (authority("relays"), authority("agents"));
         let identity = issue(
@@ -120,6 +122,8 @@ impl Harness {
             ("relay.crt", identity.cert_pem.as_str()),
             ("relay.key", identity.key_pem.as_str()),
             ("agents-ca.crt", agents_authority.certificate_pem()),
+            ("agents-ca.key", &agents_authority.key_pem()),
+            ("relay-ca.crt", relays_authority.certificate_pem()),
         ] {
             std::fs::write(files.path().join(name), text).unwrap();
         }
@@ -130,7 +134,10 @@ impl Harness {
         std::fs::write(&file, text).unwrap();
         let config = role::relay::load(&file).unwrap();
         let mut metrics = Registry::default();
-        let relay = Relay::bind(config, Arc::new(SystemClock), &mut metrics).unwrap();
+        let office = Office::open(&config, Arc::new(SystemClock)).unwrap();
+        let relay = Relay::bind(config, Arc::new(SystemClock), &mut metrics)
+            .await
+            .unwrap();
         let (shutdown, abort) = (CancellationToken::new(), CancellationToken::new());
         Self {
             address: relay.local_address(),
@@ -141,6 +148,7 @@ impl Harness {
             abort,
             agents_authority,
             relays_authority,
+            office,
             files,
         }
     }

@@ -36,6 +36,20 @@ impl<'a> Fields<'a> {
         self.array(what).map(u16::from_be_bytes)
     }
 
+    /// The next `length` bytes.
+    pub(super) fn bytes(
+        &mut self,
+        length: usize,
+        what: &'static str,
+    ) -> Result<&'a [u8], WireFault> {
+        let (bytes, rest) = self
+            .rest
+            .split_at_checked(length)
+            .ok_or(WireFault::Truncated { what })?;
+        self.rest = rest;
+        Ok(bytes)
+    }
+
     /// Everything that is left.
     pub(super) const fn remainder(&mut self) -> &'a [u8] {
         let rest = self.rest;

@@ -2,6 +2,9 @@ use std::net::SocketAddr;
 
 use proptest::prelude::*;
 
+use super::enrolment::{
+    EnrolmentAnswer, EnrolmentQuestion, EnrolmentRefusal, Grant, MAX_ANSWER, MAX_QUESTION,
+};
 use super::*;
 
 /// Bytes as hex, four a group, so that a snapshot can be read beside its comments.
@@ -293,6 +296,50 @@ fn caller() -> impl Strategy<Value = SocketAddr> {
     (any::<std::net::IpAddr>(), any::<u16>()).prop_map(SocketAddr::from)
 }
 
+fn certificates() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 1..4)
+}
+
+/// What stands at the end of an answer, and may be of any length.
+fn entrance_domain_length(answer: &EnrolmentAnswer) -> usize {
+    match answer {
+        EnrolmentAnswer::Granted(grant) => grant.entrance_domain.len(),
+        EnrolmentAnswer::Refused { message, .. } => message.len(),
+    }
+}
+
+#[test]
+fn refusals_of_enrolment_keep_their_numbers() {
+    for number in 1..=8 {
+        let code = EnrolmentRefusal::from_number(number);
+        assert!(!matches!(code, EnrolmentRefusal::Other(_)), "{number}");
+        assert_eq!(code.number(), number);
+        let answer = EnrolmentAnswer::refused(code, "so");
+        let bytes = answer.encode().expect("an answer");
+        assert_eq!(EnrolmentAnswer::parse(&bytes[RECORD_PREFIX..]), Ok(answer));
+    }
+    assert_eq!(EnrolmentRefusal::from_number(9), EnrolmentRefusal::Other(9));
+}
+
+#[test]
+fn chains_without_end_are_refused_before_they_are_sent_or_kept() {
+    let grant = |certificates: usize| {
+        EnrolmentAnswer::Granted(Grant {
+            entrance_domain: Text::fitting("tunnels.example.com"),
+            chain: vec![vec![7]; certificates],
+            relay_authorities: vec![vec![7]],
+        })
+    };
+    assert!(grant(8).encode().is_ok());
+    assert!(grant(9).encode().is_err());
+    for count in [0, 9, 255] {
+        let refused = Err(WireFault::Meaningless {
+            what: "answer.chain",
+        });
+        assert_eq!(EnrolmentAnswer::parse(&[0, count, 0, 0]), refused);
+    }
+}
+
 fn traceparent() -> impl Strategy<Value = Option<[u8; TRACEPARENT_LENGTH]>> {
     let digits = proptest::collection::vec(proptest::sample::select(&b"0123456789abcdef-"[..]), 55);
     proptest::option::of(digits.prop_map(|digits| digits.try_into().expect("55 digits")))
@@ -330,6 +377,28 @@ proptest! {
     }
 
     #[test]
+    fn enrolment_survives_the_wire(
+        id in any::<[u8; 16]>(), secret in any::<[u8; 32]>(),
+        request in proptest::collection::vec(any::<u8>(), 0..600),
+        tunnel in text(), token in proptest::collection::vec(any::<u8>(), 0..600),
+        chain in certificates(), relay_authorities in certificates(), entrance_domain in text(),
+    ) {
+        let join = EnrolmentQuestion::Join { id, secret, request: request.clone() };
+        let vouched = EnrolmentQuestion::Vouched { tunnel, token, request: request.clone() };
+        for question in [join, vouched, EnrolmentQuestion::Renew { request }] {
+            let bytes = question.encode().expect("a question");
+            prop_assert_eq!(EnrolmentQuestion::parse(body_of(&bytes, MAX_QUESTION)), Ok(question));
+        }
+        let answer = EnrolmentAnswer::Granted(Grant { entrance_domain, chain, relay_authorities });
+        let bytes = answer.encode().expect("an answer");
+        let body = body_of(&bytes, MAX_ANSWER);
+        for cut in 0..body.len() - entrance_domain_length(&answer) {
+            prop_assert!(EnrolmentAnswer::parse(&body[..cut]).is_err());
+        }
+        prop_assert_eq!(EnrolmentAnswer::parse(body), Ok(answer));
+    }
+
+    #[test]
     fn hostile_bytes_are_refused_or_understood(body in proptest::collection::vec(any::<u8>(), 0..600)) {
         // What is understood says the same thing again; nothing panics.
         if let Ok(header) = StreamHeader::parse(&body) {
@@ -337,6 +406,12 @@ proptest! {
         }
         if let Ok(status) = StreamStatus::parse(&body) {
             prop_assert_eq!(&status.encode().expect("a status")[RECORD_PREFIX..], &body[..]);
+        }
+        if let Ok(question) = EnrolmentQuestion::parse(&body) {
+            prop_assert_eq!(&question.encode().expect("a question")[RECORD_PREFIX..], &body[..]);
+        }
+        if let Ok(answer) = EnrolmentAnswer::parse(&body) {
+            prop_assert_eq!(&answer.encode().expect("an answer")[RECORD_PREFIX..], &body[..]);
         }
         if let Some((prefix, body)) = body.split_first_chunk()
             && let Ok(kind) = FrameKind::parse(*prefix)

@@ -1,0 +1,350 @@
+//! Asking a relay for a certificate: one connection, one question, one answer.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gangplank_config::{Anchors, KeyPair};
+use gangplank_pki::clock::Clock;
+use gangplank_pki::issue::{IssueFault, RequestedKey};
+use gangplank_pki::peer::{PinnedRelayVerifier, RelayVerifier, VerifierFault};
+use gangplank_pki::{Fingerprint, TunnelName, crypto, pem};
+use gangplank_tunnel::wire::enrolment::{
+    EnrolmentAnswer, EnrolmentQuestion, EnrolmentRefusal, Grant, JOIN_PROTOCOL, JoinToken,
+    MAX_ANSWER, RENEW_PROTOCOL, TunnelText,
+};
+use gangplank_tunnel::wire::{Message, RECORD_PREFIX, WireFault, record_length};
+use rustls::client::Resumption;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::{ClientConfig, version};
+use rustls_pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// From the lookup of the relay's name to its answer; the relay itself gives a visit fifteen seconds.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A certificate that was granted, and what goes with it.
+#[derive(Debug)]
+pub struct Enrolled {
+    /// Key and chain in one PEM text. Secret.
+    pub identity_pem: Identity,
+    /// The domain below which callers reach the cluster.
+    pub entrance_domain: String,
+    /// The authorities by which the relay is known from now on, PEM.
+    pub relay_authorities_pem: String,
+}
+
+/// Key and chain in one PEM text. Secret.
+pub struct Identity(pub String);
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Identity")
+    }
+}
+
+/// Why there is no certificate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EnrolmentError {
+    /// The relay took too long.
+    #[error("the relay did not answer in time; look at the network between the two")]
+    TooLate,
+    /// No connection to the relay.
+    #[error("the relay cannot be reached; look at its address and at the network between the two")]
+    Unreachable(#[source] io::Error),
+    /// The handshake failed.
+    #[error("the TLS handshake with the relay failed; {}", remedy(.0))]
+    Handshake(#[source] io::Error),
+    /// The relay's name is no server name.
+    #[error("`{0}` cannot be the name of a relay")]
+    Name(String),
+    /// No key could be made.
+    #[error("no key could be made")]
+    Key(#[source] IssueFault),
+    /// The authorities of the relay cannot be used.
+    #[error("the relay's authorities cannot be used")]
+    Authorities(#[source] VerifierFault),
+    /// TLS cannot be set up.
+    #[error("the present certificate cannot be used")]
+    Tls(#[source] rustls::Error),
+    /// The connection broke off before the answer.
+    #[error("the connection broke off before the relay had answered; try again")]
+    Broken(#[source] io::Error),
+    /// The answer makes no sense.
+    #[error("the relay's answer was not understood; update the older side")]
+    Answer(#[source] WireFault),
+    /// The relay said no.
+    #[error("the relay refused: {message}")]
+    Refused {
+        /// Why.
+        code: EnrolmentRefusal,
+        /// The relay's words.
+        message: Message,
+    },
+    /// What the relay gave is not what was asked for.
+    #[error("the relay gave a certificate of another name or key; tell its administrator")]
+    NotAsked,
+}
+
+/// What to do about a failed handshake.
+fn remedy(error: &io::Error) -> &'static str {
+    let tls = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match tls {
+        Some(rustls::Error::InvalidCertificate(_)) => {
+            "this is not the relay that is meant, or its authority is another than it was: \
+             compare the address, and make a new token if the authority was replaced"
+        }
+        Some(rustls::Error::AlertReceived(alert)) => match u8::from(*alert) {
+            112 => "the relay does not serve enrolment under this name: look at its `enrolment`",
+            120 => "the relay does not speak this protocol: update the older side",
+            44 => "this agent's certificate was revoked: join again with a new token",
+            45 | 48 => {
+                "the relay does not accept this agent's certificate any more: join again with a new token"
+            }
+            _ => "look into the relay's log",
+        },
+        _ => "is it a relay, and is `enrolment` in its file?",
+    }
+}
+
+impl EnrolmentError {
+    /// The error as one word, for metrics and logs.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::TooLate => "TooLate",
+            Self::Unreachable(_) => "Unreachable",
+            Self::Handshake(_) => "HandshakeFailed",
+            Self::Name(_) => "NotAName",
+            Self::Key(_) => "NoKey",
+            Self::Authorities(_) => "AuthoritiesUnusable",
+            Self::Tls(_) => "CertificateUnusable",
+            Self::Broken(_) => "BrokenOff",
+            Self::Answer(_) => "NotUnderstood",
+            Self::Refused { code, .. } => code.reason(),
+            Self::NotAsked => "NotAsked",
+        }
+    }
+
+    /// Whether asking again will not help before a person has done something.
+    pub const fn needs_a_person(&self) -> bool {
+        match self {
+            Self::Refused { code, .. } => !code.may_pass(),
+            Self::TooLate | Self::Unreachable(_) | Self::Broken(_) => false,
+            _ => true,
+        }
+    }
+}
+
+/// Where a relay is asked: `host:port` over TCP.
+#[derive(Debug, Clone, Copy)]
+pub struct Address<'a> {
+    /// A DNS name, looked up anew each time, or an address.
+    pub host: &'a str,
+    /// The port.
+    pub port: u16,
+}
+
+/// Joins by a token: makes a key, and asks for a certificate for the token's name.
+///
+/// # Errors
+///
+/// When the relay cannot be reached, is not the token's, or says no.
+pub async fn join(
+    relay: Address<'_>,
+    token: &JoinToken,
+    clock: Arc<dyn Clock>,
+) -> Result<Enrolled, EnrolmentError> {
+    let pin = Fingerprint::from_bytes(token.relay_authority);
+    let verifier = Arc::new(PinnedRelayVerifier::new(pin, clock));
+    let config = client(verifier)?.with_no_client_auth();
+    let name = server_name(&token.relay)?;
+    let key = RequestedKey::for_tunnel(&token.tunnel).map_err(EnrolmentError::Key)?;
+    let question = EnrolmentQuestion::Join {
+        id: token.id,
+        secret: token.secret,
+        request: key.request.clone(),
+    };
+    let asking = ask(relay, name, (config, JOIN_PROTOCOL), &question);
+    let grant = asking_in_time(asking).await?;
+    enrolled(&grant, &key, &token.tunnel)
+}
+
+/// A service account that vouches for its cluster, and the relay it goes to.
+#[derive(Debug)]
+pub struct Vouched<'a> {
+    /// The cluster.
+    pub tunnel: &'a TunnelName,
+    /// The account's token, made for the relay's audience. Secret.
+    pub token: &'a [u8],
+    /// The name that the relay's certificate must carry.
+    pub server_name: &'a str,
+    /// The authorities that it may come from.
+    pub authorities: &'a [CertificateDer<'a>],
+}
+
+/// Joins by the token of a service account.
+///
+/// # Errors
+///
+/// When the relay cannot be reached, is another, or says no.
+pub async fn join_vouched(
+    relay: Address<'_>,
+    vouched: &Vouched<'_>,
+    clock: Arc<dyn Clock>,
+) -> Result<Enrolled, EnrolmentError> {
+    let verifier =
+        RelayVerifier::new(vouched.authorities, clock).map_err(EnrolmentError::Authorities)?;
+    let config = client(Arc::new(verifier))?.with_no_client_auth();
+    let name = server_name(vouched.server_name)?;
+    let key = RequestedKey::for_tunnel(vouched.tunnel).map_err(EnrolmentError::Key)?;
+    let question = EnrolmentQuestion::Vouched {
+        tunnel: TunnelText::fitting(vouched.tunnel.as_str()),
+        token: vouched.token.to_vec(),
+        request: key.request.clone(),
+    };
+    let asking = ask(relay, name, (config, JOIN_PROTOCOL), &question);
+    let grant = asking_in_time(asking).await?;
+    enrolled(&grant, &key, vouched.tunnel)
+}
+
+/// Who renews, and whom it believes.
+#[derive(Clone, Copy)]
+pub(crate) struct Present<'a> {
+    pub(crate) identity: &'a KeyPair,
+    pub(crate) tunnel: &'a TunnelName,
+    pub(crate) authorities: &'a Anchors,
+    pub(crate) clock: &'a Arc<dyn Clock>,
+}
+
+/// Renews: makes a new key, and asks for a certificate for the name of the present one.
+pub(crate) async fn renew(
+    relay: Address<'_>,
+    name: &str,
+    present: Present<'_>,
+) -> Result<Enrolled, EnrolmentError> {
+    let name = server_name(name)?;
+    let authorities = present.authorities.certificates();
+    let verifier = RelayVerifier::new(&authorities, Arc::clone(present.clock))
+        .map_err(EnrolmentError::Authorities)?;
+    let (chain, own_key) = (
+        present.identity.chain().to_vec(),
+        present.identity.private_key(),
+    );
+    let config = client(Arc::new(verifier))?
+        .with_client_auth_cert(chain, own_key)
+        .map_err(EnrolmentError::Tls)?;
+    let key = RequestedKey::for_tunnel(present.tunnel).map_err(EnrolmentError::Key)?;
+    let question = EnrolmentQuestion::Renew {
+        request: key.request.clone(),
+    };
+    let asking = ask(relay, name, (config, RENEW_PROTOCOL), &question);
+    let grant = asking_in_time(asking).await?;
+    enrolled(&grant, &key, present.tunnel)
+}
+
+fn server_name(name: &str) -> Result<ServerName<'static>, EnrolmentError> {
+    ServerName::try_from(name.to_owned()).map_err(|_invalid| EnrolmentError::Name(name.to_owned()))
+}
+
+fn client(
+    relay: Arc<dyn ServerCertVerifier>,
+) -> Result<rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>, EnrolmentError> {
+    Ok(ClientConfig::builder_with_provider(crypto::provider())
+        .with_protocol_versions(&[&version::TLS13])
+        .map_err(EnrolmentError::Tls)?
+        .dangerous()
+        .with_custom_certificate_verifier(relay))
+}
+
+async fn asking_in_time(
+    asking: impl Future<Output = Result<Grant, EnrolmentError>>,
+) -> Result<Grant, EnrolmentError> {
+    timeout(DEADLINE, asking)
+        .await
+        .unwrap_or(Err(EnrolmentError::TooLate))
+}
+
+async fn ask(
+    relay: Address<'_>,
+    name: ServerName<'static>,
+    (mut config, protocol): (ClientConfig, &[u8]),
+    question: &EnrolmentQuestion,
+) -> Result<Grant, EnrolmentError> {
+    config.alpn_protocols = vec![protocol.to_vec()];
+    config.resumption = Resumption::disabled();
+    let question = question.encode().map_err(EnrolmentError::Answer)?;
+    let socket = TcpStream::connect((relay.host, relay.port))
+        .await
+        .map_err(EnrolmentError::Unreachable)?;
+    let mut stream = TlsConnector::from(Arc::new(config))
+        .connect(name, socket)
+        .await
+        .map_err(EnrolmentError::Handshake)?;
+    let answered = exchange(&mut stream, &question).await;
+    match answered? {
+        EnrolmentAnswer::Granted(grant) => Ok(grant),
+        EnrolmentAnswer::Refused { code, message } => {
+            Err(EnrolmentError::Refused { code, message })
+        }
+    }
+}
+
+async fn exchange(
+    stream: &mut TlsStream<TcpStream>,
+    question: &[u8],
+) -> Result<EnrolmentAnswer, EnrolmentError> {
+    // In TLS 1.3 a server refuses a client's certificate after the client has gone on: then the alert
+    // comes in the place of the answer.
+    let broken = |error: io::Error| {
+        let refused = error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        if refused.is_some() {
+            EnrolmentError::Handshake(error)
+        } else {
+            EnrolmentError::Broken(error)
+        }
+    };
+    stream.write_all(question).await.map_err(broken)?;
+    let mut prefix = [0; RECORD_PREFIX];
+    stream.read_exact(&mut prefix).await.map_err(broken)?;
+    let length =
+        record_length(prefix, "enrolment answer", MAX_ANSWER).map_err(EnrolmentError::Answer)?;
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await.map_err(broken)?;
+    EnrolmentAnswer::parse(&body).map_err(EnrolmentError::Answer)
+}
+
+/// Takes what the relay gave, if it is what was asked for.
+fn enrolled(
+    grant: &Grant,
+    key: &RequestedKey,
+    tunnel: &TunnelName,
+) -> Result<Enrolled, EnrolmentError> {
+    let not_asked = || EnrolmentError::NotAsked;
+    let leaf = grant.chain.first().ok_or_else(not_asked)?;
+    let leaf = CertificateDer::from(leaf.as_slice());
+    let named = TunnelName::from_agent_certificate(&leaf).map_err(|_other| not_asked())?;
+    let own_key = pem::private_key(key.key_pem.as_bytes()).map_err(|_unreadable| not_asked())?;
+    pem::key_matches(&leaf, &own_key).map_err(|_other| not_asked())?;
+    if named != *tunnel {
+        return Err(not_asked());
+    }
+    let certificates = |all: &[Vec<u8>]| -> String {
+        all.iter()
+            .map(|der| pem::encode("CERTIFICATE", der))
+            .collect()
+    };
+    Ok(Enrolled {
+        identity_pem: Identity(format!("{}{}", key.key_pem, certificates(&grant.chain))),
+        entrance_domain: grant.entrance_domain.as_str().to_owned(),
+        relay_authorities_pem: certificates(&grant.relay_authorities),
+    })
+}

@@ -1,0 +1,356 @@
+//! The register of one relay: a file of SQLite's.
+//!
+//! SQLite because the command line writes while the relay runs, each in a process of its own, and because
+//! what it has confirmed survives a crash and a full disk. Every change is one transaction, synced before it
+//! is reported.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gangplank_pki::clock::at;
+use gangplank_pki::{Fingerprint, TunnelName};
+use gangplank_tunnel::BoxFuture;
+use parking_lot::Mutex;
+use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
+use rustls_pki_types::UnixTime;
+use tokio::task::spawn_blocking;
+
+use crate::register::{CertificateRecord, Register, RegisterFault, TokenId, TokenRecord};
+use crate::revocations::Revoked;
+
+/// How long one process waits for another's transaction; they take milliseconds, and a slow disk's sync a
+/// second.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The version of the tables below, in the file itself.
+const VERSION: i64 = 1;
+
+const TABLES: &str = "
+    CREATE TABLE token (
+        id BLOB PRIMARY KEY, secret BLOB NOT NULL, tunnel TEXT NOT NULL,
+        created INTEGER NOT NULL, expires INTEGER NOT NULL, used INTEGER
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE certificate (
+        fingerprint BLOB PRIMARY KEY, tunnel TEXT NOT NULL,
+        issued INTEGER NOT NULL, not_after INTEGER NOT NULL, revoked INTEGER
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX certificate_of_tunnel ON certificate (tunnel);
+    CREATE TABLE revision (number INTEGER NOT NULL) STRICT;
+    INSERT INTO revision VALUES (0);
+    PRAGMA user_version = 1;
+";
+
+const TOKEN: &str = "SELECT id, secret, tunnel, created, expires, used FROM token";
+const CERTIFICATE: &str = "SELECT fingerprint, tunnel, issued, not_after, revoked FROM certificate";
+
+/// A register in one file, which its owner alone may read.
+#[derive(Debug, Clone)]
+pub struct EmbeddedRegister {
+    file: Arc<Path>,
+    connection: Arc<Mutex<Connection>>,
+}
+
+/// Why SQLite's file is of no use.
+#[derive(Debug, thiserror::Error)]
+enum FileFault {
+    #[error(transparent)]
+    File(#[from] io::Error),
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    #[error(
+        "it was written by a later version of this program (tables of version {0}); update this one"
+    )]
+    Later(i64),
+    #[error("the task that used it was ended")]
+    Ended,
+}
+
+impl EmbeddedRegister {
+    /// Opens the register, and makes it where there is none.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be opened or is no register.
+    pub fn open(file: &Path) -> Result<Self, RegisterFault> {
+        let opened = open(file).map_err(|cause| fault(file, "opened", cause))?;
+        Ok(Self {
+            file: file.into(),
+            connection: Arc::new(Mutex::new(opened)),
+        })
+    }
+
+    /// Runs `work` where it may block.
+    fn run<T: Send + 'static>(
+        &self,
+        done: &'static str,
+        work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> BoxFuture<'_, Result<T, RegisterFault>> {
+        let connection = Arc::clone(&self.connection);
+        let working = spawn_blocking(move || work(&mut connection.lock()));
+        Box::pin(async move {
+            let outcome = match working.await {
+                Ok(outcome) => outcome.map_err(FileFault::Sqlite),
+                Err(_ended) => Err(FileFault::Ended),
+            };
+            outcome.map_err(|cause| fault(&self.file, done, cause))
+        })
+    }
+}
+
+fn fault(file: &Path, done: &'static str, cause: FileFault) -> RegisterFault {
+    RegisterFault {
+        place: file.display().to_string(),
+        done,
+        cause: Box::new(cause),
+    }
+}
+
+fn open(file: &Path) -> Result<Connection, FileFault> {
+    // Made here rather than by SQLite, for its owner alone; what SQLite lays beside it gets the same mode.
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(file)?;
+    let mut connection = Connection::open(file)?;
+    connection.busy_timeout(PATIENCE)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let version: i64 = begun.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    match version {
+        0 => begun.execute_batch(TABLES)?,
+        VERSION => {}
+        later => return Err(FileFault::Later(later)),
+    }
+    begun.commit()?;
+    Ok(connection)
+}
+
+impl Register for EmbeddedRegister {
+    fn keep_token(
+        &self,
+        token: TokenRecord,
+        forget_before: UnixTime,
+    ) -> BoxFuture<'_, Result<(), RegisterFault>> {
+        self.run("written", move |connection| {
+            let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let end = seconds(forget_before);
+            begun.execute("DELETE FROM token WHERE expires < ?1", [end])?;
+            begun.execute("DELETE FROM certificate WHERE not_after < ?1", [end])?;
+            begun.execute(
+                "INSERT INTO token VALUES (?1, ?2, ?3, ?4, ?5, NULL)",
+                params![
+                    token.id,
+                    token.secret.as_bytes(),
+                    token.tunnel.as_str(),
+                    seconds(token.created),
+                    seconds(token.expires)
+                ],
+            )?;
+            begun.commit()
+        })
+    }
+
+    fn token(&self, id: TokenId) -> BoxFuture<'_, Result<Option<TokenRecord>, RegisterFault>> {
+        self.run("read", move |connection| {
+            let mut wanted = connection.prepare(&format!("{TOKEN} WHERE id = ?1"))?;
+            wanted.query_row([id], token).optional()
+        })
+    }
+
+    fn tokens(&self) -> BoxFuture<'_, Result<Vec<TokenRecord>, RegisterFault>> {
+        self.run("read", |connection| {
+            let mut wanted = connection.prepare(&format!("{TOKEN} ORDER BY created"))?;
+            wanted.query_map([], token)?.collect()
+        })
+    }
+
+    fn forget_token(&self, id: TokenId) -> BoxFuture<'_, Result<bool, RegisterFault>> {
+        self.run("written", move |connection| {
+            Ok(connection.execute("DELETE FROM token WHERE id = ?1", [id])? > 0)
+        })
+    }
+
+    fn redeem(
+        &self,
+        id: TokenId,
+        certificate: CertificateRecord,
+    ) -> BoxFuture<'_, Result<bool, RegisterFault>> {
+        self.run("written", move |connection| {
+            let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let used = begun.execute(
+                "UPDATE token SET used = ?2 WHERE id = ?1 AND used IS NULL",
+                params![id, seconds(certificate.issued)],
+            )?;
+            if used == 0 {
+                return Ok(false);
+            }
+            write_down(&begun, &certificate)?;
+            begun.commit()?;
+            Ok(true)
+        })
+    }
+
+    fn admit(&self, certificate: CertificateRecord) -> BoxFuture<'_, Result<bool, RegisterFault>> {
+        self.run("written", move |connection| {
+            let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let newest: Option<Option<i64>> = begun
+                .query_row(
+                    "SELECT revoked FROM certificate WHERE tunnel = ?1
+                     ORDER BY issued DESC, revoked IS NULL DESC LIMIT 1",
+                    [certificate.tunnel.as_str()],
+                    |row| row.get(0),
+                )
+                .optional()?;
+            if newest.flatten().is_some() {
+                return Ok(false);
+            }
+            write_down(&begun, &certificate)?;
+            begun.commit()?;
+            Ok(true)
+        })
+    }
+
+    fn succeed(
+        &self,
+        predecessor: Fingerprint,
+        certificate: CertificateRecord,
+    ) -> BoxFuture<'_, Result<bool, RegisterFault>> {
+        self.run("written", move |connection| {
+            let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let entitled: i64 = begun.query_row(
+                "SELECT count(*) FROM certificate
+                 WHERE fingerprint = ?1 AND tunnel = ?2 AND revoked IS NULL",
+                params![predecessor.as_bytes(), certificate.tunnel.as_str()],
+                |row| row.get(0),
+            )?;
+            if entitled == 0 {
+                return Ok(false);
+            }
+            write_down(&begun, &certificate)?;
+            begun.commit()?;
+            Ok(true)
+        })
+    }
+
+    fn certificates(&self) -> BoxFuture<'_, Result<Vec<CertificateRecord>, RegisterFault>> {
+        self.run("read", |connection| {
+            let sorted = format!("{CERTIFICATE} ORDER BY tunnel, issued");
+            let mut wanted = connection.prepare(&sorted)?;
+            wanted.query_map([], certificate)?.collect()
+        })
+    }
+
+    fn certificate(
+        &self,
+        fingerprint: Fingerprint,
+    ) -> BoxFuture<'_, Result<Option<CertificateRecord>, RegisterFault>> {
+        self.run("read", move |connection| {
+            let one = format!("{CERTIFICATE} WHERE fingerprint = ?1");
+            let mut wanted = connection.prepare(&one)?;
+            wanted
+                .query_row([fingerprint.as_bytes()], certificate)
+                .optional()
+        })
+    }
+
+    fn revoke(
+        &self,
+        tunnel: TunnelName,
+        now: UnixTime,
+    ) -> BoxFuture<'_, Result<usize, RegisterFault>> {
+        self.run("written", move |connection| {
+            let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let revoked = begun.execute(
+                "UPDATE certificate SET revoked = ?2 WHERE tunnel = ?1 AND revoked IS NULL",
+                params![tunnel.as_str(), seconds(now)],
+            )?;
+            begun.execute(
+                "DELETE FROM token WHERE tunnel = ?1 AND used IS NULL",
+                [tunnel.as_str()],
+            )?;
+            begun.execute("UPDATE revision SET number = number + 1", [])?;
+            begun.commit()?;
+            Ok(revoked)
+        })
+    }
+
+    fn revision(&self) -> BoxFuture<'_, Result<u64, RegisterFault>> {
+        self.run("read", |connection| {
+            let mut wanted = connection.prepare("SELECT number FROM revision")?;
+            let number: i64 = wanted.query_row([], |row| row.get(0))?;
+            Ok(number.unsigned_abs())
+        })
+    }
+
+    fn revoked(&self) -> BoxFuture<'_, Result<Revoked, RegisterFault>> {
+        self.run("read", |connection| {
+            let revoked = "SELECT fingerprint FROM certificate WHERE revoked IS NOT NULL";
+            let mut wanted = connection.prepare(revoked)?;
+            wanted.query_map([], |row| fingerprint(row, 0))?.collect()
+        })
+    }
+}
+
+fn write_down(connection: &Connection, certificate: &CertificateRecord) -> rusqlite::Result<()> {
+    connection.execute(
+        "INSERT INTO certificate VALUES (?1, ?2, ?3, ?4, NULL)",
+        params![
+            certificate.fingerprint.as_bytes(),
+            certificate.tunnel.as_str(),
+            seconds(certificate.issued),
+            seconds(certificate.not_after)
+        ],
+    )?;
+    Ok(())
+}
+
+fn token(row: &Row<'_>) -> rusqlite::Result<TokenRecord> {
+    Ok(TokenRecord {
+        id: row.get(0)?,
+        secret: fingerprint(row, 1)?,
+        tunnel: tunnel(row, 2)?,
+        created: moment(row.get(3)?),
+        expires: moment(row.get(4)?),
+        used: row.get::<_, Option<i64>>(5)?.map(moment),
+    })
+}
+
+fn certificate(row: &Row<'_>) -> rusqlite::Result<CertificateRecord> {
+    Ok(CertificateRecord {
+        fingerprint: fingerprint(row, 0)?,
+        tunnel: tunnel(row, 1)?,
+        issued: moment(row.get(2)?),
+        not_after: moment(row.get(3)?),
+        revoked: row.get::<_, Option<i64>>(4)?.map(moment),
+    })
+}
+
+fn fingerprint(row: &Row<'_>, column: usize) -> rusqlite::Result<Fingerprint> {
+    row.get(column).map(Fingerprint::from_bytes)
+}
+
+fn tunnel(row: &Row<'_>, column: usize) -> rusqlite::Result<TunnelName> {
+    let text: String = row.get(column)?;
+    TunnelName::parse(&text).map_err(|fault| {
+        let text = rusqlite::types::Type::Text;
+        rusqlite::Error::FromSqlConversionFailure(column, text, Box::new(fault))
+    })
+}
+
+/// SQLite's integers have a sign; no moment here is beyond the year 9999.
+fn seconds(moment: UnixTime) -> i64 {
+    i64::try_from(moment.as_secs()).unwrap_or(i64::MAX)
+}
+
+fn moment(seconds: i64) -> UnixTime {
+    at(u64::try_from(seconds).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,422 @@
+//! Who gets a certificate, and who gets none.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use gangplank_config::role::relay::Relay;
+use gangplank_config::{Anchors, Fault, Material};
+use gangplank_pki::clock::{Clock, at, rfc3339};
+use gangplank_pki::issue::{AgentRequest, CertificateAuthority};
+use gangplank_pki::{EntranceDomain, Fingerprint, TunnelName, WithCauses};
+use gangplank_tunnel::wire;
+use gangplank_tunnel::wire::enrolment::{
+    EnrolmentAnswer, EnrolmentQuestion, EnrolmentRefusal, Grant, JoinToken, TOKEN_ID, TOKEN_SECRET,
+};
+use rustls_pki_types::{CertificateDer, UnixTime};
+
+use crate::embedded::EmbeddedRegister;
+use crate::proof::{Accounts, ProofFault};
+use crate::register::{CertificateRecord, Register, RegisterFault, TokenRecord};
+
+/// How long what has ended is remembered, so that a late question is told what became of its token.
+const REMEMBERED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// Decides by the register. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Office {
+    register: Arc<dyn Register>,
+    accounts: Accounts,
+    authority: Material<CertificateAuthority>,
+    relay_authorities: Material<Anchors>,
+    lifetime: Duration,
+    grace: Duration,
+    domain: EntranceDomain,
+    relay: wire::ServerName,
+    clock: Arc<dyn Clock>,
+}
+
+/// A token that was just made.
+#[derive(Debug)]
+pub struct NewToken {
+    /// The token, with its secret.
+    pub token: JoinToken,
+    /// The first moment at which it is of no use any more.
+    pub expires: UnixTime,
+}
+
+/// Why there is no token.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TokenError {
+    /// The register does not work.
+    #[error(transparent)]
+    Register(#[from] RegisterFault),
+    /// The relay's authority cannot be read.
+    #[error("the relay's authority cannot be read")]
+    Authority(#[source] Fault),
+    /// The name is taken.
+    #[error(
+        "{tunnel} has joined and its certificate is good until {until}: \
+         add `--again` if it is to join anew (its present certificate stays good), or revoke it first \
+         (`gangplank cluster revoke {tunnel}`)"
+    )]
+    Joined {
+        /// The name.
+        tunnel: TunnelName,
+        /// The last moment of the last certificate.
+        until: String,
+    },
+    /// The system gives no random numbers.
+    #[error("the system gives no random numbers")]
+    NoRandomness,
+}
+
+/// Why a question gets no certificate: the code for the other side, and the words for it.
+type Refused = (EnrolmentRefusal, String);
+
+impl Office {
+    /// The office of a relay, by its file; none where the file has no `enrolment`.
+    ///
+    /// # Errors
+    ///
+    /// When the register cannot be opened.
+    pub fn open(relay: &Relay, clock: Arc<dyn Clock>) -> Result<Option<Self>, RegisterFault> {
+        let Some(enrolment) = &relay.enrolment else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            register: Arc::new(EmbeddedRegister::open(&enrolment.register)?),
+            accounts: Accounts::new(&enrolment.service_accounts),
+            authority: enrolment.authority.clone(),
+            relay_authorities: enrolment.relay_authorities.clone(),
+            lifetime: enrolment.certificate_lifetime,
+            grace: enrolment.renewal_grace,
+            domain: relay.domain.clone(),
+            relay: wire::ServerName::fitting(relay.tunnel.server_name.as_str()),
+            clock,
+        }))
+    }
+
+    /// How long an expired certificate may still be renewed.
+    pub fn grace(&self) -> Duration {
+        self.grace
+    }
+
+    /// The authorities of the relay's own certificate, for who has only the SHA-256 of one.
+    pub fn relay_authorities(&self) -> &Material<Anchors> {
+        &self.relay_authorities
+    }
+
+    /// The register that it decides by.
+    pub fn register(&self) -> &Arc<dyn Register> {
+        &self.register
+    }
+
+    /// Makes a token for `tunnel` that is good for `lifetime`; a name that has joined gets one only `again`.
+    ///
+    /// # Errors
+    ///
+    /// When the name has joined, and when the register or the relay's authority cannot be used.
+    pub async fn make_token(
+        &self,
+        tunnel: &TunnelName,
+        lifetime: Duration,
+        again: bool,
+    ) -> Result<NewToken, TokenError> {
+        let now = self.clock.now();
+        if !again && let Some(until) = self.good_until(tunnel, now).await? {
+            return Err(TokenError::Joined {
+                tunnel: tunnel.clone(),
+                until: rfc3339(until),
+            });
+        }
+        let authorities = self
+            .relay_authorities
+            .read()
+            .map_err(TokenError::Authority)?;
+        let certificates = authorities.certificates();
+        let first = certificates.first().map_or(&[][..], |first| first.as_ref());
+        let token = JoinToken {
+            id: random::<TOKEN_ID>()?,
+            secret: random::<TOKEN_SECRET>()?,
+            relay_authority: *Fingerprint::of(first).as_bytes(),
+            tunnel: tunnel.clone(),
+            relay: self.relay.clone(),
+        };
+        let expires = later(now, lifetime);
+        let record = TokenRecord {
+            id: token.id,
+            secret: Fingerprint::of(&token.secret),
+            tunnel: tunnel.clone(),
+            created: now,
+            expires,
+            used: None,
+        };
+        let forget_before = at(now
+            .as_secs()
+            .saturating_sub(REMEMBERED.max(self.grace).as_secs()));
+        self.register.keep_token(record, forget_before).await?;
+        Ok(NewToken { token, expires })
+    }
+
+    /// Until when the newest certificate of a name is good, if one is.
+    async fn good_until(
+        &self,
+        tunnel: &TunnelName,
+        now: UnixTime,
+    ) -> Result<Option<UnixTime>, RegisterFault> {
+        let certificates = self.register.certificates().await?;
+        let good = certificates.into_iter().filter(|certificate| {
+            certificate.tunnel == *tunnel
+                && certificate.revoked.is_none()
+                && certificate.not_after >= now
+        });
+        Ok(good.map(|certificate| certificate.not_after).max())
+    }
+
+    /// Answers who came without a certificate.
+    pub async fn answer_join(&self, question: &EnrolmentQuestion) -> EnrolmentAnswer {
+        let outcome = match question {
+            EnrolmentQuestion::Join {
+                id,
+                secret,
+                request,
+            } => self.join(*id, secret, request).await,
+            EnrolmentQuestion::Vouched {
+                tunnel,
+                token,
+                request,
+            } => self.join_vouched(tunnel, token, request).await,
+            _ => Err(misplaced()),
+        };
+        told("join", outcome)
+    }
+
+    /// Answers who came with the certificate that it wants another for. `shown` was verified: that it leads
+    /// to an authority of agents, and that its time is not over for longer than the grace.
+    pub async fn answer_renewal(
+        &self,
+        shown: &CertificateDer<'_>,
+        question: &EnrolmentQuestion,
+    ) -> EnrolmentAnswer {
+        let outcome = match question {
+            EnrolmentQuestion::Renew { request } => self.renew(shown, request).await,
+            _ => Err(misplaced()),
+        };
+        told("renewal", outcome)
+    }
+
+    async fn join(
+        &self,
+        id: [u8; TOKEN_ID],
+        secret: &[u8],
+        request: &[u8],
+    ) -> Result<(TunnelName, Grant), Refused> {
+        let now = self.clock.now();
+        let kept = self.register.token(id).await.map_err(unavailable)?;
+        // Compared without one too, so that the time says little about which tokens there are.
+        let hash = Fingerprint::of(secret);
+        let held = kept
+            .as_ref()
+            .map_or([0; 32], |kept| *kept.secret.as_bytes());
+        let right = verify_slices_are_equal(hash.as_bytes(), &held).is_ok();
+        let Some(token) = kept.filter(|_| right) else {
+            let message = "this relay does not know the token; make a new one there: `gangplank token create`";
+            return Err((EnrolmentRefusal::TokenUnknown, message.to_owned()));
+        };
+        if token.used.is_some() {
+            return Err(used(&token.tunnel));
+        }
+        if now >= token.expires {
+            let message = format!(
+                "the token expired at {}; make a new one at the relay: `gangplank token create --cluster {}`",
+                rfc3339(token.expires),
+                token.tunnel
+            );
+            return Err((EnrolmentRefusal::TokenExpired, message));
+        }
+        let (grant, record) = self.certify(request, &token.tunnel, now).await?;
+        match self.register.redeem(id, record).await {
+            Ok(true) => Ok((token.tunnel, grant)),
+            Ok(false) => Err(used(&token.tunnel)),
+            Err(fault) => Err(unavailable(fault)),
+        }
+    }
+
+    async fn join_vouched(
+        &self,
+        tunnel: &str,
+        token: &[u8],
+        request: &[u8],
+    ) -> Result<(TunnelName, Grant), Refused> {
+        let now = self.clock.now();
+        let tunnel = TunnelName::parse(tunnel).map_err(|fault| {
+            let message = format!("that is no cluster's name: {fault}");
+            (EnrolmentRefusal::ProofRefused, message)
+        })?;
+        let (accounts, name, proof) = (self.accounts.clone(), tunnel.clone(), token.to_vec());
+        let proving = tokio::task::spawn_blocking(move || accounts.prove(&name, &proof));
+        match proving.await {
+            Ok(Ok(())) => {}
+            Ok(Err(fault)) => {
+                if let ProofFault::Keys(fault) = &fault {
+                    tracing::error!(cluster = %tunnel, %fault, "no service account can join");
+                }
+                let message = format!(
+                    "the service account's token was refused: {fault}; look at `enrolment.serviceAccounts` at the relay"
+                );
+                return Err((EnrolmentRefusal::ProofRefused, message));
+            }
+            Err(_ended) => return Err(not_now()),
+        }
+        let (grant, record) = self.certify(request, &tunnel, now).await?;
+        match self.register.admit(record).await {
+            Ok(true) => Ok((tunnel, grant)),
+            Ok(false) => Err(not_renewable("the cluster was revoked")),
+            Err(fault) => Err(unavailable(fault)),
+        }
+    }
+
+    async fn renew(
+        &self,
+        shown: &CertificateDer<'_>,
+        request: &[u8],
+    ) -> Result<(TunnelName, Grant), Refused> {
+        let now = self.clock.now();
+        let fingerprint = Fingerprint::of(shown);
+        let known = self.register.certificate(fingerprint).await;
+        let Some(predecessor) = known.map_err(unavailable)? else {
+            return Err(not_renewable("this relay did not issue the certificate"));
+        };
+        if predecessor.revoked.is_some() {
+            return Err(not_renewable("the certificate was revoked"));
+        }
+        if now > later(predecessor.not_after, self.grace) {
+            return Err(not_renewable("the certificate expired too long ago"));
+        }
+        let (grant, record) = self.certify(request, &predecessor.tunnel, now).await?;
+        match self.register.succeed(fingerprint, record).await {
+            Ok(true) => Ok((predecessor.tunnel, grant)),
+            Ok(false) => Err(not_renewable("the certificate was revoked")),
+            Err(fault) => Err(unavailable(fault)),
+        }
+    }
+
+    /// Issues for a request, without writing it down yet.
+    async fn certify(
+        &self,
+        request: &[u8],
+        tunnel: &TunnelName,
+        now: UnixTime,
+    ) -> Result<(Grant, CertificateRecord), Refused> {
+        let wanted = AgentRequest::read(request, tunnel).map_err(|fault| {
+            let message = format!(
+                "the certificate request was refused: {fault}; it may name {tunnel} and nothing else"
+            );
+            (EnrolmentRefusal::RequestRefused, message)
+        })?;
+        let (authority, relay) = self.read_authorities().await?;
+        let issued = authority.certify(&wanted, self.lifetime, now);
+        let certificate = issued.map_err(|fault| {
+            tracing::error!(error = %WithCauses(&fault), "the agents' authority issues nothing");
+            not_now()
+        })?;
+        let end = later(now, self.lifetime).min(authority.anchor().not_after());
+        let record = CertificateRecord {
+            fingerprint: Fingerprint::of(&certificate),
+            tunnel: tunnel.clone(),
+            issued: now,
+            not_after: end,
+            revoked: None,
+        };
+        let relay_authorities = relay.certificates();
+        let grant = Grant {
+            entrance_domain: wire::EntranceDomain::fitting(self.domain.as_str()),
+            chain: vec![certificate.to_vec()],
+            relay_authorities: relay_authorities.iter().map(|der| der.to_vec()).collect(),
+        };
+        Ok((grant, record))
+    }
+
+    /// Read for each: it happens seldom, and what was renewed is so in use at once.
+    async fn read_authorities(&self) -> Result<(CertificateAuthority, Anchors), Refused> {
+        let (authority, relay) = (self.authority.clone(), self.relay_authorities.clone());
+        let read = tokio::task::spawn_blocking(move || Ok((authority.read()?, relay.read()?)));
+        match read.await {
+            Ok(Ok(both)) => Ok(both),
+            Ok(Err(fault)) => {
+                let fault: Fault = fault;
+                tracing::error!(%fault, "enrolment cannot read its authorities");
+                Err(not_now())
+            }
+            Err(_ended) => Err(not_now()),
+        }
+    }
+}
+
+/// Says in the log what became of a question, and makes the answer.
+fn told(kind: &'static str, outcome: Result<(TunnelName, Grant), Refused>) -> EnrolmentAnswer {
+    match outcome {
+        Ok((tunnel, grant)) => {
+            let certificate = grant.chain.first().map_or(&[][..], Vec::as_slice);
+            let fingerprint = Fingerprint::of(certificate);
+            tracing::info!(cluster = %tunnel, kind, certificate = %fingerprint, "certificate issued to an agent");
+            EnrolmentAnswer::Granted(grant)
+        }
+        Err((code, message)) => {
+            tracing::info!(
+                kind,
+                reason = code.reason(),
+                "no certificate for an agent: {message}"
+            );
+            EnrolmentAnswer::refused(code, &message)
+        }
+    }
+}
+
+fn misplaced() -> Refused {
+    let message = "this question is not answered here; update the older side";
+    (EnrolmentRefusal::Malformed, message.to_owned())
+}
+
+fn used(tunnel: &TunnelName) -> Refused {
+    let message = format!(
+        "the token was used before, and works once; make a new one at the relay: \
+         `gangplank token create --cluster {tunnel}`, and if you did not use it, revoke the cluster"
+    );
+    (EnrolmentRefusal::TokenUsed, message)
+}
+
+fn not_renewable(why: &str) -> Refused {
+    let message =
+        format!("{why}; join again with a new token (`gangplank token create` at the relay)");
+    (EnrolmentRefusal::NotRenewable, message)
+}
+
+fn not_now() -> Refused {
+    let message = "the relay cannot issue now, its log says why; try again later";
+    (EnrolmentRefusal::Unavailable, message.to_owned())
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it is the argument of `map_err`"
+)]
+fn unavailable(fault: RegisterFault) -> Refused {
+    tracing::error!(error = %WithCauses(&fault), "enrolment cannot use its register");
+    not_now()
+}
+
+fn later(moment: UnixTime, by: Duration) -> UnixTime {
+    at(moment.as_secs().saturating_add(by.as_secs()))
+}
+
+fn random<const N: usize>() -> Result<[u8; N], TokenError> {
+    let mut bytes = [0; N];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_unspecified| TokenError::NoRandomness)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,232 @@
+use gangplank_pki::TrustAnchor;
+use gangplank_pki::clock::ManualClock;
+use gangplank_pki::issue::RequestedKey;
+use tempfile::TempDir;
+
+use super::*;
+
+const NOW: u64 = 1_893_456_000;
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+struct Desk {
+    office: Office,
+    clock: Arc<ManualClock>,
+    _folder: TempDir,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let clock = Arc::new(ManualClock::new(at(NOW)));
+        let agents = CertificateAuthority::create("agents", 365, at(NOW)).unwrap();
+        let (certificate, key) = (agents.certificate_pem().to_owned(), agents.key_pem());
+        let relay = CertificateAuthority::create("relay", 365, at(NOW)).unwrap();
+        let anchors: Vec<TrustAnchor> = vec![relay.anchor().clone()];
+        let register = EmbeddedRegister::open(&folder.path().join("register")).unwrap();
+        let office = Office {
+            register: Arc::new(register),
+            accounts: Accounts::new(&[]),
+            authority: Material::made(move || {
+                CertificateAuthority::load(&certificate, &key).unwrap()
+            }),
+            relay_authorities: Material::fixed(Anchors::new(anchors)),
+            lifetime: 24 * HOUR,
+            grace: 48 * HOUR,
+            domain: EntranceDomain::parse("tunnels.example.com").unwrap(),
+            relay: wire::ServerName::fitting("relay.example.com"),
+            clock: Arc::<ManualClock>::clone(&clock),
+        };
+        Self {
+            office,
+            clock,
+            _folder: folder,
+        }
+    }
+
+    async fn token(&self, tunnel: &str) -> JoinToken {
+        let made = self.office.make_token(&name(tunnel), HOUR, false).await;
+        made.unwrap().token
+    }
+
+    async fn join(&self, token: &JoinToken, request: &[u8]) -> Result<Grant, EnrolmentRefusal> {
+        let question = EnrolmentQuestion::Join {
+            id: token.id,
+            secret: token.secret,
+            request: request.to_vec(),
+        };
+        outcome(self.office.answer_join(&question).await)
+    }
+
+    async fn renew(&self, shown: &[u8], request: &[u8]) -> Result<Grant, EnrolmentRefusal> {
+        let question = EnrolmentQuestion::Renew {
+            request: request.to_vec(),
+        };
+        let shown = CertificateDer::from(shown);
+        outcome(self.office.answer_renewal(&shown, &question).await)
+    }
+}
+
+fn outcome(answer: EnrolmentAnswer) -> Result<Grant, EnrolmentRefusal> {
+    match answer {
+        EnrolmentAnswer::Granted(grant) => Ok(grant),
+        EnrolmentAnswer::Refused { code, message } => {
+            assert!(message.len() < 256, "cut off: {message}");
+            Err(code)
+        }
+    }
+}
+
+fn name(text: &str) -> TunnelName {
+    TunnelName::parse(text).unwrap()
+}
+
+fn request(tunnel: &str) -> Vec<u8> {
+    RequestedKey::for_tunnel(&name(tunnel)).unwrap().request
+}
+
+fn named(grant: &Grant) -> TunnelName {
+    let [leaf] = grant.chain.as_slice() else {
+        panic!("one certificate");
+    };
+    TunnelName::from_agent_certificate(&CertificateDer::from(leaf.as_slice())).unwrap()
+}
+
+#[tokio::test]
+async fn a_token_gives_one_certificate_of_its_name() {
+    let desk = Desk::new();
+    let token = desk.token("edge-1.acme").await;
+    let grant = desk.join(&token, &request("edge-1.acme")).await.unwrap();
+    assert_eq!(named(&grant), name("edge-1.acme"));
+    assert_eq!(&*grant.entrance_domain, "tunnels.example.com");
+    let [authority] = grant.relay_authorities.as_slice() else {
+        panic!("one authority");
+    };
+    assert_eq!(
+        Fingerprint::of(authority).as_bytes(),
+        &token.relay_authority
+    );
+    let again = desk.join(&token, &request("edge-1.acme")).await;
+    assert_eq!(again, Err(EnrolmentRefusal::TokenUsed));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_token_does_not_use_it_up() {
+    let desk = Desk::new();
+    let token = desk.token("edge-1.acme").await;
+    for other in ["edge-2.acme", "edge-1.other"] {
+        let refused = desk.join(&token, &request(other)).await;
+        assert_eq!(refused, Err(EnrolmentRefusal::RequestRefused));
+    }
+    let guessed = JoinToken {
+        secret: [9; 32],
+        ..token.clone()
+    };
+    let refused = desk.join(&guessed, &request("edge-1.acme")).await;
+    assert_eq!(refused, Err(EnrolmentRefusal::TokenUnknown));
+    let unknown = JoinToken {
+        id: [9; 16],
+        ..token.clone()
+    };
+    let refused = desk.join(&unknown, &request("edge-1.acme")).await;
+    assert_eq!(refused, Err(EnrolmentRefusal::TokenUnknown));
+    // Nobody learns what became of a token without having it.
+    assert!(desk.join(&token, &request("edge-1.acme")).await.is_ok());
+    let refused = desk.join(&guessed, &request("edge-1.acme")).await;
+    assert_eq!(refused, Err(EnrolmentRefusal::TokenUnknown));
+}
+
+#[tokio::test]
+async fn a_token_ends_to_the_second() {
+    let desk = Desk::new();
+    let (early, late) = (
+        desk.token("edge-1.acme").await,
+        desk.token("edge-2.acme").await,
+    );
+    desk.clock.advance(HOUR - Duration::from_secs(1));
+    assert!(desk.join(&early, &request("edge-1.acme")).await.is_ok());
+    desk.clock.advance(Duration::from_secs(1));
+    let refused = desk.join(&late, &request("edge-2.acme")).await;
+    assert_eq!(refused, Err(EnrolmentRefusal::TokenExpired));
+}
+
+#[tokio::test]
+async fn renewals_keep_the_name_and_end_with_the_grace() {
+    let desk = Desk::new();
+    let token = desk.token("edge-1.acme").await;
+    let first = desk.join(&token, &request("edge-1.acme")).await.unwrap();
+    let refused = desk.renew(&first.chain[0], &request("edge-2.acme")).await;
+    assert_eq!(refused, Err(EnrolmentRefusal::RequestRefused), "renamed");
+    let second = desk
+        .renew(&first.chain[0], &request("edge-1.acme"))
+        .await
+        .unwrap();
+    assert_eq!(named(&second), name("edge-1.acme"));
+    assert_ne!(first.chain, second.chain);
+    desk.clock.advance(72 * HOUR);
+    assert!(
+        desk.renew(&second.chain[0], &request("edge-1.acme"))
+            .await
+            .is_ok()
+    );
+    desk.clock.advance(Duration::from_secs(1));
+    let refused = desk.renew(&second.chain[0], &request("edge-1.acme")).await;
+    assert_eq!(refused, Err(EnrolmentRefusal::NotRenewable));
+    let strange = desk
+        .renew(b"not issued here", &request("edge-1.acme"))
+        .await;
+    assert_eq!(strange, Err(EnrolmentRefusal::NotRenewable));
+}
+
+#[tokio::test]
+async fn who_is_revoked_stays_so_and_may_join_anew() {
+    let desk = Desk::new();
+    let token = desk.token("edge-1.acme").await;
+    let first = desk.join(&token, &request("edge-1.acme")).await.unwrap();
+    let taken = desk
+        .office
+        .make_token(&name("edge-1.acme"), HOUR, false)
+        .await;
+    let told = taken.unwrap_err().to_string();
+    assert!(
+        told.contains("--again") && told.contains("cluster revoke edge-1.acme"),
+        "{told}"
+    );
+    assert!(
+        desk.office
+            .make_token(&name("edge-1.acme"), HOUR, true)
+            .await
+            .is_ok()
+    );
+    let register = Arc::clone(desk.office.register());
+    assert_eq!(
+        register.revoke(name("edge-1.acme"), at(NOW)).await.unwrap(),
+        1
+    );
+    let refused = desk.renew(&first.chain[0], &request("edge-1.acme")).await;
+    assert_eq!(refused, Err(EnrolmentRefusal::NotRenewable));
+    let token = desk.token("edge-1.acme").await;
+    let second = desk.join(&token, &request("edge-1.acme")).await.unwrap();
+    assert!(
+        desk.renew(&second.chain[0], &request("edge-1.acme"))
+            .await
+            .is_ok()
+    );
+    let refused = desk.renew(&first.chain[0], &request("edge-1.acme")).await;
+    assert_eq!(refused, Err(EnrolmentRefusal::NotRenewable));
+}
+
+#[tokio::test]
+async fn each_question_has_its_desk() {
+    let desk = Desk::new();
+    let renew = EnrolmentQuestion::Renew { request: vec![] };
+    let answer = desk.office.answer_join(&renew).await;
+    assert_eq!(outcome(answer), Err(EnrolmentRefusal::Malformed));
+    let join = EnrolmentQuestion::Join {
+        id: [0; 16],
+        secret: [0; 32],
+        request: vec![],
+    };
+    let shown = CertificateDer::from(&b"any"[..]);
+    let answer = desk.office.answer_renewal(&shown, &join).await;
+    assert_eq!(outcome(answer), Err(EnrolmentRefusal::Malformed));
+}

@@ -1,0 +1,121 @@
+//! What must not be forgotten: tokens, the certificates that were issued, and which of them are revoked.
+
+use std::error::Error;
+use std::fmt;
+
+use gangplank_pki::{Fingerprint, TunnelName};
+use gangplank_tunnel::BoxFuture;
+use gangplank_tunnel::wire::enrolment::TOKEN_ID;
+use rustls_pki_types::UnixTime;
+
+use crate::revocations::Revoked;
+
+/// The part of a token that is no secret.
+pub type TokenId = [u8; TOKEN_ID];
+
+/// A token, without its secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenRecord {
+    /// Which one it is.
+    pub id: TokenId,
+    /// SHA-256 of its secret. The secret is random and long, so nothing slower is needed.
+    pub secret: Fingerprint,
+    /// The cluster that it makes one.
+    pub tunnel: TunnelName,
+    /// When it was made.
+    pub created: UnixTime,
+    /// The first moment at which it is of no use any more.
+    pub expires: UnixTime,
+    /// When it was used, if it was.
+    pub used: Option<UnixTime>,
+}
+
+/// A certificate that was issued to an agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateRecord {
+    /// SHA-256 of the certificate.
+    pub fingerprint: Fingerprint,
+    /// Whose it is.
+    pub tunnel: TunnelName,
+    /// When it was issued.
+    pub issued: UnixTime,
+    /// Its last moment.
+    pub not_after: UnixTime,
+    /// When it was revoked, if it was.
+    pub revoked: Option<UnixTime>,
+}
+
+/// Where it is kept. Every change is whole or not at all, and on stable storage when it is reported.
+pub trait Register: fmt::Debug + Send + Sync {
+    /// Keeps a new token, and forgets tokens and certificates that `forget_before` was the end of.
+    fn keep_token(
+        &self,
+        token: TokenRecord,
+        forget_before: UnixTime,
+    ) -> BoxFuture<'_, Result<(), RegisterFault>>;
+
+    /// A token.
+    fn token(&self, id: TokenId) -> BoxFuture<'_, Result<Option<TokenRecord>, RegisterFault>>;
+
+    /// Every token.
+    fn tokens(&self) -> BoxFuture<'_, Result<Vec<TokenRecord>, RegisterFault>>;
+
+    /// Forgets a token; false when there is none.
+    fn forget_token(&self, id: TokenId) -> BoxFuture<'_, Result<bool, RegisterFault>>;
+
+    /// Uses a token up and writes the certificate down that was issued for it; false, and nothing of both,
+    /// when the token was used before or is not there any more.
+    fn redeem(
+        &self,
+        id: TokenId,
+        certificate: CertificateRecord,
+    ) -> BoxFuture<'_, Result<bool, RegisterFault>>;
+
+    /// Writes a certificate down that was issued without a token; false, and nothing done, when the newest
+    /// one of its name was revoked.
+    fn admit(&self, certificate: CertificateRecord) -> BoxFuture<'_, Result<bool, RegisterFault>>;
+
+    /// Writes the successor of a certificate down; false, and nothing done, when that one was revoked or is
+    /// not known.
+    fn succeed(
+        &self,
+        predecessor: Fingerprint,
+        certificate: CertificateRecord,
+    ) -> BoxFuture<'_, Result<bool, RegisterFault>>;
+
+    /// Every certificate.
+    fn certificates(&self) -> BoxFuture<'_, Result<Vec<CertificateRecord>, RegisterFault>>;
+
+    /// A certificate.
+    fn certificate(
+        &self,
+        fingerprint: Fingerprint,
+    ) -> BoxFuture<'_, Result<Option<CertificateRecord>, RegisterFault>>;
+
+    /// Revokes all certificates of a name, and forgets its unused tokens. Says how many certificates were
+    /// not revoked before.
+    fn revoke(
+        &self,
+        tunnel: TunnelName,
+        now: UnixTime,
+    ) -> BoxFuture<'_, Result<usize, RegisterFault>>;
+
+    /// A number that grows with every revocation: cheap to ask.
+    fn revision(&self) -> BoxFuture<'_, Result<u64, RegisterFault>>;
+
+    /// All that is revoked.
+    fn revoked(&self) -> BoxFuture<'_, Result<Revoked, RegisterFault>>;
+}
+
+/// The register cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("the register {place} cannot be {done}")]
+pub struct RegisterFault {
+    /// Where it is.
+    pub place: String,
+    /// What was tried, such as `read`.
+    pub done: &'static str,
+    /// Why not.
+    #[source]
+    pub cause: Box<dyn Error + Send + Sync>,
+}
