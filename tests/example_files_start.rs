@@ -183,6 +183,7 @@ async fn with_one_unknown_key_more_they_do_not() {
     for part in [
         "docs/examples/",
         "docs/trust.md",
+        "docs/joining.md",
         "docs/operate.md",
         "demo/",
     ] {

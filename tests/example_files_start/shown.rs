@@ -30,7 +30,14 @@ pub(super) fn everything(root: &Path) -> Vec<Example> {
             found.push((place, read(&file)));
         } else if let Some(page) = place.strip_prefix("docs/").filter(|it| it.ends_with(".md")) {
             let blocks = Page::open(page).all_yaml();
-            found.extend(blocks.into_iter().map(|text| (place.clone(), text)));
+            let commands = Page::open(page).all_bash();
+            let written = commands.iter().flat_map(|script| here_documents(script));
+            found.extend(
+                blocks
+                    .into_iter()
+                    .chain(written)
+                    .map(|text| (place.clone(), text)),
+            );
         }
     }
     for file in files_below(&root.join("demo")) {
@@ -52,7 +59,10 @@ fn file_of(text: &str) -> Option<&'static str> {
         Some(super::TRUST)
     } else if has("apiVersion:") {
         None
-    } else if has("domain:") {
+    } else if has("domain:")
+        || has("enrolment:")
+        || text.contains("  serverName:") && !has("relays:")
+    {
         Some("relay.yaml")
     } else if has("relays:") {
         Some("agent.yaml")
@@ -101,17 +111,18 @@ fn broken(lines: &[&str], number: usize, line: &str, column: usize) -> Broken {
     }
 }
 
-/// What a shell script writes with `<< YAML`. Its variables stand in values: a name has to be one, other values may be wrong too.
+/// What a shell script writes with `<< YAML` or `<<EOF`. Its variables stand in values: a name has to be one, other values may be wrong too.
 fn here_documents(script: &str) -> Vec<String> {
     let mut written = Vec::new();
     let mut document: Option<String> = None;
+    let begins = ["<< YAML", "<< 'YAML'", "<<EOF", "<<'EOF'"];
     for line in script.lines() {
         match &mut document {
-            None if line.contains("<< YAML") || line.contains("<< 'YAML'") => {
+            None if begins.iter().any(|begin| line.contains(begin)) => {
                 document = Some(String::new());
             }
             None => {}
-            Some(_) if line == "YAML" => written.extend(document.take()),
+            Some(_) if matches!(line, "YAML" | "EOF") => written.extend(document.take()),
             Some(text) => *text += &format!("{}\n", line.replace("$1", "team-a")),
         }
     }
