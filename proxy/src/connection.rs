@@ -8,12 +8,14 @@ mod attentive;
 mod limits;
 pub(crate) mod linger;
 mod resets;
+mod talk;
 mod turns;
 mod underway;
 
 use std::convert::Infallible;
 use std::future::{Future, pending};
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -106,6 +108,15 @@ impl Connection {
         self.resets.are_too_many()
     }
 
+    fn is_flooded(&self, how: &'static str) {
+        self.exit.metrics.flooding.inc();
+        tracing::debug!(
+            client.addr = %self.who.caller.address,
+            conn.id = %self.who.caller.connection_text(),
+            "connection ended: {how}",
+        );
+    }
+
     /// Whether its caller was let in.
     pub(crate) const fn is_of_a_member(&self) -> bool {
         matches!(self.standing, Standing::Member { .. })
@@ -155,15 +166,19 @@ impl Connection {
     {
         let (io, returned) = Returning::new(io);
         let streams = Streams(self.exit.tasks.clone());
+        let too_much = Arc::<AtomicBool>::default();
         let http = limits::http2(streams).serve_connection(
-            TokioIo::new(InTurns::new(io)),
+            TokioIo::new(InTurns::new(io, Arc::clone(&too_much))),
             Self::service(Arc::clone(&self)),
         );
         let http = Box::pin(http);
         LastInLine::new(Box::pin(async move {
             let _revoked_with_us = self.revoked.clone().drop_guard();
             // HTTP/2 is read whatever its streams do, so it hears of the caller's end by itself.
-            if self.drive(http, pending()).await == End::Finished {
+            let end = self.drive(http, pending()).await;
+            if too_much.load(Ordering::Relaxed) {
+                self.is_flooded("its caller sends frames that ask for nothing, one after another");
+            } else if end == End::Finished {
                 linger(returned.take()).await;
             }
         }))
@@ -288,12 +303,7 @@ impl Drop for Unanswered<'_> {
     fn drop(&mut self) {
         let Some(connection) = self.0 else { return };
         if connection.resets.note() {
-            connection.exit.metrics.flooding.inc();
-            tracing::debug!(
-                client.addr = %connection.who.caller.address,
-                conn.id = %connection.who.caller.connection_text(),
-                "connection ended: its caller takes back one request after another",
-            );
+            connection.is_flooded("its caller takes back one request after another");
             connection.close();
         }
     }

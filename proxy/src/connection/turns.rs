@@ -7,24 +7,45 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::talk::Talk;
 
 /// What is read of a caller at a time: one TLS record, half a millisecond of the cheapest frames. An upload's turn
 /// costs a poll of its connection for each.
 const TURN: usize = 16 * 1024;
 
-/// A caller's connection that is read in turns.
+/// A caller's connection that is read in turns, and only as long as it does not talk too much ([`Talk`]).
 pub(super) struct InTurns<IO> {
     io: IO,
     /// Read since there was a pause.
     taken: usize,
+    talk: Talk,
+    /// Set when it was too much.
+    too_much: Arc<AtomicBool>,
 }
 
 impl<IO> InTurns<IO> {
-    pub(super) const fn new(io: IO) -> Self {
-        Self { io, taken: 0 }
+    /// Sets `too_much` before it ends a connection that talks too much.
+    pub(super) fn new(io: IO, too_much: Arc<AtomicBool>) -> Self {
+        Self {
+            io,
+            taken: 0,
+            talk: Talk::new(),
+            too_much,
+        }
+    }
+}
+
+impl<IO> InTurns<IO> {
+    fn note(&mut self, written: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.talk.wrote(*bytes);
+        }
     }
 }
 
@@ -42,10 +63,15 @@ impl<IO: AsyncRead + Unpin> AsyncRead for InTurns<IO> {
         }
         let before = buffer.filled().len();
         let read = Pin::new(&mut me.io).poll_read(cx, buffer);
+        let new = buffer.filled().get(before..).unwrap_or_default();
         me.taken = match read {
             Poll::Pending => 0,
-            Poll::Ready(_) => me.taken + (buffer.filled().len() - before),
+            Poll::Ready(_) => me.taken + new.len(),
         };
+        if let Err(fault) = me.talk.read(new) {
+            me.too_much.store(true, Ordering::Relaxed);
+            return Poll::Ready(Err(io::Error::other(fault)));
+        }
         read
     }
 }
@@ -56,7 +82,10 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for InTurns<IO> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write(cx, bytes)
+        let me = self.get_mut();
+        let written = Pin::new(&mut me.io).poll_write(cx, bytes);
+        me.note(&written);
+        written
     }
 
     fn poll_write_vectored(
@@ -64,7 +93,10 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for InTurns<IO> {
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, pieces)
+        let me = self.get_mut();
+        let written = Pin::new(&mut me.io).poll_write_vectored(cx, pieces);
+        me.note(&written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -82,8 +114,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for InTurns<IO> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
     use std::task::{Wake, Waker};
 
     use super::*;
@@ -115,7 +146,8 @@ mod tests {
         let woken = Arc::new(Woken::default());
         let waker = Waker::from(Arc::clone(&woken));
         let mut cx = Context::from_waker(&waker);
-        let mut io = InTurns::new(tokio::io::repeat(7));
+        // Frames of 460,551 bytes each, of a type that carries something.
+        let mut io = InTurns::new(tokio::io::repeat(7), Arc::default());
         for turn in 1..=3 {
             assert!(read_a_turn(&mut io, &mut cx) >= TURN);
             assert_eq!(
