@@ -5,6 +5,7 @@
 //! control stream. Every limit of the transport stands in [`limits`] with its reason.
 
 mod agent;
+mod apart;
 mod closing;
 mod credit;
 mod keys;

@@ -1,4 +1,5 @@
-//! tokio below quinn, with one difference: what quinn drives waits its turn.
+//! tokio below quinn, with two differences: what quinn drives waits its turn, and datagrams come one by one
+//! ([`Apart`]).
 //!
 //! A connection has one task that makes datagrams of what its streams have written. What they wrote
 //! together shall leave together, so that task stands behind all of them ([`LastInLine`]).
@@ -10,6 +11,8 @@ use std::sync::Arc;
 
 use gangplank_tcp::LastInLine;
 use quinn::{AsyncTimer, AsyncUdpSocket, Runtime, TokioRuntime};
+
+use super::apart::Apart;
 
 #[expect(
     clippy::disallowed_types,
@@ -31,7 +34,8 @@ impl Runtime for Considerate {
     }
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        TokioRuntime.wrap_udp_socket(socket)
+        let socket = TokioRuntime.wrap_udp_socket(socket)?;
+        Ok(Arc::new(Apart::new(socket)))
     }
 
     fn now(&self) -> Moment {
