@@ -44,8 +44,8 @@ const ATTACKS: [Attack; 17] = [
     through("G2", "MadeYouReset", "120 connections, 20 a second, until ended", floods::made_you_reset, (REST_KIB, REST_KIB)),
     through("G3", "CONTINUATION flood", "300 connections, 50 a second, until ended", floods::continuations, (REST_KIB, REST_KIB)),
     through("G4", "empty DATA flood", "300 connections, 50 a second, until ended", floods::empty_data, (REST_KIB, REST_KIB)),
-    through("G5", "SETTINGS flood", "4 connections, 6 s without a pause", floods::settings, (REST_KIB, REST_KIB)),
-    through("G5", "PING flood", "4 connections, 6 s without a pause", floods::pings, (REST_KIB, REST_KIB)),
+    through("G5", "SETTINGS flood", "4 at a time, 6 s without a pause", floods::settings, (REST_KIB, REST_KIB)),
+    through("G5", "PING flood", "4 at a time, 6 s without a pause", floods::pings, (REST_KIB, REST_KIB)),
     // Of each body the exit holds 256 KiB towards the API server and as much towards the caller.
     through("G5", "zero windows", "200 streams of 1 MiB", floods::zero_windows, (REST_KIB, REST_KIB + 200 * 512)),
     through("G6", "HPACK bomb", "120 connections, 20 a second, 20 heads each", floods::header_bombs, (REST_KIB, REST_KIB)),

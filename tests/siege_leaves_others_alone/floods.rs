@@ -218,47 +218,42 @@ where
     counted(ends.await)
 }
 
-/// Two attackers who read what they are answered, and two who do not, as fast as they are let.
+/// Two attackers who read what they are answered, and two who do not, as fast as they are let; whose connection is
+/// ended begins another.
 async fn go_on(attacker: Attacker, piece: Vec<u8>) -> String {
     let begun = Instant::now();
     let said = (0..4).map(|number| {
         let (attacker, burst) = (attacker.clone(), piece.repeat(100));
         async move {
-            let stream = attacker.http2(number).await.expect("the handshake");
-            let mut raw = if number.is_multiple_of(2) {
-                RawHttp2::over(stream).await
-            } else {
-                RawHttp2::over_unread(stream).await
-            };
-            let mut bursts = 0;
-            let flood = async {
-                while raw.say(&burst).await {
-                    bursts += 1;
-                }
-            };
-            let refused = timeout(LASTS.saturating_sub(begun.elapsed()), flood)
-                .await
-                .is_ok();
-            let kind = if number.is_multiple_of(2) {
-                "reading"
-            } else {
-                "not reading"
-            };
-            (
-                bursts * 100,
-                if refused {
-                    format!("{kind}: closed")
+            let (mut bursts, mut ends) = (0_usize, Vec::new());
+            while begun.elapsed() < LASTS {
+                let stream = attacker.http2(number).await.expect("the handshake");
+                let mut raw = if number.is_multiple_of(2) {
+                    RawHttp2::over(stream).await
                 } else {
-                    format!("{kind}: answered or not taken further")
-                },
-            )
+                    RawHttp2::over_unread(stream).await
+                };
+                let flood = async {
+                    while !raw.said().ended && raw.say(&burst).await {
+                        bursts += 1;
+                    }
+                };
+                let over = timeout(LASTS.saturating_sub(begun.elapsed()), flood).await;
+                ends.push(if over.is_ok() {
+                    "closed"
+                } else {
+                    "still taken"
+                });
+            }
+            (bursts * 100, ends)
         }
     });
     let said = join_all(said).await;
     let frames: usize = said.iter().map(|(frames, _)| frames).sum();
+    let ends = said.into_iter().flat_map(|(_, ends)| ends);
     format!(
-        "{frames} frames taken; {}",
-        counted(said.into_iter().map(|(_, end)| end))
+        "{frames} frames sent; connections: {}",
+        counted(ends.map(str::to_owned))
     )
 }
 

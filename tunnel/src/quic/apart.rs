@@ -54,11 +54,7 @@ impl Apart {
 
 impl Received {
     /// Asks the kernel for what is there.
-    fn fill(
-        &mut self,
-        socket: &dyn AsyncUdpSocket,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn fill(&mut self, socket: &dyn AsyncUdpSocket, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut batches = self.batches.chunks_exact_mut(BATCH);
         let mut slices: [IoSliceMut<'_>; BATCHES] =
             std::array::from_fn(|_| IoSliceMut::new(batches.next().unwrap_or_default()));
@@ -78,7 +74,14 @@ impl Received {
                 let batch = self.batches.chunks_exact(BATCH).nth(self.current)?;
                 let datagram = batch.get(begin..end)?;
                 let (len, stride) = (datagram.len(), datagram.len());
-                return Some((datagram, RecvMeta { len, stride, ..meta }));
+                return Some((
+                    datagram,
+                    RecvMeta {
+                        len,
+                        stride,
+                        ..meta
+                    },
+                ));
             }
             (self.current, self.taken) = (self.current.saturating_add(1), 0);
         }
