@@ -81,6 +81,14 @@ impl Ends {
         (sender, receiver)
     }
 
+    /// What the first host's TCP does where packets are lost.
+    pub(super) fn congestion_control(&self) -> String {
+        let file = "/proc/sys/net/ipv4/tcp_congestion_control";
+        let [first, _] = &self.hosts;
+        let read = hosts::at(Some(first), || std::fs::read_to_string(file));
+        read.expect("the kernel tells").trim().to_owned()
+    }
+
     /// Sends so many bytes over TCP, and answers how many arrived.
     pub(super) fn carry(&self, bytes: usize) -> usize {
         let (mut sender, mut receiver) = self.connect();

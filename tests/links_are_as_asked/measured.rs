@@ -46,6 +46,11 @@ fn soak_delay_rate_and_loss() {
     if !hosts::can_be_made("links_are_as_asked::measured::soak_delay_rate_and_loss") {
         return;
     }
+    // What TCP reaches where packets are lost is its congestion control's doing.
+    println!(
+        "TCP's congestion control: {}",
+        Ends::lay(0).congestion_control()
+    );
     println!(
         "{:5} {:>8} | {:>9} {:>9} {:>9} | {:>11} | {:>8} | {:>8} {:>9} {:>8}",
         "", "loss", "delay p50", "p90", "latest", "Mbit/s", "lost", "CPU", "µs/packet", "unasked"

@@ -82,6 +82,14 @@ proptest! {
 }
 
 #[test]
+fn a_carry_carries_again() {
+    // 0xffff + 0xffff + 1: the first carry makes a second.
+    let mut packet = [0; 2];
+    amend(&mut packet, 0, 0, 1).expect("there is room");
+    assert_eq!(word(&packet, 0), Some(!1));
+}
+
+#[test]
 fn a_checksum_that_is_left_out_stays_left_out() {
     let here = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1);
     let mut packet = made(17, here, here, b"ahoy");

@@ -286,6 +286,11 @@ fn a_delay_that_shrinks_lets_nobody_overtake() {
         arrivals(&mut wire, Duration::from_secs(1)),
         [(40 * MILLISECOND, 0), (40 * MILLISECOND, 1)]
     );
+    assert_eq!(
+        tallied(&wire).latest,
+        Duration::ZERO,
+        "the first is in the way, not the machine"
+    );
 }
 
 #[test]
