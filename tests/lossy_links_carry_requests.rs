@@ -1,11 +1,14 @@
-//! Callers, relay and cluster on hosts of their own, 40 ms apart: requests pass while packets are lost, and pass again
-//! after the link was cut.
+//! Callers, relay and cluster on hosts of their own, 40 ms apart: requests pass while packets are lost, doubled and
+//! overtaken, and pass again after the link was cut.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use gangplank_link::{Conditions, Direction, Protocol, Share};
+use gangplank_link::{Conditions, Direction, Protocol, Reordering, Share};
+use http::Request;
 
 use crate::support::afar::Afar;
+use crate::support::caller;
 use crate::support::connection::{Connection, PROTOCOLS};
 use crate::support::fake_api_server::{ok, whole};
 use crate::support::hosts;
@@ -73,6 +76,56 @@ fn with_one_percent_lost() {
         let large: u64 = tally.sizes.range(1_400..).map(|(_, count)| count).sum();
         assert!(large >= 1_000, "{tally:?}");
     }
+}
+
+/// Case E27: and each once, also where packets come twice.
+#[test]
+fn with_packets_lost_doubled_and_overtaken() {
+    if !hosts::can_be_made("lossy_links_carry_requests::with_packets_lost_doubled_and_overtaken") {
+        return;
+    }
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let _within = runtime.enter();
+    let afar = lay();
+    for link in [&afar.inland, &afar.outside] {
+        link.change(|conditions| {
+            *conditions = Conditions {
+                duplication: Share::percent(5),
+                reordering: Some(Reordering {
+                    share: Share::percent(5),
+                    overtaken_by: 3,
+                    at_most: Duration::from_millis(10),
+                }),
+                ..distance(Share::percent(5))
+            }
+        });
+    }
+    let post = |number: usize| {
+        let request = Request::post(format!("/post/{number}"));
+        request.body(caller::body("{}")).expect("a request")
+    };
+    afar.call(async || {
+        for (from, protocol) in (0..).step_by(REQUESTS).zip(PROTOCOLS) {
+            let mut connection = Connection::open(&afar.site, Some(&afar.papers), protocol).await;
+            for number in from..from + REQUESTS {
+                let answer = connection.send(post(number)).await.expect("an answer");
+                assert_eq!(answer.status(), 200, "{protocol:?}");
+                assert_eq!(caller::read(answer).await, b"{}", "{protocol:?}");
+            }
+        }
+    });
+    let said = afar.kubectl(&["get", "--raw", "/small"]);
+    assert_eq!(said.expect_success().text(), "{}");
+    let mut arrived = afar.api_server.arrived();
+    arrived.retain(|request| request.method == "POST");
+    let targets: BTreeSet<_> = arrived.iter().map(|it| it.target.as_str()).collect();
+    let all = REQUESTS * PROTOCOLS.len();
+    assert_eq!((arrived.len(), targets.len()), (all, all), "each once");
+    let tunnel = afar.inland.tally(Direction::Back, Protocol::Udp);
+    assert!(
+        tunnel.lost > 0 && tunnel.duplicated > 0 && tunnel.overtaken > 0,
+        "{tunnel:?}"
+    );
 }
 
 #[test]

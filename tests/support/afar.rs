@@ -6,8 +6,9 @@ use gangplank_link::{Host, Link};
 
 use super::certificates::{Organisation, Papers};
 use super::fake_api_server::{Answer, FakeApiServer};
+use super::kubectl::{Kubectl, Said};
 use super::path::{Relay, Site};
-use super::wait;
+use super::{cluster, hosts, wait};
 
 /// The cluster's tunnel.
 const NAME: &str = "harbour.acme";
@@ -58,14 +59,19 @@ impl Afar {
 
     /// Does something on the callers' host, in a runtime of its own.
     pub(crate) fn call<T: Send>(&self, call: impl AsyncFnOnce() -> T + Send) -> T {
-        let called = self.callers.within(|| {
+        hosts::at(Some(&self.callers), || {
             tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
                 .expect("a runtime")
                 .block_on(call())
-        });
-        called.expect("a host that is there")
+        })
+    }
+
+    /// Runs kubectl on the callers' host.
+    pub(crate) fn kubectl(&self, arguments: &[&str]) -> Said {
+        let kubectl = Kubectl::new(&cluster::kubectl(), &self.site.kubeconfig(&self.papers));
+        hosts::at(Some(&self.callers), || kubectl.run(arguments))
     }
 
     /// Whether the relay has the cluster's tunnel.
