@@ -59,8 +59,11 @@ fn on_running_and_on_new_tunnels() {
     let tally = afar.inland.tally(Direction::There, Protocol::Udp);
     assert!(tally.too_large > 0, "{tally:?}");
     fetch(&afar);
-    afar.site.exit.kill();
+    // Twice, so that it ends at once and the relay hears of it.
+    afar.site.exit.ask_to_end();
+    afar.site.exit.ask_to_end();
     afar.await_tunnel(false);
+    afar.site.exit.await_end();
     afar.site.restart_exit();
     afar.await_tunnel(true);
     fetch(&afar);

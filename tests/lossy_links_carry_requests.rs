@@ -14,10 +14,10 @@ use crate::support::fake_api_server::{ok, whole};
 use crate::support::hosts;
 
 /// Of each version of HTTP.
-const REQUESTS: usize = 20;
+const REQUESTS: usize = 10;
 
-/// The answer at `/much`: well over a thousand packets, of which a hundredth are lost.
-const MUCH: usize = 2 << 20;
+/// The answer at `/much`, asked for twice: some seven hundred packets, of which a hundredth are lost.
+const MUCH: usize = 512 << 10;
 
 fn lay() -> Afar {
     Afar::lay(|request| {
@@ -74,7 +74,7 @@ fn with_one_percent_lost() {
     for tally in [tunnel, caller] {
         assert!(tally.sizes.keys().all(|size| *size <= 1_500), "{tally:?}");
         let large: u64 = tally.sizes.range(1_400..).map(|(_, count)| count).sum();
-        assert!(large >= 1_000, "{tally:?}");
+        assert!(large >= 500, "{tally:?}");
     }
 }
 
