@@ -1,5 +1,6 @@
 # Two commands do all the set-up: `make demo` and `make test`. Needed beforehand: Rust (rustc, cargo), Go, a C
-# compiler, bash, make, curl, openssl, tar, script (util-linux). Everything else is built into .cache/ and target/.
+# compiler, bash, make, curl, openssl, tar, script and unshare (util-linux), ip (iproute2). Everything else is built
+# into .cache/ and target/.
 # `make bench` alone installs packages: see docs/performance.md.
 
 SHELL := bash

@@ -7,6 +7,7 @@
     reason = "a test that meets the unexpected has failed, and says where"
 )]
 
+mod agents_may_move;
 mod agents_open_nothing_towards_the_relay;
 mod api_server_errors_pass_unchanged;
 mod audit_lines_are_as_documented;
@@ -15,6 +16,7 @@ mod audit_trail_goes_where_it_should;
 mod audit_trails_join;
 mod audit_webhook_gets_every_event;
 mod bad_configuration_is_told_with_its_place;
+mod black_holes_are_survived;
 mod bodies_and_their_headers_pass_unchanged;
 mod bytes_before_the_switch_wait;
 mod callers_address_is_the_sockets;
@@ -49,8 +51,10 @@ mod kubectl_top_tells_usage;
 mod kubectl_works_as_at_the_api_server;
 mod large_bodies_pass_in_bounded_memory;
 mod layers_point_down;
+mod links_are_as_asked;
 mod long_headers_of_an_answer_pass;
 mod long_runs_hold;
+mod lossy_links_carry_requests;
 mod malformed_http2_reaches_nobody;
 mod malformed_requests_reach_nobody;
 mod metrics_name_what_matters;

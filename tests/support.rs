@@ -1,6 +1,7 @@
 //! What the tests stand on: a real cluster, the program itself, organisations with certificates, callers.
 
 pub(crate) mod acting;
+pub(crate) mod afar;
 pub(crate) mod agent_by_hand;
 pub(crate) mod audit;
 pub(crate) mod caller;
@@ -17,6 +18,7 @@ pub(crate) mod frames;
 pub(crate) mod gangplank;
 pub(crate) mod held;
 pub(crate) mod hello;
+pub(crate) mod hosts;
 pub(crate) mod kubectl;
 pub(crate) mod kubectls;
 pub(crate) mod manual;

@@ -65,6 +65,11 @@ pub(crate) fn own(name: &str) -> Cluster {
     start(name)
 }
 
+/// The kubectl that was built with the clusters, for those who need none of them.
+pub(crate) fn kubectl() -> PathBuf {
+    BIN.join("kubectl")
+}
+
 /// The folder of the cluster's programs, built when missing.
 fn build() -> PathBuf {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/build.sh");

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use gangplank_link::Host;
 use http::{Request, Response};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full};
@@ -23,6 +24,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 use super::certificates::{Authority, Papers};
+use super::hosts;
 
 /// The token the exit has for it.
 pub(crate) const TOKEN: &str = "the-exits-own-token";
@@ -121,8 +123,30 @@ impl FakeApiServer {
         protocols: &[&str],
         answer: impl Fn(Request<Incoming>) -> Answer + Send + Sync + 'static,
     ) -> Self {
-        let acceptor = acceptor(papers, protocols);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        Self::listen(listener, authority, acceptor(papers, protocols), answer)
+    }
+
+    /// A fake of both protocols on a host of the test's own.
+    pub(crate) fn start_on(
+        host: &Host,
+        answer: impl Fn(Request<Incoming>) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        let bound = hosts::at(Some(host), || std::net::TcpListener::bind("127.0.0.1:0"));
+        let listener = bound.expect("a port");
+        listener.set_nonblocking(true).expect("our own socket");
+        let listener = TcpListener::from_std(listener).expect("our own socket");
+        let authority = Authority::new("fake API server CA");
+        let acceptor = acceptor(&authority.relay("127.0.0.1"), &["h2", "http/1.1"]);
+        Self::listen(listener, &authority, acceptor, answer)
+    }
+
+    fn listen(
+        listener: TcpListener,
+        authority: &Authority,
+        acceptor: TlsAcceptor,
+        answer: impl Fn(Request<Incoming>) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         let address = listener.local_addr().expect("an address");
         let folder = tempfile::Builder::new()
             .prefix("fake-api-server-")

@@ -6,15 +6,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 
+use gangplank_link::Host;
 use serde_json::Value;
 
-use super::wait;
+use super::{hosts, wait};
 
 /// A running `gangplank` role.
 #[derive(Debug)]
 pub(crate) struct Gangplank {
     child: Mutex<Child>,
     log: PathBuf,
+    /// Where it runs, if not here.
+    host: Option<Host>,
     /// Where callers (and agents) connect; of an agent: nothing.
     pub(crate) address: Option<SocketAddr>,
     /// Metrics, health and status.
@@ -56,6 +59,16 @@ impl Gangplank {
 
     /// The same with further arguments.
     pub(crate) fn start_with(role: &str, config: &Path, further: &[&str]) -> Self {
+        Self::start_at(None, role, config, further)
+    }
+
+    /// The same on a host of the test's own.
+    pub(crate) fn start_at(
+        host: Option<&Host>,
+        role: &str,
+        config: &Path,
+        further: &[&str],
+    ) -> Self {
         let log = config.with_extension("log");
         let output = File::options()
             .create(true)
@@ -63,20 +76,20 @@ impl Gangplank {
             .open(&log)
             .expect("a log file");
         let started_at = output.metadata().expect("its size").len();
-        let mut child = command(&[
+        let mut command = command(&[
             role,
             "--log-format",
             "json",
             "--log-level",
             "info,gangplank=debug",
-        ])
-        .arg("--config")
-        .arg(config)
-        .args(further)
-        .stdout(Stdio::null())
-        .stderr(output)
-        .spawn()
-        .expect("gangplank starts");
+        ]);
+        command
+            .arg("--config")
+            .arg(config)
+            .args(further)
+            .stdout(Stdio::null())
+            .stderr(output);
+        let mut child = hosts::at(host, || command.spawn()).expect("gangplank starts");
         let listening = wait::until(
             &format!("{role} to listen (log: {})", log.display()),
             || {
@@ -95,9 +108,20 @@ impl Gangplank {
         Self {
             child: Mutex::new(child),
             log,
+            host: host.cloned(),
             address: address("listen.addr"),
             admin: address("admin.addr").expect("every role under test has an admin address"),
         }
+    }
+
+    /// Where it runs, if not here.
+    pub(crate) fn host(&self) -> Option<&Host> {
+        self.host.as_ref()
+    }
+
+    /// What its admin endpoint answers.
+    fn ask(&self, path: &str) -> Option<(u16, String)> {
+        hosts::at(self.host(), || http_get(self.admin, path))
     }
 
     /// The process id.
@@ -146,7 +170,7 @@ impl Gangplank {
 
     /// Whether it is ready, and what it says about it.
     pub(crate) fn readiness(&self) -> (bool, String) {
-        match http_get(self.admin, "/readyz") {
+        match self.ask("/readyz") {
             Some((status, body)) => (status == 200, body),
             None => (false, "the admin endpoint does not answer".to_owned()),
         }
@@ -169,9 +193,7 @@ impl Gangplank {
 
     /// The metrics page.
     pub(crate) fn metrics(&self) -> String {
-        http_get(self.admin, "/metrics")
-            .expect("the admin endpoint answers")
-            .1
+        self.ask("/metrics").expect("the admin endpoint answers").1
     }
 
     /// The value of one metric line, exactly as written up to its value.
@@ -183,12 +205,8 @@ impl Gangplank {
 
     /// What `gangplank status -o json` would show.
     pub(crate) fn status(&self) -> Value {
-        serde_json::from_str(
-            &http_get(self.admin, "/status")
-                .expect("the admin endpoint answers")
-                .1,
-        )
-        .expect("JSON")
+        serde_json::from_str(&self.ask("/status").expect("the admin endpoint answers").1)
+            .expect("JSON")
     }
 
     /// Resident memory in KiB.

@@ -1,10 +1,11 @@
 //! The path under test, as processes: a relay and an agent, or `proxy` alone.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use gangplank_link::Host;
 use tempfile::TempDir;
 
 use super::certificates::{Authority, Organisation, Papers};
@@ -56,6 +57,17 @@ impl Relay {
 
     /// A relay with further lines in its file.
     pub(crate) fn start_with(further: &str) -> Self {
+        Self::start_at(None, Ipv4Addr::LOCALHOST, further)
+    }
+
+    /// A relay on a host of the test's own, which agents find at this address.
+    pub(crate) fn start_on(host: &Host, address: Ipv4Addr) -> Self {
+        let mut relay = Self::start_at(Some(host), Ipv4Addr::UNSPECIFIED, "");
+        relay.address.set_ip(address.into());
+        relay
+    }
+
+    fn start_at(host: Option<&Host>, listen: Ipv4Addr, further: &str) -> Self {
         let folder = folder("relay");
         let (authority, agents) = (Authority::new("relay CA"), Authority::new("agents CA"));
         authority.relay(RELAY_NAME).write(folder.path(), "relay");
@@ -66,12 +78,8 @@ impl Relay {
         ] {
             fs::write(folder.path().join(name), text).expect("written");
         }
-        write_relay_config(
-            folder.path(),
-            "127.0.0.1:0".parse().expect("an address"),
-            further,
-        );
-        let process = Gangplank::start("relay", &folder.path().join("relay.yaml"));
+        write_relay_config(folder.path(), SocketAddr::from((listen, 0)), further);
+        let process = Gangplank::start_at(host, "relay", &folder.path().join("relay.yaml"), &[]);
         let address = process.address.expect("a relay listens");
         Self {
             folder,
@@ -116,8 +124,10 @@ impl Relay {
 
     /// Starts it anew on the same port after it was ended.
     pub(crate) fn restart(&mut self) {
-        write_relay_config(self.folder.path(), self.address, &self.further);
-        self.process = Gangplank::start("relay", &self.folder.path().join("relay.yaml"));
+        let listen = self.process.address.expect("a relay listens");
+        write_relay_config(self.folder.path(), listen, &self.further);
+        let file = self.folder.path().join("relay.yaml");
+        self.process = Gangplank::start_at(self.process.host(), "relay", &file, &[]);
     }
 
     /// The folder with everything the relay has.
@@ -220,10 +230,21 @@ impl Site {
         upstream: &Path,
         trusted: &[&Organisation],
     ) -> Self {
+        Self::tunnel_from(None, relay, name, upstream, trusted)
+    }
+
+    /// The same on a host of the test's own.
+    pub(crate) fn tunnel_from(
+        host: Option<&Host>,
+        relay: &Arc<Relay>,
+        name: &str,
+        upstream: &Path,
+        trusted: &[&Organisation],
+    ) -> Self {
         let (folder, authority) = exit_folder(name, upstream, trusted);
         relay.agents.agent(name).write(folder.path(), "agent");
         let tunnel = "{ certificateFile: agent.crt, keyFile: agent.key }";
-        Self::agent_in((folder, authority), relay, name, tunnel)
+        Self::agent_in(host, (folder, authority), relay, (name, tunnel))
     }
 
     /// The same, of a cluster that joined by a token, and renews its certificate by itself.
@@ -238,14 +259,14 @@ impl Site {
         let identity = folder.path().join("agent.pem");
         fs::copy(joined.path().join("agent.pem"), identity).expect("join wrote it");
         let tunnel = "{ identityFile: agent.pem, renewal: Automatic }";
-        Self::agent_in((folder, authority), relay, name, tunnel)
+        Self::agent_in(None, (folder, authority), relay, (name, tunnel))
     }
 
     fn agent_in(
+        host: Option<&Host>,
         (folder, authority): (TempDir, Authority),
         relay: &Arc<Relay>,
-        name: &str,
-        tunnel: &str,
+        (name, tunnel): (&str, &str),
     ) -> Self {
         fs::write(folder.path().join("relay-ca.crt"), relay.authority.pem()).expect("written");
         let text = format!(
@@ -255,7 +276,7 @@ impl Site {
             exit_block()
         );
         fs::write(folder.path().join("agent.yaml"), text).expect("written");
-        let exit = Gangplank::start("agent", &folder.path().join("agent.yaml"));
+        let exit = Gangplank::start_at(host, "agent", &folder.path().join("agent.yaml"), &[]);
         wait::until("the tunnel to be registered", || {
             relay.has_tunnel(name).then_some(())
         });
@@ -332,10 +353,8 @@ impl Site {
 
     /// Starts the exit anew after it was ended. A `proxy` gets another port.
     pub(crate) fn restart_exit(&mut self) {
-        self.exit = Gangplank::start(
-            self.role,
-            &self.folder.path().join(format!("{}.yaml", self.role)),
-        );
+        let file = self.folder.path().join(format!("{}.yaml", self.role));
+        self.exit = Gangplank::start_at(self.exit.host(), self.role, &file, &[]);
         if let Some(address) = self.exit.address {
             self.address = address;
         }

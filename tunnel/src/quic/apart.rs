@@ -63,6 +63,28 @@ impl Received {
         Poll::Ready(Ok(()))
     }
 
+    /// Hands over one datagram a buffer, as far as there are any; says how many.
+    fn hand_over(&mut self, bufs: &mut [IoSliceMut<'_>], meta: &mut [RecvMeta]) -> usize {
+        let mut handed = 0;
+        for (buf, meta) in bufs.iter_mut().zip(meta) {
+            let Some((datagram, its)) = self.next() else {
+                break;
+            };
+            // Longer than quinn takes is not for quinn: it would be cut there as well.
+            let len = datagram.len().min(buf.len());
+            if let (Some(to), Some(from)) = (buf.get_mut(..len), datagram.get(..len)) {
+                to.copy_from_slice(from);
+            }
+            *meta = RecvMeta {
+                len,
+                stride: len,
+                ..its
+            };
+            handed += 1;
+        }
+        handed
+    }
+
     /// The next datagram, as it came; `None` when there is none left.
     fn next(&mut self) -> Option<(&[u8], RecvMeta)> {
         while self.current < self.filled {
@@ -97,29 +119,13 @@ impl AsyncUdpSocket for Apart {
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
         let mut received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            let mut handed = 0;
-            for (buf, meta) in bufs.iter_mut().zip(meta.iter_mut()) {
-                let Some((datagram, its)) = received.next() else {
-                    break;
-                };
-                // Longer than quinn takes is not for quinn: it would be dropped there as well.
-                let len = datagram.len().min(buf.len());
-                if let (Some(to), Some(from)) = (buf.get_mut(..len), datagram.get(..len)) {
-                    to.copy_from_slice(from);
-                }
-                *meta = RecvMeta {
-                    len,
-                    stride: len,
-                    ..its
-                };
-                handed += 1;
-            }
-            if handed > 0 {
-                return Poll::Ready(Ok(handed));
-            }
+        let mut handed = received.hand_over(bufs, meta);
+        if handed == 0 {
             ready!(received.fill(&*self.socket, cx))?;
+            handed = received.hand_over(bufs, meta);
         }
+        drop(received);
+        Poll::Ready(Ok(handed))
     }
 
     fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
@@ -146,5 +152,98 @@ impl AsyncUdpSocket for Apart {
 impl fmt::Debug for Apart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Apart").field(&self.socket).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::task::Waker;
+
+    use super::*;
+
+    /// A kernel that hands over these batches, each with the length of its datagrams, one a call.
+    #[derive(Debug)]
+    struct Kernel(Mutex<VecDeque<(Vec<u8>, usize)>>);
+
+    impl AsyncUdpSocket for Kernel {
+        fn poll_recv(
+            &self,
+            _cx: &mut Context<'_>,
+            bufs: &mut [IoSliceMut<'_>],
+            meta: &mut [RecvMeta],
+        ) -> Poll<io::Result<usize>> {
+            let Some((batch, stride)) = self.0.lock().unwrap().pop_front() else {
+                return Poll::Pending;
+            };
+            bufs[0][..batch.len()].copy_from_slice(&batch);
+            meta[0] = RecvMeta {
+                len: batch.len(),
+                stride,
+                ..RecvMeta::default()
+            };
+            Poll::Ready(Ok(1))
+        }
+
+        fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
+            unreachable!("nothing is sent")
+        }
+
+        fn try_send(&self, _: &Transmit<'_>) -> io::Result<()> {
+            unreachable!("nothing is sent")
+        }
+
+        fn local_addr(&self) -> io::Result<SocketAddr> {
+            Ok(([127, 0, 0, 1], 1).into())
+        }
+    }
+
+    /// What quinn gets with so many buffers of this size, until nothing is left.
+    fn received(batches: &[(Vec<u8>, usize)], buffers: usize, size: usize) -> Vec<Vec<u8>> {
+        let kernel = Kernel(Mutex::new(batches.iter().cloned().collect()));
+        let apart = Apart::new(Arc::new(kernel));
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut all = Vec::new();
+        loop {
+            let mut memory = vec![vec![0; size]; buffers];
+            let mut slices: Vec<_> = memory.iter_mut().map(|it| IoSliceMut::new(it)).collect();
+            let mut metas = vec![RecvMeta::default(); buffers];
+            let Poll::Ready(outcome) = apart.poll_recv(&mut cx, &mut slices, &mut metas) else {
+                return all;
+            };
+            for (buf, meta) in slices.iter().zip(metas).take(outcome.unwrap()) {
+                assert_eq!(meta.len, meta.stride, "one datagram each");
+                all.push(buf[..meta.len].to_vec());
+            }
+        }
+    }
+
+    #[test]
+    fn batches_come_apart_whole_and_in_order() {
+        let bytes: Vec<u8> = (0..=255).cycle().take(60_000).collect();
+        let batches = [
+            (bytes[..14_520].to_vec(), 1452),
+            (bytes[..100].to_vec(), 100),
+            // The last of a batch is shorter than the others.
+            (bytes[..3_000].to_vec(), 1452),
+            (bytes.clone(), 6_000),
+        ];
+        let expected: Vec<Vec<u8>> = batches
+            .iter()
+            .flat_map(|(batch, stride)| batch.chunks(*stride).map(<[u8]>::to_vec))
+            .collect();
+        for buffers in [1, 2, 3, 32] {
+            assert_eq!(received(&batches, buffers, 6_500), expected, "{buffers}");
+        }
+    }
+
+    #[test]
+    fn odd_batches_do_no_harm() {
+        assert_eq!(
+            received(&[(vec![7; 9_000], 9_000)], 2, 6_500),
+            [vec![7; 6_500]]
+        );
+        assert_eq!(received(&[(vec![7; 3], 0)], 2, 6_500), [[7], [7], [7]]);
+        assert_eq!(received(&[(vec![7; 3], 100)], 2, 6_500), [[7; 3]]);
     }
 }
