@@ -3,19 +3,21 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use gangplank_config::{Anchors, Fault, KeyPair, Reloaded, Reloader};
 use gangplank_pki::clock::Clock;
 use gangplank_pki::crypto;
-use gangplank_tunnel::quic::{AgentEndpoint, BindError};
-use gangplank_tunnel::wire::CloseCode;
+use gangplank_tunnel::quic::BindError;
+use gangplank_tunnel::{http2, quic};
 use prometheus_client::registry::Registry;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::boarding::Handoff;
+use crate::dial::Endpoints;
 use crate::dialler::{Crew, Dialler};
 use crate::metrics::{Families, Renewals};
 use crate::renewal::Renewal;
@@ -56,7 +58,7 @@ impl AgentError {
 
 /// The tunnel exit's near half: sessions to relays, and callers handed on.
 pub struct Agent {
-    endpoint: AgentEndpoint,
+    endpoints: Endpoints,
     identity: (Reloaded<KeyPair>, Reloader<KeyPair>),
     /// The file in which the certificate is renewed, and the counter of it.
     renewal: Option<(PathBuf, Renewals)>,
@@ -112,7 +114,10 @@ impl Agent {
             .fill(&mut instance)
             .map_err(|_failed| AgentError::NoRandomness)?;
         Ok(Self {
-            endpoint: AgentEndpoint::bind()?,
+            endpoints: Endpoints {
+                quic: quic::AgentEndpoint::bind()?,
+                tcp: http2::AgentEndpoint::default(),
+            },
             identity: settings.identity.watch()?,
             view: AgentView::new(relays.iter().map(|course| course.berth.clone()).collect()),
             renewal: settings
@@ -151,7 +156,7 @@ impl Agent {
             tasks.spawn(renewal.run(shutdown.clone()));
         }
         let crew = Crew {
-            endpoint: self.endpoint.clone(),
+            endpoints: self.endpoints.clone(),
             identity,
             handoff: self.handoff,
             clock: self.clock,
@@ -171,8 +176,9 @@ impl Agent {
                 name: course.name,
                 berth: course.berth,
                 metrics: course.metrics,
+                dials: AtomicU64::new(0),
             };
-            tasks.spawn(dialler.run());
+            tasks.spawn(Arc::new(dialler).run());
         }
         drop(crew);
         shutdown.cancelled().await;
@@ -187,9 +193,8 @@ impl Agent {
             },
             () = abort => {}
         }
-        self.endpoint
-            .close(CloseCode::GoingAway, "the agent is going away");
-        if timeout(FAREWELL, self.endpoint.wait_idle()).await.is_err() {
+        self.endpoints.close();
+        if timeout(FAREWELL, self.endpoints.wait_idle()).await.is_err() {
             tracing::debug!("a relay did not hear of the end in time");
         }
     }

@@ -21,9 +21,42 @@ pub(crate) fn delay(attempt: u32, random: u64) -> Duration {
     Duration::from_nanos(u64::try_from(scaled).unwrap_or(u64::MAX))
 }
 
+/// The most that the first probe of UDP waits: what was blocked for a moment is soon found open.
+const FIRST_PROBE: Duration = Duration::from_secs(5);
+
+/// The most that any probe waits: where UDP is blocked for good, a handful of packets every five minutes.
+const LONGEST_PROBE: Duration = Duration::from_secs(300);
+
+/// The wait before probe `probe` of UDP, counted from 0, while a tunnel over TCP serves: between half of a
+/// bound, which doubles, and all of it.
+pub(crate) fn probe_delay(probe: u32, random: u64) -> Duration {
+    let factor = 1_u32.checked_shl(probe).unwrap_or(u32::MAX);
+    let half = FIRST_PROBE.saturating_mul(factor).min(LONGEST_PROBE) / 2;
+    let scaled = half.as_nanos().saturating_mul(u128::from(random)) >> u64::BITS;
+    half + Duration::from_nanos(u64::try_from(scaled).unwrap_or(u64::MAX))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn probes_become_rare_and_stay_apart() {
+        let bounds: Vec<_> = (0..8)
+            .map(|probe| probe_delay(probe, u64::MAX).as_millis())
+            .collect();
+        assert_eq!(
+            bounds,
+            [
+                4999, 9999, 19_999, 39_999, 79_999, 159_999, 299_999, 299_999
+            ]
+        );
+        for probe in [0, 6, 32, u32::MAX] {
+            let most = probe_delay(probe, u64::MAX);
+            let half = probe_delay(probe, 0).as_secs_f64() / most.as_secs_f64();
+            assert!((half - 0.5).abs() < 0.001, "{half}");
+        }
+    }
 
     #[test]
     fn the_bound_doubles_from_half_a_second_to_thirty() {

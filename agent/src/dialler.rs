@@ -1,15 +1,18 @@
-//! Holds one session to one relay, and replaces it before it is gone.
+//! Holds one session to one relay, and replaces it before it is gone. While that goes over TCP, others stand
+//! beside it ([`Company`]), and QUIC is tried again now and then.
 
 use std::future::pending;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use gangplank_config::reload::Report;
+use gangplank_config::role::agent::Transport;
 use gangplank_config::{Anchors, KeyPair, Reloaded};
 use gangplank_pki::WithCauses;
 use gangplank_pki::clock::Clock;
-use gangplank_tunnel::quic::AgentEndpoint;
 use gangplank_tunnel::wire::{Hello, SoftwareName};
+use gangplank_tunnel::{Closed, Session};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -17,7 +20,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::backoff::{self, GOOD_SESSION};
 use crate::boarding::{Exit, Handoff};
-use crate::dial::{DialError, Papers, Welcomed, dial};
+use crate::company::Company;
+use crate::dial::{DialError, Endpoints, HEAD_START, Papers, Welcomed, introduce};
 use crate::metrics::Metrics;
 use crate::settings::Relay;
 use crate::tunnel::Tunnel;
@@ -29,7 +33,7 @@ pub(crate) type Random = fn() -> u64;
 /// What every dialler of an agent has in common. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Crew {
-    pub(crate) endpoint: AgentEndpoint,
+    pub(crate) endpoints: Endpoints,
     pub(crate) identity: Reloaded<KeyPair>,
     pub(crate) handoff: Arc<dyn Handoff>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -48,36 +52,64 @@ pub(crate) struct Dialler {
     pub(crate) name: Arc<str>,
     pub(crate) berth: Berth,
     pub(crate) metrics: Metrics,
+    /// Dials until now, over all slots: each is an epoch.
+    pub(crate) dials: AtomicU64,
 }
 
+/// The slot of the session that is always held. The others of a fallback lie above it.
+const FIRST_SLOT: u16 = 0;
+
 /// Why a session needs a successor.
-#[derive(Debug, PartialEq, Eq)]
-enum Turn {
-    /// It has ended.
-    Ended,
+#[derive(Debug)]
+pub(crate) enum Turn {
+    /// It has ended, in this word.
+    Ended(&'static str),
     /// The relay is going away. What runs there goes on until it is gone.
     RelayDrains,
     /// The agent's certificate was renewed. The old session serves until the new one stands; then
     /// the relay sends new callers to the new one and closes the old when its last caller left.
     Renewed,
+    /// UDP is open again: here is the successor.
+    QuicIsBack(Box<Aboard>),
+}
+
+/// A welcomed session, as it was dialled.
+#[derive(Debug)]
+pub(crate) struct Aboard {
+    pub(crate) welcomed: Welcomed,
+    pub(crate) slot: u16,
+    pub(crate) epoch: u64,
+    pub(crate) identity_generation: u64,
 }
 
 /// The newest session, and what may call for the next.
-struct Newest {
-    /// Errs when the session's task is over.
-    ended: oneshot::Receiver<()>,
+pub(crate) struct Newest {
+    /// The word of its end.
+    ended: oneshot::Receiver<&'static str>,
     /// Cancelled when the relay drains.
     drain: CancellationToken,
     identity_generation: u64,
 }
 
+/// What is remembered from one session to the next.
+struct Course {
+    company: Option<Company>,
+    /// How long QUIC is tried alone.
+    head_start: Duration,
+}
+
 impl Dialler {
     /// Dials, and dials again, until the shutdown.
-    pub(crate) async fn run(self) {
+    pub(crate) async fn run(self: Arc<Self>) {
         let shutdown = self.crew.shutdown.clone();
+        let mut course = Course {
+            company: None,
+            head_start: HEAD_START,
+        };
         let mut attempt = 0;
-        for epoch in 1.. {
-            let Some(calm) = shutdown.run_until_cancelled(self.hold_session(epoch)).await else {
+        loop {
+            let holding = self.hold_session(&mut course);
+            let Some(calm) = shutdown.run_until_cancelled(holding).await else {
                 return;
             };
             attempt = if calm { 0 } else { attempt };
@@ -91,48 +123,129 @@ impl Dialler {
 
     /// Dials once, and returns when it is time to dial again; true when there is no hurry to be
     /// careful: the session held for long, or the cause is our own.
-    async fn hold_session(&self, epoch: u64) -> bool {
-        // Read before the identity: a renewal in between costs one dial too many, never one too few.
-        let identity_generation = self.crew.identity.generation();
-        match self.dial(epoch).await {
-            Ok(welcomed) => {
-                let begun = Instant::now();
-                let turn = self
-                    .next_turn(self.begin(welcomed, epoch, identity_generation))
-                    .await;
-                tracing::debug!(relay = %self.name, ?turn, epoch, "the relay is dialled again");
-                turn == Turn::Renewed || begun.elapsed() >= GOOD_SESSION
-            }
+    async fn hold_session(self: &Arc<Self>, course: &mut Course) -> bool {
+        let mut aboard = match self
+            .dial(FIRST_SLOT, self.relay.transport, course.head_start)
+            .await
+        {
+            Ok(aboard) => aboard,
             Err(error) => {
                 self.report(&error);
-                false
+                return false;
+            }
+        };
+        loop {
+            let (begun, epoch) = (Instant::now(), aboard.epoch);
+            let over_tcp = is_over_tcp(&*aboard.welcomed.session);
+            let newest = self.begin(aboard, &CancellationToken::new());
+            // Where QUIC did not get through the last time it is not waited for the next time.
+            course.head_start = if over_tcp { Duration::ZERO } else { HEAD_START };
+            if !over_tcp {
+                course.company = None;
+            } else if course.company.is_none() {
+                course.company = Some(Company::gather(self));
+            }
+            let turn = tokio::select! {
+                turn = self.next_turn(newest) => turn,
+                turn = self.probe(), if over_tcp && self.relay.transport == Transport::Auto => turn,
+            };
+            tracing::debug!(relay = %self.name, ?turn, epoch, "the relay is dialled again");
+            match turn {
+                Turn::QuicIsBack(successor) => aboard = *successor,
+                Turn::Renewed => return true,
+                Turn::Ended(reason) => {
+                    if reason == Closed::Silent.reason() {
+                        course.head_start = Duration::ZERO;
+                    }
+                    return begun.elapsed() >= GOOD_SESSION;
+                }
+                Turn::RelayDrains => return begun.elapsed() >= GOOD_SESSION,
             }
         }
     }
 
-    async fn dial(&self, epoch: u64) -> Result<Welcomed, DialError> {
+    /// Dials once, and greets.
+    pub(crate) async fn dial(
+        &self,
+        slot: u16,
+        transport: Transport,
+        head_start: Duration,
+    ) -> Result<Aboard, DialError> {
         let crew = &self.crew;
+        // Read before the identity: a renewal in between costs one dial too many, never one too few.
+        let identity_generation = crew.identity.generation();
         let (identity, authorities) = (crew.identity.current(), self.authorities.current());
-        let software = concat!("gangplank ", env!("CARGO_PKG_VERSION"));
-        let hello = Hello {
-            instance: crew.instance,
-            slot: 0, // one connection a relay is enough until a core is full
-            epoch,
-            software: SoftwareName::fitting(software),
-        };
         let papers = Papers {
             identity: &identity,
             authorities: &authorities,
             clock: &crew.clock,
         };
-        let dialled = dial(&crew.endpoint, &self.relay, papers, hello).await;
-        self.metrics
-            .dial(dialled.as_ref().err().map_or("Accepted", DialError::reason));
-        dialled
+        let reaching = crew
+            .endpoints
+            .reach(&self.relay, transport, papers, head_start);
+        let session = reaching
+            .await
+            .inspect_err(|error| self.count_failure(transport, error))?;
+        let carrier = session.transport();
+        let epoch = self.dials.fetch_add(1, Ordering::Relaxed) + 1;
+        let software = concat!("gangplank ", env!("CARGO_PKG_VERSION"));
+        let hello = Hello {
+            instance: crew.instance,
+            slot,
+            epoch,
+            software: SoftwareName::fitting(software),
+        };
+        let welcomed = introduce(session, hello).await;
+        let outcome = welcomed
+            .as_ref()
+            .err()
+            .map_or("Accepted", DialError::reason);
+        self.metrics.dial(carrier, outcome);
+        Ok(Aboard {
+            welcomed: welcomed?,
+            slot,
+            epoch,
+            identity_generation,
+        })
     }
 
-    /// Takes a welcomed session into service, in a task of its own.
-    fn begin(&self, welcomed: Welcomed, epoch: u64, identity_generation: u64) -> Newest {
+    fn count_failure(&self, transport: Transport, error: &DialError) {
+        match (error, transport) {
+            (DialError::Neither { quic, tcp }, _) => {
+                self.metrics.dial("quic", quic.reason());
+                self.metrics.dial("tcp", tcp.reason());
+            }
+            (error, Transport::Tcp) => self.metrics.dial("tcp", error.reason()),
+            (error, Transport::Quic | Transport::Auto) => {
+                self.metrics.dial("quic", error.reason());
+            }
+        }
+    }
+
+    /// Tries QUIC until it gets through.
+    async fn probe(&self) -> Turn {
+        for probe in 0.. {
+            sleep(backoff::probe_delay(probe, (self.crew.random)())).await;
+            match self.dial(FIRST_SLOT, Transport::Quic, HEAD_START).await {
+                Ok(aboard) => return Turn::QuicIsBack(Box::new(aboard)),
+                Err(error) => {
+                    let (reason, error) = (error.reason(), WithCauses(&error));
+                    tracing::debug!(relay = %self.name, reason, %error, "still no QUIC");
+                }
+            }
+        }
+        pending().await
+    }
+
+    /// Takes a welcomed session into service, in a task of its own, until it ends; after `let_go` it gets
+    /// no new callers.
+    pub(crate) fn begin(&self, aboard: Aboard, let_go: &CancellationToken) -> Newest {
+        let Aboard {
+            welcomed,
+            slot,
+            epoch,
+            identity_generation,
+        } = aboard;
         let Welcomed {
             session,
             welcome,
@@ -144,37 +257,43 @@ impl Dialler {
             relay = %self.name,
             relay.addr = %session.remote_address(),
             transport = session.transport(),
+            slot,
             epoch,
             domain = %entrance_domain,
             "tunnel up"
         );
         let (since, drain) = (Instant::now(), CancellationToken::new());
         self.metrics.tunnel_begun();
-        self.berth.moor(Standing {
-            session: Arc::clone(&session),
-            epoch,
-            entrance_domain,
-            since,
-        });
+        if slot == FIRST_SLOT {
+            self.berth.moor(Standing {
+                session: Arc::clone(&session),
+                epoch,
+                entrance_domain,
+                since,
+            });
+        }
         let tunnel = Tunnel {
             session,
             exit: self.exit(&drain),
             tasks: self.crew.tasks.clone(),
             shutdown: self.crew.shutdown.clone(),
             limit: self.crew.drain_limit,
+            let_go: let_go.clone(),
         };
         let (name, metrics, berth) = (
             Arc::clone(&self.name),
             self.metrics.clone(),
             self.berth.clone(),
         );
-        let (ending, ended) = oneshot::channel::<()>();
+        let (ending, ended) = oneshot::channel();
         self.crew.tasks.spawn(async move {
             let closed = tunnel.serve(reader, writer).await;
             metrics.tunnel_ended(closed.reason());
             berth.cast_off(epoch, &closed);
-            tracing::info!(relay = %name, epoch, reason = closed.reason(), %closed, "tunnel down");
-            drop(ending);
+            tracing::info!(relay = %name, slot, epoch, reason = closed.reason(), %closed, "tunnel down");
+            if ending.send(closed.reason()).is_err() {
+                tracing::trace!("nobody waits for a session that has a successor");
+            }
         });
         Newest {
             ended,
@@ -194,7 +313,7 @@ impl Dialler {
     }
 
     /// Waits until the newest session needs a successor.
-    async fn next_turn(&self, newest: Newest) -> Turn {
+    pub(crate) async fn next_turn(&self, newest: Newest) -> Turn {
         let Newest {
             ended,
             drain,
@@ -209,7 +328,7 @@ impl Dialler {
             }
         };
         tokio::select! {
-            _dropped = ended => Turn::Ended,
+            ended = ended => Turn::Ended(ended.unwrap_or("Panicked")),
             () = drain.cancelled() => Turn::RelayDrains,
             () = renewed => Turn::Renewed,
         }
@@ -226,4 +345,8 @@ impl Dialler {
             tracing::warn!(%relay, reason, error = %told, "no tunnel; it is tried again");
         }
     }
+}
+
+fn is_over_tcp(session: &dyn Session) -> bool {
+    session.transport() == "tcp"
 }

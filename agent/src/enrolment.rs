@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gangplank_config::{Anchors, KeyPair};
+use gangplank_config::{Anchors, HttpProxy, KeyPair};
 use gangplank_pki::clock::Clock;
 use gangplank_pki::issue::{IssueFault, RequestedKey};
 use gangplank_pki::peer::{PinnedRelayVerifier, RelayVerifier, VerifierFault};
@@ -23,6 +23,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+
+use crate::way::{self, WayError};
 
 /// From the lookup of the relay's name to its answer; the relay itself gives a visit fifteen seconds.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -56,7 +58,7 @@ pub enum EnrolmentError {
     TooLate,
     /// No connection to the relay.
     #[error("the relay cannot be reached; look at its address and at the network between the two")]
-    Unreachable(#[source] io::Error),
+    Unreachable(#[source] WayError),
     /// The handshake failed.
     #[error("the TLS handshake with the relay failed; {}", remedy(.0))]
     Handshake(#[source] io::Error),
@@ -136,7 +138,8 @@ impl EnrolmentError {
     pub const fn needs_a_person(&self) -> bool {
         match self {
             Self::Refused { code, .. } => !code.may_pass(),
-            Self::TooLate | Self::Unreachable(_) | Self::Broken(_) => false,
+            Self::Unreachable(error) => error.needs_a_person(),
+            Self::TooLate | Self::Broken(_) => false,
             _ => true,
         }
     }
@@ -149,6 +152,8 @@ pub struct Address<'a> {
     pub host: &'a str,
     /// The port.
     pub port: u16,
+    /// The HTTP proxy on the way, if there is one.
+    pub proxy: Option<&'a HttpProxy>,
 }
 
 /// Joins by a token: makes a key, and asks for a certificate for the token's name.
@@ -280,7 +285,7 @@ async fn ask(
     config.alpn_protocols = vec![protocol.to_vec()];
     config.resumption = Resumption::disabled();
     let question = question.encode().map_err(EnrolmentError::Answer)?;
-    let socket = TcpStream::connect((relay.host, relay.port))
+    let socket = way::connect(relay.host, relay.port, relay.proxy)
         .await
         .map_err(EnrolmentError::Unreachable)?;
     let mut stream = TlsConnector::from(Arc::new(config))

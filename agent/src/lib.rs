@@ -8,6 +8,7 @@
 mod agent;
 mod backoff;
 mod boarding;
+mod company;
 mod dial;
 mod dialler;
 pub mod enrolment;
@@ -16,8 +17,13 @@ mod renewal;
 mod settings;
 mod tunnel;
 mod view;
+mod way;
 
 pub use agent::{Agent, AgentError};
 pub use boarding::{Boarding, Handoff, Refusal};
+pub use dial::LookUpError;
 pub use settings::{Relay, Settings};
 pub use view::{AgentView, TunnelState, TunnelView};
+#[doc(hidden)] // for the fuzz target of this parser alone
+pub use way::proxy_status;
+pub use way::{ProxyFault, WayError};

@@ -21,6 +21,14 @@ struct RelayOutcome {
     outcome: &'static str,
 }
 
+/// A relay, a transport, and how an attempt to reach the one over the other went.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DialOutcome {
+    relay: String,
+    transport: &'static str,
+    outcome: &'static str,
+}
+
 /// The counters of one agent; every relay has its own view of them. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
@@ -30,7 +38,7 @@ pub(crate) struct Metrics {
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Families {
-    dials: Family<RelayOutcome, Counter>,
+    dials: Family<DialOutcome, Counter>,
     ends: Family<RelayOutcome, Counter>,
     tunnels: Family<RelayLabel, Gauge>,
     streams: Family<RelayOutcome, Counter>,
@@ -61,7 +69,7 @@ impl Families {
         let agent = registry.sub_registry_with_prefix("agent");
         agent.register(
             "dials",
-            "Attempts to reach a relay by outcome",
+            "Attempts to reach a relay by transport and outcome",
             families.dials.clone(),
         );
         agent.register(
@@ -96,11 +104,13 @@ impl Families {
 }
 
 impl Metrics {
-    pub(crate) fn dial(&self, outcome: &'static str) {
-        self.families
-            .dials
-            .get_or_create(&self.labelled(outcome))
-            .inc();
+    pub(crate) fn dial(&self, transport: &'static str, outcome: &'static str) {
+        let label = DialOutcome {
+            relay: self.relay.to_string(),
+            transport,
+            outcome,
+        };
+        self.families.dials.get_or_create(&label).inc();
     }
 
     pub(crate) fn stream(&self, outcome: &'static str) {

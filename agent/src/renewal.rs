@@ -147,6 +147,7 @@ impl Renewal {
         let address = Address {
             host: &relay.host,
             port: relay.port,
+            proxy: relay.proxy.as_ref(),
         };
         let enrolled = renew(address, &relay.server_name, present).await?;
         self.write(enrolled).await

@@ -3,9 +3,11 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use gangplank_config::HttpProxy;
 use gangplank_config::material::{Anchors, KeyPair, Material};
 use gangplank_config::role;
 use gangplank_config::role::Drain;
+use gangplank_config::role::agent::Transport;
 
 /// What an agent needs to know.
 #[derive(Debug, Clone)]
@@ -25,12 +27,16 @@ pub struct Settings {
 pub struct Relay {
     /// Its host: a DNS name, looked up at every attempt, or an address.
     pub host: String,
-    /// Its UDP port.
+    /// Its port, UDP and TCP.
     pub port: u16,
     /// The name its certificate must carry.
     pub server_name: String,
     /// The authorities its certificate may come from.
     pub authorities: Material<Anchors>,
+    /// What carries the tunnel.
+    pub transport: Transport,
+    /// The HTTP proxy on the way to its TCP port, if there is one.
+    pub proxy: Option<HttpProxy>,
 }
 
 impl fmt::Display for Relay {
@@ -61,6 +67,8 @@ impl From<&role::agent::RelayTarget> for Relay {
             port: target.address.port(),
             server_name: target.server_name.to_str().into_owned(),
             authorities: target.authorities.clone(),
+            transport: target.transport,
+            proxy: target.proxy.clone(),
         }
     }
 }

@@ -22,7 +22,12 @@ pub(crate) struct Tunnel {
     pub(crate) shutdown: CancellationToken,
     /// How long what runs may take then.
     pub(crate) limit: Duration,
+    /// This session is not needed any more: no new callers, and those on board stay as long as they like.
+    pub(crate) let_go: CancellationToken,
 }
+
+/// How long those on board may stay on a session that was let go: longer than clients keep a request open.
+const LONGEST_FAREWELL: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Tunnel {
     /// Serves the session to its end and tells how it ended. The exit's drain token is cancelled
@@ -70,7 +75,15 @@ impl Tunnel {
     /// At this agent's end: asks the relay for no new callers, lets the running ones finish, and
     /// closes. The relay closes earlier when nobody is left.
     async fn leave_at_shutdown(&self, mut writer: ControlWriter) -> Closed {
-        self.shutdown.cancelled().await;
+        tokio::select! {
+            () = self.shutdown.cancelled() => {}
+            () = self.let_go.cancelled() => {
+                if let Err(error) = writer.drain(LONGEST_FAREWELL).await {
+                    tracing::debug!(relay = %self.exit.relay, error = %WithCauses(&error), "not let go");
+                }
+                self.shutdown.cancelled().await;
+            }
+        }
         self.exit.drain.cancel();
         if let Err(error) = writer.drain(self.limit).await {
             tracing::debug!(relay = %self.exit.relay, error = %WithCauses(&error), "no word of the drain");

@@ -17,6 +17,7 @@ pub mod upstream;
 
 mod encoding;
 mod file;
+mod http_proxy;
 mod pem;
 mod scalar;
 mod section;
@@ -38,6 +39,7 @@ pub fn duration(written: &str) -> Result<std::time::Duration, String> {
 }
 
 pub use fault::{Fault, Faults, Place};
+pub use http_proxy::{HttpProxy, ProxyEnvironment};
 pub use material::{Anchors, KeyPair, KeySet, Material, Token};
 pub use reload::{Reloaded, Reloader};
 pub use scalar::{HostName, HostNameFault, HostPort};

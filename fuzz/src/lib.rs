@@ -5,8 +5,9 @@ use std::cell::RefCell;
 use std::fs;
 use std::path::Path;
 
+use gangplank_agent::proxy_status;
 use gangplank_config::upstream::InCluster;
-use gangplank_config::{HostName, Token, object, role};
+use gangplank_config::{HostName, ProxyEnvironment, Token, object, role};
 use gangplank_pki::bundle::assemble;
 use gangplank_pki::issue::AgentRequest;
 use gangplank_pki::{
@@ -17,6 +18,7 @@ use gangplank_pki::{
 use gangplank_proxy::headers::{self, Impersonation};
 use gangplank_proxy::{Protocol, audit, watch_is_whole_after};
 use gangplank_relay::peek_server_name;
+use gangplank_tunnel::http2::RelayEndpoint;
 use gangplank_tunnel::wire;
 use gangplank_tunnel::wire::enrolment::{EnrolmentAnswer, EnrolmentQuestion, JoinToken};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -30,7 +32,7 @@ use uuid::Uuid;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     ("client_hello", client_hello),
     ("wire", wire_records),
     ("pem", pem_files),
@@ -43,6 +45,7 @@ pub const TARGETS: [Target; 12] = [
     ("config", configuration),
     ("request_line", request_line),
     ("agent_request", agent_request),
+    ("proxy_answer", proxy_answer),
 ];
 
 /// An authority and a certificate of it, with the common name `alice`.
@@ -100,6 +103,9 @@ pub fn client_hello(bytes: &[u8]) {
     let cut = RUNTIME.with(|it| it.block_on(peek_server_name(&mut one.chain(other))));
     assert_eq!(whole, cut);
     assert!(whole.is_none_or(|name| name.is_ascii() && !name.is_empty()));
+    // Whether it asks for a tunnel is read by the TLS library, which must come to an end as well.
+    let asked = RelayEndpoint::is_asked_for(bytes);
+    assert!(!asked || bytes.len() > 40, "as long as a hello has to be");
 }
 
 /// A certificate request of an agent that joins, or renews.
@@ -319,5 +325,28 @@ pub fn request_line(bytes: &[u8]) {
     if let Some((verb, name)) = audit::words_of(method, target) {
         assert!(verb.len() <= method.len().max("deletecollection".len()));
         assert!(name.len() <= target.len());
+    }
+}
+
+/// What an HTTP proxy answers to CONNECT, and what stands in `HTTPS_PROXY`.
+pub fn proxy_answer(bytes: &[u8]) {
+    if let Some((status, rest)) = proxy_status(bytes) {
+        assert!(status <= 999, "three digits");
+        assert!(rest < bytes.len(), "the head itself has some bytes");
+    }
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    let read = ProxyEnvironment::read(|name| (name == "HTTPS_PROXY").then(|| text.to_owned()));
+    if let Some(proxy) = read.ok().and_then(|said| said.on_the_way_to("relay")) {
+        let credentials = proxy.credentials().unwrap_or_default();
+        assert!(
+            credentials.is_ascii() && !credentials.contains(['\r', '\n']),
+            "one line"
+        );
+        let again = ProxyEnvironment::read(|name| {
+            (name == "HTTPS_PROXY").then(|| format!("http://{proxy}"))
+        });
+        assert!(again.is_ok(), "what is shown of it can be read");
     }
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use gangplank_pki::{EntranceDomain, TunnelName, WithCauses};
 use gangplank_tcp::Listener;
+use gangplank_tunnel::http2::RelayEndpoint;
 use gangplank_tunnel::wire::{ServerName, StreamHeader};
 use gangplank_tunnel::{Session, splice};
 use tokio::net::TcpStream;
@@ -22,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 use uuid::Uuid;
 
+use crate::landing::Landing;
 use crate::metrics::Counters;
 use crate::reception::Reception;
 use crate::registry::Registry;
@@ -53,6 +55,7 @@ pub(crate) struct Entrance {
     quay: Quay,
     boarding: Boarding,
     reception: Option<Reception>,
+    landing: Option<Arc<Landing>>,
     counters: Counters,
 }
 
@@ -67,6 +70,8 @@ pub(crate) struct Signpost {
     pub(crate) hide_names: bool,
     /// Who receives those that ask for the relay itself, if anyone.
     pub(crate) reception: Option<Reception>,
+    /// Where those land that ask it for a tunnel, if anywhere.
+    pub(crate) landing: Option<Arc<Landing>>,
 }
 
 /// Whom somebody came to.
@@ -97,6 +102,7 @@ impl Entrance {
             own_name,
             hide_names,
             reception,
+            landing,
         } = signpost;
         let boarding = Boarding::new(registry, counters.clone(), hide_names);
         Self {
@@ -106,6 +112,7 @@ impl Entrance {
             quay,
             boarding,
             reception,
+            landing,
             counters,
         }
     }
@@ -163,10 +170,12 @@ impl Entrance {
         }
     }
 
-    /// Hands who came for the relay itself to the reception. On the heap: it is rare, and larger than all
-    /// that the others need.
+    /// Hands who came for the relay itself to the landing or the reception. On the heap: it is rare, and
+    /// larger than all that the others need.
     async fn receive(&self, caller: Caller, first_bytes: Vec<u8>) {
-        if let Some(reception) = &self.reception {
+        if let Some(landing) = self.landing_for(&first_bytes) {
+            Box::pin(landing.receive(caller.socket, first_bytes)).await;
+        } else if let Some(reception) = &self.reception {
             Box::pin(reception.receive(caller.socket, first_bytes)).await;
         }
     }
@@ -174,7 +183,9 @@ impl Entrance {
     /// Peeks, routes, boards.
     async fn bring_on_board(&self, caller: &mut Caller) -> Result<Errand, Refusal> {
         let Peeked { server_name, raw } = peek(&mut caller.socket).await?;
-        if self.reception.is_some() && self.is_own_name(&server_name) {
+        if self.is_own_name(&server_name)
+            && (self.reception.is_some() || self.landing_for(&raw).is_some())
+        {
             return Ok(Errand::Relay(raw));
         }
         let tunnel = self.route_by_sni(&server_name)?;
@@ -192,6 +203,13 @@ impl Entrance {
         self.counters
             .caller_boarded(caller.arrived.elapsed().as_secs_f64());
         Ok(Errand::Aboard(on_board, span))
+    }
+
+    /// The landing, if it is a tunnel that is asked for.
+    fn landing_for(&self, first_bytes: &[u8]) -> Option<&Arc<Landing>> {
+        self.landing
+            .as_ref()
+            .filter(|_| RelayEndpoint::is_asked_for(first_bytes))
     }
 
     fn is_own_name(&self, server_name: &str) -> bool {
@@ -301,6 +319,7 @@ mod tests {
             own_name: "relay.example.com".to_owned(),
             hide_names: false,
             reception: None,
+            landing: None,
         };
         let quay = Quay::default();
         let place = quay.arrive(Source::of([192, 0, 2, 1].into()));

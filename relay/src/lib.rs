@@ -1,5 +1,5 @@
 //! The tunnel entrance: callers come in by TCP and are carried, unread, to the agent whose tunnel their
-//! server name means; agents come in by QUIC on the same port.
+//! server name means; agents come in by QUIC on the same port, or by TCP where UDP is blocked.
 //!
 //! The relay decrypts nothing of a caller and holds no key that could. What it knows of a connection is
 //! the caller's address, the server name in its ClientHello, and how many bytes went each way.
@@ -9,6 +9,7 @@
 
 mod entrance;
 mod identity;
+mod landing;
 mod listener;
 mod metrics;
 mod reception;

@@ -1,12 +1,12 @@
-//! The UDP port where agents arrive: each handshake a task of its own, under a deadline.
+//! Where agents arrive: over UDP each handshake is a task of its own, under a deadline; those over TCP come
+//! by the entrance ([`Landing`]).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use gangplank_pki::WithCauses;
 use gangplank_pki::clock::Clock;
-use gangplank_pki::peer::{self, AgentVerifier, VerifierFault};
-use gangplank_tunnel::Session;
+use gangplank_pki::peer::{AgentVerifier, VerifierFault};
 use gangplank_tunnel::quic::{Arrival, RelayEndpoint, TlsError};
 use gangplank_tunnel::wire::CloseCode;
 use rustls::server::danger::ClientCertVerifier;
@@ -17,11 +17,12 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::identity::{Generations, TunnelIdentity};
+use crate::landing::Landing;
 use crate::tunnels::Host;
 
 /// From an agent's first packet to the end of its handshake. QUIC needs one round trip, two after a
 /// Retry; ten seconds leave room for three retransmissions.
-const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How often certificates of standing tunnels are looked at again. A minute beyond its end is little in
 /// the life of a certificate, and ten thousand signature checks a minute are some two seconds of one core.
@@ -35,12 +36,17 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct TunnelListener {
     endpoint: RelayEndpoint,
+    landing: Arc<Landing>,
     host: Host,
 }
 
 impl TunnelListener {
-    pub(crate) fn new(endpoint: RelayEndpoint, host: Host) -> Self {
-        Self { endpoint, host }
+    pub(crate) fn new(endpoint: RelayEndpoint, landing: Arc<Landing>, host: Host) -> Self {
+        Self {
+            endpoint,
+            landing,
+            host,
+        }
     }
 
     /// Accepts until the endpoint is closed. Sessions run in `sessions`.
@@ -65,14 +71,7 @@ impl TunnelListener {
                 return;
             }
         };
-        match peer::tunnel_name(session.peer_certificates()) {
-            Ok(name) => self.host.host(Arc::new(session), name).await,
-            Err(error) => {
-                self.host.counters.tunnel_handshake(error.reason());
-                tracing::info!(reason = error.reason(), %error, "an agent's certificate names no tunnel");
-                session.close(CloseCode::NameRefused, &error.to_string());
-            }
-        }
+        self.host.take_in(Arc::new(session)).await;
     }
 
     /// Takes no new tunnels any more.
@@ -84,10 +83,9 @@ impl TunnelListener {
     pub(crate) async fn close(&self) {
         self.endpoint
             .close(CloseCode::GoingAway, "the relay has drained");
-        if timeout(LAST_WORDS, self.endpoint.wait_idle())
-            .await
-            .is_err()
-        {
+        self.landing.close();
+        let all_told = async { tokio::join!(self.endpoint.wait_idle(), self.landing.wait_idle()) };
+        if timeout(LAST_WORDS, all_told).await.is_err() {
             tracing::debug!("not every agent acknowledged the end of its session");
         }
     }
@@ -157,6 +155,8 @@ impl TunnelListener {
     fn take_over(&self, identity: &TunnelIdentity) -> Result<(), TakeOverError> {
         let tls = identity.tls().map_err(TakeOverError::Authorities)?;
         self.endpoint.replace_tls(tls).map_err(TakeOverError::Tls)?;
+        let tls = identity.tls().map_err(TakeOverError::Authorities)?;
+        self.landing.replace_tls(tls).map_err(TakeOverError::Tls)?;
         tracing::info!("new tunnels are welcomed with the reloaded identity");
         Ok(())
     }

@@ -11,6 +11,7 @@ use gangplank_enrolment::{Office, Register, RegisterFault, Revoked, follow_revoc
 use gangplank_pki::clock::Clock;
 use gangplank_pki::peer::VerifierFault;
 use gangplank_tcp::Listener;
+use gangplank_tunnel::http2;
 use gangplank_tunnel::quic::{BindError, RelayEndpoint};
 use prometheus_client::registry::Registry as Metrics;
 use tokio::time::{sleep, timeout};
@@ -20,6 +21,7 @@ use uuid::Uuid;
 
 use crate::entrance::{Entrance, Quay, Signpost};
 use crate::identity::{Generations, IdentityReloaders, TunnelIdentity};
+use crate::landing::Landing;
 use crate::listener::TunnelListener;
 use crate::metrics::Counters;
 use crate::reception::Reception;
@@ -84,6 +86,8 @@ pub struct Relay {
     callers: Listener,
     entrance: Arc<Entrance>,
     tunnels: Arc<TunnelListener>,
+    /// Where tunnels' sessions run.
+    sessions: TaskTracker,
     identity: TunnelIdentity,
     /// Where revocations are, if clusters may join.
     register: Option<Arc<dyn Register>>,
@@ -133,6 +137,11 @@ impl Relay {
             drain: agents_leave.clone(),
             drain_limit: config.drain.limit,
         };
+        let sessions = TaskTracker::new();
+        let over_tcp = identity.tls().map_err(RelayError::Authorities)?;
+        let over_tcp = http2::RelayEndpoint::new(over_tcp)
+            .map_err(|unusable| RelayError::Tunnels(unusable.into()))?;
+        let landing = Arc::new(Landing::new(over_tcp, host.clone(), sessions.clone()));
         let register = office.as_ref().map(|office| Arc::clone(office.register()));
         let reception =
             office.map(|office| Reception::new(office, identity.clone(), counters.clone()));
@@ -141,13 +150,15 @@ impl Relay {
             own_name: config.tunnel.server_name.as_str().to_owned(),
             hide_names: config.hide_names,
             reception,
+            landing: Some(Arc::clone(&landing)),
         };
         Ok(Self {
             address,
             callers,
             view: RelayView::new(registry.clone(), quay.clone(), draining.clone()),
             entrance: Arc::new(Entrance::new(signpost, registry, quay, counters)),
-            tunnels: Arc::new(TunnelListener::new(endpoint, host)),
+            tunnels: Arc::new(TunnelListener::new(endpoint, landing, host)),
+            sessions,
             identity,
             register,
             bound_with,
@@ -173,7 +184,7 @@ impl Relay {
     /// cuts that short: the end comes at once, and agents are still told of it.
     pub async fn run(self, shutdown: CancellationToken, abort: impl Future<Output = ()>) {
         let (tasks, connections, sessions) =
-            (TaskTracker::new(), TaskTracker::new(), TaskTracker::new());
+            (TaskTracker::new(), TaskTracker::new(), self.sessions);
         let closing = CancellationToken::new();
         let following = CancellationToken::new();
         self.reloaders.spawn(&tasks, &following);

@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gangplank_pki::peer;
 use gangplank_pki::{EntranceDomain, TunnelName, WithCauses};
 use gangplank_tunnel::wire::{CloseCode, Welcome};
 use gangplank_tunnel::{
@@ -58,8 +59,20 @@ enum Turn {
 }
 
 impl Host {
+    /// Hosts a session whose handshake is over, until it is over, if its certificate names a tunnel.
+    pub(crate) async fn take_in(&self, session: Arc<dyn Session>) {
+        match peer::tunnel_name(session.peer_certificates()) {
+            Ok(name) => self.host(session, name).await,
+            Err(error) => {
+                self.counters.tunnel_handshake(error.reason());
+                tracing::info!(reason = error.reason(), %error, "an agent's certificate names no tunnel");
+                session.close(CloseCode::NameRefused, &error.to_string());
+            }
+        }
+    }
+
     /// Hosts one session until it is over. `name` is what its certificate proved.
-    pub(crate) async fn host(&self, session: Arc<dyn Session>, name: TunnelName) {
+    async fn host(&self, session: Arc<dyn Session>, name: TunnelName) {
         let Some(greeting) = self.receive(&*session).await else {
             return;
         };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gangplank_agent::{Agent, AgentView, Boarding, Handoff, Settings, TunnelState, TunnelView};
 use gangplank_config::upstream::InCluster;
-use gangplank_config::{KeyPair, Material, role};
+use gangplank_config::{KeyPair, Material, ProxyEnvironment, role};
 use gangplank_pki::clock::SystemClock;
 use gangplank_pki::peer;
 use gangplank_proxy::{Caller, Exit, Witness};
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::Observed;
 use crate::cli::RoleArguments;
 use crate::exit::RunningExit;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::role::{Stage, announce, bind_admin, run_on_runtime, start_log};
 use crate::signals::{self, Shutdown};
 use crate::status::{self, AgentStatus, RelaySessionStatus, Status};
@@ -24,6 +24,8 @@ use crate::status::{self, AgentStatus, RelaySessionStatus, Status};
 /// Loads the file and holds the tunnels until it was told to end.
 pub(crate) fn run(arguments: &RoleArguments) -> Outcome {
     let mut config = role::agent::load(&arguments.config, &InCluster::from_environment())?;
+    let environment = ProxyEnvironment::read(|name| std::env::var(name).ok());
+    config = config.with_proxies_of(&environment.map_err(Failure::Usage)?);
     config.admin = arguments.overrides.admin_listen.or(config.admin);
     start_log(config.log, &arguments.overrides)?;
     run_on_runtime(|stage| async {

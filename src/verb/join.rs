@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use gangplank_agent::enrolment::{Address, Enrolled, EnrolmentError, Vouched, join, join_vouched};
+use gangplank_config::ProxyEnvironment;
 use gangplank_pki::clock::{Clock as _, SystemClock};
 use gangplank_pki::issue::{CertificateAuthority, IssueFault, Kind, Request};
 use gangplank_pki::{EntranceDomain, TunnelName, WithCauses, pem};
@@ -41,7 +42,13 @@ pub(crate) fn run(arguments: &JoinArguments) -> Outcome {
         .build()
         .context("the runtime cannot be started")?;
     let relay = written(&host, port);
-    let address = Address { host: &host, port };
+    let environment = ProxyEnvironment::read(|name| std::env::var(name).ok());
+    let proxy = environment.map_err(Failure::Usage)?.on_the_way_to(&host);
+    let address = Address {
+        host: &host,
+        port,
+        proxy: proxy.as_ref(),
+    };
     let enrolled = runtime
         .block_on(proof.join(address))
         .map_err(|error| told(&error))?;

@@ -29,13 +29,16 @@ pub(crate) fn program() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_gangplank"))
 }
 
-/// A command with none of the machine's `GANGPLANK_…` variables.
+/// A command with none of the machine's `GANGPLANK_…` variables, and none of its proxies.
 pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(program());
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("GANGPLANK_") {
             command.env_remove(name);
         }
+    }
+    for name in ["HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"] {
+        command.env_remove(name);
     }
     command
         .args(arguments)

@@ -99,14 +99,25 @@ impl Relay {
         ))
     }
 
-    /// Makes a token for a cluster and joins as it, into a new folder.
-    pub(crate) fn enrol(&self, name: &str, kubeconfig: &Path) -> TempDir {
-        let joined = folder("joined");
+    /// A token for a cluster.
+    pub(crate) fn token(&self, name: &str) -> String {
         let config = self.folder.path().join("relay.yaml").display().to_string();
         let token =
             super::gangplank::run(&["token", "create", "--config", &config, "--cluster", name]);
+        token.expect_success().text().trim().to_owned()
+    }
+
+    /// Revokes a cluster that has joined.
+    pub(crate) fn revoke(&self, name: &str) {
+        let config = self.folder.path().join("relay.yaml").display().to_string();
+        super::gangplank::run(&["cluster", "revoke", "--config", &config, name]).expect_success();
+    }
+
+    /// Makes a token for a cluster and joins as it, into a new folder.
+    pub(crate) fn enrol(&self, name: &str, kubeconfig: &Path) -> TempDir {
+        let joined = folder("joined");
         let file = joined.path().join("token");
-        fs::write(&file, token.expect_success().out).expect("written");
+        fs::write(&file, self.token(name)).expect("written");
         let text = |path: &Path| path.display().to_string();
         super::gangplank::run(&[
             "join",
@@ -186,6 +197,29 @@ impl Prepared {
     }
 }
 
+/// How an agent gets to its relay.
+#[derive(Debug, Clone)]
+pub(crate) struct Course {
+    address: SocketAddr,
+    further: String,
+}
+
+impl Course {
+    /// It dials this address.
+    pub(crate) fn by(address: SocketAddr) -> Self {
+        Self {
+            address,
+            further: String::new(),
+        }
+    }
+
+    /// With a further line about the relay in its file.
+    pub(crate) fn with(mut self, line: &str) -> Self {
+        self.further.push_str(&format!("    {line}\n"));
+        self
+    }
+}
+
 /// An exit before a cluster, and the way to it.
 #[derive(Debug)]
 pub(crate) struct Site {
@@ -241,10 +275,51 @@ impl Site {
         upstream: &Path,
         trusted: &[&Organisation],
     ) -> Self {
+        let course = Course::by(relay.address);
+        Self::agent_from(host, relay, name, (upstream, trusted), &course).registered(name)
+    }
+
+    /// The same on another course than the straight one.
+    pub(crate) fn tunnel_on(
+        relay: &Arc<Relay>,
+        name: &str,
+        exit: (&Path, &[&Organisation]),
+        course: &Course,
+    ) -> Self {
+        Self::agent_alone(relay, name, exit, course).registered(name)
+    }
+
+    /// The same, which need not get through.
+    pub(crate) fn agent_alone(
+        relay: &Arc<Relay>,
+        name: &str,
+        exit: (&Path, &[&Organisation]),
+        course: &Course,
+    ) -> Self {
+        Self::agent_from(None, relay, name, exit, course)
+    }
+
+    fn agent_from(
+        host: Option<&Host>,
+        relay: &Arc<Relay>,
+        name: &str,
+        (upstream, trusted): (&Path, &[&Organisation]),
+        course: &Course,
+    ) -> Self {
         let (folder, authority) = exit_folder(name, upstream, trusted);
         relay.agents.agent(name).write(folder.path(), "agent");
         let tunnel = "{ certificateFile: agent.crt, keyFile: agent.key }";
-        Self::agent_in(host, (folder, authority), relay, (name, tunnel))
+        let exit = (folder, authority);
+        Self::agent_in(host, exit, (relay, course), (name, tunnel))
+    }
+
+    /// Waits until the relay has its tunnel.
+    fn registered(self, name: &str) -> Self {
+        let relay = self.relay.as_ref().expect("an agent has a relay");
+        wait::until("the tunnel to be registered", || {
+            relay.has_tunnel(name).then_some(())
+        });
+        self
     }
 
     /// The same, of a cluster that joined by a token, and renews its certificate by itself.
@@ -254,32 +329,42 @@ impl Site {
         upstream: &Path,
         trusted: &[&Organisation],
     ) -> Self {
+        let course = Course::by(relay.address);
+        Self::joined_on(relay, name, (upstream, trusted), &course)
+    }
+
+    /// The same on another course than the straight one.
+    pub(crate) fn joined_on(
+        relay: &Arc<Relay>,
+        name: &str,
+        (upstream, trusted): (&Path, &[&Organisation]),
+        course: &Course,
+    ) -> Self {
         let (folder, authority) = exit_folder(name, upstream, trusted);
         let joined = relay.enrol(name, upstream);
         let identity = folder.path().join("agent.pem");
         fs::copy(joined.path().join("agent.pem"), identity).expect("join wrote it");
         let tunnel = "{ identityFile: agent.pem, renewal: Automatic }";
-        Self::agent_in(None, (folder, authority), relay, (name, tunnel))
+        let exit = (folder, authority);
+        Self::agent_in(None, exit, (relay, course), (name, tunnel)).registered(name)
     }
 
     fn agent_in(
         host: Option<&Host>,
         (folder, authority): (TempDir, Authority),
-        relay: &Arc<Relay>,
+        (relay, course): (&Arc<Relay>, &Course),
         (name, tunnel): (&str, &str),
     ) -> Self {
         fs::write(folder.path().join("relay-ca.crt"), relay.authority.pem()).expect("written");
         let text = format!(
-            "relays:\n  - address: \"{}\"\n    serverName: {RELAY_NAME}\n    caFile: relay-ca.crt\n\
+            "relays:\n  - address: \"{}\"\n    serverName: {RELAY_NAME}\n    caFile: relay-ca.crt\n{}\
              tunnel: {tunnel}\n{}",
-            relay.address,
+            course.address,
+            course.further,
             exit_block()
         );
         fs::write(folder.path().join("agent.yaml"), text).expect("written");
         let exit = Gangplank::start_at(host, "agent", &folder.path().join("agent.yaml"), &[]);
-        wait::until("the tunnel to be registered", || {
-            relay.has_tunnel(name).then_some(())
-        });
         Self {
             folder,
             exit,

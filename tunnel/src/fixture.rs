@@ -11,8 +11,10 @@ use gangplank_pki::issue::{CertificateAuthority, Issued, Kind, Request};
 use gangplank_pki::peer::{AgentVerifier, RelayVerifier};
 use gangplank_pki::pem;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout};
 
+use crate::http2;
 use crate::quic::{
     AgentEndpoint, AgentTls, HandshakeError, QuicSession, RelayEndpoint, RelaySecret, RelayTls,
 };
@@ -155,7 +157,7 @@ pub(crate) struct Pair {
     pub(crate) relay: Arc<dyn Session>,
     pub(crate) agent: Arc<dyn Session>,
     pub(crate) agent_endpoint: AgentEndpoint,
-    _relay_endpoint: RelayEndpoint,
+    _relay_endpoint: Option<RelayEndpoint>,
 }
 
 pub(crate) async fn pair() -> Pair {
@@ -167,9 +169,66 @@ pub(crate) async fn pair() -> Pair {
         relay: Arc::new(relay.expect("the relay's end")),
         agent: Arc::new(agent.expect("the agent's end")),
         agent_endpoint,
-        _relay_endpoint: relay_endpoint,
+        _relay_endpoint: Some(relay_endpoint),
     }
 }
+
+/// Two sockets that are joined.
+pub(crate) async fn tcp_pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+    let listener = listener.expect("a listener");
+    let address = listener.local_addr().expect("an address");
+    let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
+    (near.expect("connected"), far.expect("accepted").0)
+}
+
+/// What comes of one attempt over TCP at both ends.
+pub(crate) async fn begin(
+    relay: &http2::RelayEndpoint,
+    agent: &http2::AgentEndpoint,
+    tls: AgentTls,
+) -> (
+    Result<http2::Http2Session, http2::HandshakeError>,
+    Result<http2::Http2Session, http2::HandshakeError>,
+) {
+    let (near, far) = tcp_pair().await;
+    let arrival = relay.complete(far, Vec::new(), deadline());
+    let dialled = agent.begin(near, RELAY_NAME, tls, deadline());
+    soon(async { tokio::join!(arrival, dialled) }).await
+}
+
+/// The same as [`pair`] where UDP is blocked.
+pub(crate) async fn pair_over_tcp() -> Pair {
+    let authorities = Authorities::new();
+    let relay = http2::RelayEndpoint::new(authorities.relay_tls()).expect("an endpoint");
+    let agent = http2::AgentEndpoint::default();
+    let (relay, agent) = begin(&relay, &agent, authorities.agent_tls()).await;
+    Pair {
+        relay: Arc::new(relay.expect("the relay's end")),
+        agent: Arc::new(agent.expect("the agent's end")),
+        agent_endpoint: AgentEndpoint::bind().expect("an endpoint"),
+        _relay_endpoint: None,
+    }
+}
+
+/// Tests that take a [`Pair`], run over each transport.
+macro_rules! over_each_transport {
+    ($($test:ident)*) => {
+        mod over_quic {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(crate::fixture::pair().await).await;
+            })*
+        }
+        mod over_tcp {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(crate::fixture::pair_over_tcp().await).await;
+            })*
+        }
+    };
+}
+pub(crate) use over_each_transport;
 
 impl Pair {
     /// Both ends of a stream that the relay opened; the one byte that shows it is read again.

@@ -2,7 +2,7 @@
 //!
 //! [`wire`] is the language: pure functions between bytes and meaning. [`Session`] is one agent's
 //! connection to one relay, whatever carries it; [`Stream`] is one caller's connection inside it.
-//! [`quic`] is the transport, [`greet`] and [`await_hello`] open a session, [`announce`] and
+//! [`quic`] is the transport, [`http2`] the one where UDP is blocked, [`greet`] and [`await_hello`] open a session, [`announce`] and
 //! [`receive_header`] begin a stream, [`splice()`] joins a caller's TCP connection to it.
 //!
 //! This crate knows nothing of names, routing or trust: the relay routes, the agent hands on, and
@@ -13,10 +13,12 @@ mod control;
 #[cfg(test)]
 mod fixture;
 mod greeting;
+pub mod http2;
 pub mod quic;
 mod session;
 mod splice;
 mod stream;
+pub mod tls;
 pub mod wire;
 
 pub use boarding::{BoardingError, announce, answer, await_status, receive_header};

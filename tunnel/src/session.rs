@@ -178,3 +178,6 @@ const fn alert_remedy(alert: u8) -> &'static str {
         _ => "look into the log of the other side",
     }
 }
+
+#[cfg(test)]
+mod tests;

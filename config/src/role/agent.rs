@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use rustls_pki_types::ServerName;
 
 use crate::fault::Faults;
+use crate::http_proxy::{HttpProxy, ProxyEnvironment};
 use crate::material::{Anchors, KeyPair, Material, Purpose};
 use crate::role::exit::Exit;
 use crate::role::{Drain, Log, blocks, exit};
@@ -42,11 +43,45 @@ pub struct RelayTarget {
     pub server_name: ServerName<'static>,
     /// The authorities its certificate may come from.
     pub authorities: Material<Anchors>,
+    /// What carries the tunnel.
+    pub transport: Transport,
+    /// The HTTP proxy through which its TCP port is reached, if there is one.
+    pub proxy: Option<HttpProxy>,
+}
+
+/// What carries a tunnel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// QUIC, and TCP where UDP is blocked.
+    #[default]
+    Auto,
+    /// QUIC or nothing.
+    Quic,
+    /// TCP or nothing.
+    Tcp,
+}
+
+impl Agent {
+    /// Where the file says nothing of a proxy, the environment does.
+    #[must_use]
+    pub fn with_proxies_of(mut self, environment: &ProxyEnvironment) -> Self {
+        for relay in &mut self.relays {
+            if relay.proxy.is_none() {
+                relay.proxy = environment.on_the_way_to(relay.address.host());
+            }
+        }
+        self
+    }
 }
 
 const KEYS: &[&str] = &["relays", "tunnel", "exit", "admin", "log", "drain"];
 const TUNNEL_KEYS: &[&str] = &["certificateFile", "keyFile", "identityFile", "renewal"];
-const RELAY_KEYS: &[&str] = &["address", "serverName", "caFile"];
+const RELAY_KEYS: &[&str] = &["address", "serverName", "caFile", "transport", "httpProxy"];
+const TRANSPORTS: &[(&str, Transport)] = &[
+    ("Auto", Transport::Auto),
+    ("Quic", Transport::Quic),
+    ("Tcp", Transport::Tcp),
+];
 /// An agent holds a tunnel to each; more than a handful is a list pasted from elsewhere.
 const MAX_RELAYS: usize = 16;
 
@@ -169,9 +204,22 @@ fn relay_target(section: &Section<'_>) -> Option<RelayTarget> {
             .and_then(|address| section.sheet.accept(section.place, address.server_name()))
     };
     let authorities = section.anchors("caFile");
+    let transport = section.word("transport", TRANSPORTS, Transport::default());
+    let written = section.optional_text("httpProxy");
+    let proxy = written.and_then(|written| {
+        section
+            .sheet
+            .accept(written.place, HttpProxy::parse(written.text))
+    });
+    let proxy_is_faulty = section.optional("httpProxy").is_some() && proxy.is_none();
+    if proxy_is_faulty {
+        return None;
+    }
     Some(RelayTarget {
         address: address?,
         server_name: server_name?,
         authorities: authorities?,
+        transport: transport?,
+        proxy,
     })
 }

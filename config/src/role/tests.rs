@@ -331,6 +331,16 @@ const EDITS_OF_AGENT: &[Edit] = &[
         "serverName: relay.example.com",
         "serverName: \"relay:443\"",
     ),
+    (
+        "a transport that is none",
+        ", caFile: relay-ca.crt }",
+        ", caFile: relay-ca.crt, transport: Udp }",
+    ),
+    (
+        "a proxy that is asked over TLS",
+        ", caFile: relay-ca.crt }",
+        ", caFile: relay-ca.crt, httpProxy: \"https://me:secret@proxy:3128\" }",
+    ),
     ("no exit", "exit:", "exits:"),
     (
         "a trust directory that is missing",

@@ -1,5 +1,5 @@
 use super::*;
-use crate::fixture::{deadline, pair, soon};
+use crate::fixture::{Pair, deadline, over_each_transport, pair, soon};
 use crate::wire::{AbortCode, RefusalCode, ServerName, VERSION};
 
 fn header() -> StreamHeader {
@@ -11,9 +11,7 @@ fn header() -> StreamHeader {
     }
 }
 
-#[tokio::test]
-async fn a_caller_is_announced_before_its_first_bytes() {
-    let pair = pair().await;
+async fn a_caller_is_announced_before_its_first_bytes(pair: Pair) {
     let (mut at_relay, mut at_exit) = pair.stream().await;
     announce(&mut at_relay, &header(), b"client hello")
         .await
@@ -36,9 +34,7 @@ async fn a_caller_is_announced_before_its_first_bytes() {
     assert_eq!(&first_bytes, b"client hello");
 }
 
-#[tokio::test]
-async fn a_refusal_is_heard_although_the_stream_is_aborted_behind_it() {
-    let pair = pair().await;
+async fn a_refusal_is_heard_although_the_stream_is_aborted_behind_it(pair: Pair) {
     let (mut at_relay, mut at_exit) = pair.stream().await;
     let refusal = StreamStatus::refused(RefusalCode::Draining, "going away");
     answer(&mut at_exit, &refusal).await.expect("answered");
@@ -73,13 +69,17 @@ async fn hostile_beginnings_are_refused() {
     }
 }
 
-#[tokio::test]
-async fn silence_ends_at_the_deadline_and_an_abort_before_it() {
-    let pair = pair().await;
+async fn silence_ends_at_the_deadline_and_an_abort_before_it(pair: Pair) {
     let (mut at_relay, at_exit) = pair.stream().await;
     let status = await_status(&mut at_relay, Instant::now()).await;
     assert_eq!(status.expect_err("too late").reason(), "TimedOut");
     at_exit.abort(AbortCode::Refused);
     let status = soon(await_status(&mut at_relay, deadline())).await;
     assert_eq!(status.expect_err("aborted").reason(), "StreamBroken");
+}
+
+over_each_transport! {
+    a_caller_is_announced_before_its_first_bytes
+    a_refusal_is_heard_although_the_stream_is_aborted_behind_it
+    silence_ends_at_the_deadline_and_an_abort_before_it
 }

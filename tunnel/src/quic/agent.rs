@@ -6,9 +6,6 @@ use std::sync::Arc;
 use aws_lc_rs::rand;
 use quinn::Endpoint;
 use quinn::crypto::rustls::QuicClientConfig;
-use rustls::client::Resumption;
-use rustls::client::danger::ServerCertVerifier;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::time::{Instant, timeout_at};
 
 use super::closing::HandshakeError;
@@ -17,19 +14,9 @@ use super::keys::{RelaySecret, endpoint_config};
 use super::runtime::Considerate;
 use super::session::QuicSession;
 use super::socket::{self, BindError};
-use super::{ALPN, TlsError, limits, route};
+use super::{limits, route};
+use crate::tls::{self, AgentTls, TlsError};
 use crate::wire::{CloseCode, Message};
-
-/// Who the agent is to a relay, and who judges the relay's certificate.
-#[derive(Debug)]
-pub struct AgentTls {
-    /// The agent's certificate chain, leaf first.
-    pub chain: Vec<CertificateDer<'static>>,
-    /// The leaf's key.
-    pub key: PrivateKeyDer<'static>,
-    /// Judges the relay's certificate.
-    pub relay: Arc<dyn ServerCertVerifier>,
-}
 
 /// A UDP socket from which relays are dialled.
 #[derive(Debug, Clone)]
@@ -134,16 +121,7 @@ impl AgentEndpoint {
 }
 
 fn client_config(tls: AgentTls, mtu: Option<usize>) -> Result<quinn::ClientConfig, TlsError> {
-    let mut config = rustls::ClientConfig::builder_with_provider(gangplank_pki::crypto::provider())
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(TlsError::Identity)?
-        .dangerous()
-        .with_custom_certificate_verifier(tls.relay)
-        .with_client_auth_cert(tls.chain, tls.key)
-        .map_err(TlsError::Identity)?;
-    config.alpn_protocols = vec![ALPN.to_vec()];
-    config.resumption = Resumption::disabled();
-    config.enable_early_data = false;
+    let config = tls::client(tls)?;
     let crypto = QuicClientConfig::try_from(config).map_err(|_none| TlsError::NoInitialSuite)?;
     let mut client = quinn::ClientConfig::new(Arc::new(crypto));
     client.transport_config(Arc::new(limits::agent_transport(mtu)));

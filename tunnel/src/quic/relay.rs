@@ -6,30 +6,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Endpoint, Incoming, ValidationTokenConfig};
-use rustls::server::NoServerSessionStorage;
-use rustls::server::danger::ClientCertVerifier;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::time::{Instant, timeout_at};
 
 use super::closing::HandshakeError;
 use super::credit::StreamCredit;
 use super::keys::{RelaySecret, endpoint_config};
+use super::limits;
 use super::runtime::Considerate;
 use super::session::{QuicSession, canonical};
 use super::socket::{self, BindError, SocketBuffers};
-use super::{ALPN, TlsError, limits};
+use crate::tls::{self, RelayTls, TlsError};
 use crate::wire::{CloseCode, Message};
-
-/// Who the relay is to agents, and who judges theirs.
-#[derive(Debug)]
-pub struct RelayTls {
-    /// The relay's certificate chain, leaf first.
-    pub chain: Vec<CertificateDer<'static>>,
-    /// The leaf's key.
-    pub key: PrivateKeyDer<'static>,
-    /// Judges agents' certificates. It must demand one.
-    pub agents: Arc<dyn ClientCertVerifier>,
-}
 
 /// A UDP port where agents arrive.
 #[derive(Debug)]
@@ -201,16 +188,7 @@ impl Arrival {
 }
 
 fn server_config(tls: RelayTls, secret: &RelaySecret) -> Result<quinn::ServerConfig, TlsError> {
-    let mut config = rustls::ServerConfig::builder_with_provider(gangplank_pki::crypto::provider())
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(TlsError::Identity)?
-        .with_client_cert_verifier(tls.agents)
-        .with_single_cert(tls.chain, tls.key)
-        .map_err(TlsError::Identity)?;
-    config.alpn_protocols = vec![ALPN.to_vec()];
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.send_tls13_tickets = 0;
-    config.max_early_data_size = 0;
+    let config = tls::server(tls)?;
     let crypto = QuicServerConfig::try_from(config).map_err(|_none| TlsError::NoInitialSuite)?;
     let mut tokens = ValidationTokenConfig::default();
     tokens.sent(0); // agents return from new addresses; a Retry proves them when it matters

@@ -7,12 +7,12 @@ use std::time::Duration;
 use quinn::{Connection, RecvStream, SendStream};
 use rustls_pki_types::CertificateDer;
 
-use super::ALPN;
 use super::closing::{HandshakeError, closed};
 use super::credit::StreamCredit;
 use super::stream::{QuicReader, QuicWriter};
 use crate::session::{BoxFuture, Closed, Session, SessionError, Traffic};
 use crate::stream::{OpenStreams, Stream};
+use crate::tls::ALPN;
 use crate::wire::{CloseCode, Message};
 
 /// One agent's QUIC connection to one relay. Its streams keep it alive; it ends when it is closed,
@@ -138,6 +138,6 @@ impl Session for QuicSession {
 }
 
 /// An IPv4 peer on a socket of both families is an IPv4 peer.
-pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
+pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }

@@ -1,16 +1,15 @@
 use std::future::pending;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 use super::*;
-use crate::fixture::{Pair, pair, soon};
+use crate::fixture::{Pair, over_each_transport, soon, tcp_pair};
 use crate::stream::{Stream, StreamReset};
 
 /// A caller, the splice at the relay, and the exit's end of the stream.
@@ -18,15 +17,6 @@ struct Line {
     caller: TcpStream,
     exit: Stream,
     splicing: JoinHandle<Spliced>,
-}
-
-async fn tcp_pair() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
-        .await
-        .expect("a listener");
-    let address = listener.local_addr().expect("an address");
-    let (caller, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
-    (caller.expect("connected"), accepted.expect("accepted").0)
 }
 
 async fn line(pair: &Pair) -> Line {
@@ -93,9 +83,7 @@ async fn receive_all(mut from: impl tokio::io::AsyncRead + Unpin) -> Vec<u8> {
     }
 }
 
-#[tokio::test]
-async fn bulk_both_ways_at_once_arrives_whole() {
-    let pair = pair().await;
+async fn bulk_both_ways_at_once_arrives_whole(pair: Pair) {
     let Line {
         caller,
         exit,
@@ -123,9 +111,7 @@ async fn bulk_both_ways_at_once_arrives_whole() {
     );
 }
 
-#[tokio::test]
-async fn half_close_passes_both_ways() {
-    let pair = pair().await;
+async fn half_close_passes_both_ways(pair: Pair) {
     let Line {
         mut caller,
         mut exit,
@@ -149,9 +135,7 @@ async fn half_close_passes_both_ways() {
     assert!(matches!(spliced.ended, Ended::Finished), "{spliced:?}");
 }
 
-#[tokio::test]
-async fn the_exit_may_end_first() {
-    let pair = pair().await;
+async fn the_exit_may_end_first(pair: Pair) {
     let Line {
         mut caller,
         mut exit,
@@ -172,9 +156,7 @@ async fn the_exit_may_end_first() {
     assert!(matches!(spliced.ended, Ended::Finished), "{spliced:?}");
 }
 
-#[tokio::test]
-async fn a_callers_reset_is_a_reset_at_the_exit() {
-    let pair = pair().await;
+async fn a_callers_reset_is_a_reset_at_the_exit(pair: Pair) {
     let Line {
         mut caller,
         mut exit,
@@ -190,9 +172,7 @@ async fn a_callers_reset_is_a_reset_at_the_exit() {
     assert_eq!((spliced.to_tunnel_bytes, spliced.to_caller_bytes), (1, 1));
 }
 
-#[tokio::test]
-async fn a_callers_reset_is_seen_after_its_end_of_file() {
-    let pair = pair().await;
+async fn a_callers_reset_is_seen_after_its_end_of_file(pair: Pair) {
     let Line {
         mut caller,
         mut exit,
@@ -219,9 +199,7 @@ async fn a_callers_reset_is_seen_after_its_end_of_file() {
     assert_eq!(StreamReset::within(&error), Some(AbortCode::PeerReset));
 }
 
-#[tokio::test]
-async fn an_abort_at_the_exit_is_a_reset_at_the_caller() {
-    let pair = pair().await;
+async fn an_abort_at_the_exit_is_a_reset_at_the_caller(pair: Pair) {
     let Line {
         mut caller,
         mut exit,
@@ -238,9 +216,7 @@ async fn an_abort_at_the_exit_is_a_reset_at_the_caller() {
     );
 }
 
-#[tokio::test]
-async fn an_abort_at_the_exit_reaches_a_caller_that_reads_nothing() {
-    let pair = pair().await;
+async fn an_abort_at_the_exit_reaches_a_caller_that_reads_nothing(pair: Pair) {
     let Line {
         mut caller,
         mut exit,
@@ -278,9 +254,7 @@ async fn an_abort_at_the_exit_reaches_a_caller_that_reads_nothing() {
         .expect_err("a reset");
 }
 
-#[tokio::test]
-async fn a_lost_tunnel_is_a_reset_at_the_caller() {
-    let pair = pair().await;
+async fn a_lost_tunnel_is_a_reset_at_the_caller(pair: Pair) {
     let Line {
         mut caller,
         mut exit,
@@ -294,9 +268,7 @@ async fn a_lost_tunnel_is_a_reset_at_the_caller() {
     assert!(matches!(spliced.ended, Ended::TunnelLost), "{spliced:?}");
 }
 
-#[tokio::test]
-async fn a_cancelled_splice_breaks_both_sides_off() {
-    let pair = pair().await;
+async fn a_cancelled_splice_breaks_both_sides_off(pair: Pair) {
     let Line {
         mut caller,
         mut exit,
@@ -310,9 +282,7 @@ async fn a_cancelled_splice_breaks_both_sides_off() {
     assert_eq!(StreamReset::within(&error), Some(AbortCode::Dropped));
 }
 
-#[tokio::test]
-async fn an_answer_survives_a_caller_that_still_talks() {
-    let pair = pair().await;
+async fn an_answer_survives_a_caller_that_still_talks(pair: Pair) {
     let Line {
         mut caller,
         mut exit,
@@ -353,9 +323,7 @@ fn what_a_caller_has_not_taken_is_all_that_is_kept() {
 }
 
 /// Whoever takes nothing has to make way when it is told so, and not before; whoever takes something is not told.
-#[tokio::test]
-async fn caller_who_takes_nothing_makes_way_when_it_is_told() {
-    let pair = pair().await;
+async fn caller_who_takes_nothing_makes_way_when_it_is_told(pair: Pair) {
     let (at_relay, mut exit) = pair.stream().await;
     let (mut caller, accepted) = tcp_pair().await;
     let (stands_still, make_way) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -394,4 +362,18 @@ async fn caller_who_takes_nothing_makes_way_when_it_is_told() {
     let mut rest = Vec::new();
     let end = soon(caller.read_to_end(&mut rest)).await;
     end.expect_err("what was cut off does not look complete");
+}
+
+over_each_transport! {
+    bulk_both_ways_at_once_arrives_whole
+    half_close_passes_both_ways
+    the_exit_may_end_first
+    a_callers_reset_is_a_reset_at_the_exit
+    a_callers_reset_is_seen_after_its_end_of_file
+    an_abort_at_the_exit_is_a_reset_at_the_caller
+    an_abort_at_the_exit_reaches_a_caller_that_reads_nothing
+    a_lost_tunnel_is_a_reset_at_the_caller
+    a_cancelled_splice_breaks_both_sides_off
+    an_answer_survives_a_caller_that_still_talks
+    caller_who_takes_nothing_makes_way_when_it_is_told
 }
