@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use gangplank_pki::TunnelName;
+use gangplank_pki::{Fingerprint, TunnelName};
 
 use crate::wire::ServerName;
 
@@ -68,16 +68,19 @@ impl JoinToken {
         bytes.push(SEPARATOR);
         bytes.extend_from_slice(self.relay.as_bytes());
         let sum = checksum(&bytes);
-        bytes.push(sum);
+        bytes.extend_from_slice(&sum);
         format!("{MARK}{}", BASE64_URL_SAFE_NO_PAD.encode(bytes))
     }
 }
 
-/// One byte against what gets lost in copying; not against anybody.
-fn checksum(bytes: &[u8]) -> u8 {
-    bytes
-        .iter()
-        .fold(0, |sum: u8, byte| sum.rotate_left(1) ^ byte)
+/// Bytes at the end against what gets lost in copying; not against anybody.
+const CHECKSUM: usize = 4;
+
+/// The first bytes of the SHA-256.
+fn checksum(bytes: &[u8]) -> [u8; CHECKSUM] {
+    let digest = Fingerprint::of(bytes);
+    let [a, b, c, d, ..] = *digest.as_bytes();
+    [a, b, c, d]
 }
 
 impl FromStr for JoinToken {
@@ -93,7 +96,7 @@ impl FromStr for JoinToken {
         let bytes = BASE64_URL_SAFE_NO_PAD
             .decode(letters)
             .map_err(|_undecodable| whole)?;
-        let (sum, bytes) = bytes.split_last().ok_or(whole)?;
+        let (bytes, sum) = bytes.split_last_chunk().ok_or(whole)?;
         if *sum != checksum(bytes) {
             return Err(whole);
         }
