@@ -1,6 +1,6 @@
 //! What the relay serves itself, over TCP, at its own name: enrolment of agents.
 //!
-//! The one place where the relay ends a caller's TLS. The protocol that the other side offers says what it
+//! Here and at the landing of tunnels, and nowhere else, the relay ends TLS. The protocol that the other side offers says what it
 //! came for: to join with a token, or to renew the certificate that it shows. One question, one answer.
 
 use std::io::{self, Cursor};

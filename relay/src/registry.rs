@@ -26,7 +26,8 @@ pub(crate) use tunnel::{Berth, Slot, Tunnel};
 /// meant to cost at most 40 KiB, nearly all of it QUIC state; then all of them fit in 640 MiB.
 const MOST_TUNNELS: usize = 16 * 1024;
 
-/// Most tunnels of one name: sixteen replicas with two connections each, twice over while they renew.
+/// Most tunnels of one name: sixteen replicas with two connections each, twice over while they renew; or with four
+/// each, where they come over TCP.
 const MOST_OF_ONE_NAME: usize = 64;
 
 /// Most tunnels of one name that were superseded or withdrawn and still carry callers: sixteen replicas

@@ -5,7 +5,7 @@
 //! no way to open anything towards the relay: a server of HTTP/2 opens no streams. The relay opens the
 //! control stream too, before all others, and the agent greets on it.
 //!
-//! A reset of a stream ends both of its directions here, and carries our codes ([`codes`]). The end of a
+//! A reset of a stream ends both of its directions here, and carries our codes. The end of a
 //! session is told by a reset of its control stream. Lost packets stall every stream of a connection, so
 //! an agent holds [`CONNECTIONS`](limits::CONNECTIONS) of them. Every limit stands in [`limits`] with its
 //! reason.

@@ -2,8 +2,9 @@
 //!
 //! [`wire`] is the language: pure functions between bytes and meaning. [`Session`] is one agent's
 //! connection to one relay, whatever carries it; [`Stream`] is one caller's connection inside it.
-//! [`quic`] is the transport, [`http2`] the one where UDP is blocked, [`greet`] and [`await_hello`] open a session, [`announce`] and
-//! [`receive_header`] begin a stream, [`splice()`] joins a caller's TCP connection to it.
+//! [`quic`] is the transport, [`http2`] the one where UDP is blocked; [`greet`] and [`await_hello`] open
+//! a session, [`announce`] and [`receive_header`] begin a stream, [`splice()`] joins a caller's TCP
+//! connection to it.
 //!
 //! This crate knows nothing of names, routing or trust: the relay routes, the agent hands on, and
 //! certificates are judged by the verifiers that are passed in.

@@ -37,11 +37,17 @@ const FRAME: u32 = 16 << 10;
 /// The headers of a request are four words of ours.
 const HEADERS: u32 = 2 << 10;
 
-/// Streams that were reset here and whose late frames are still told apart from an attack.
-const RESET_STREAMS: usize = 64;
+/// Streams that were reset here and whose late frames are still told apart from an attack, and streams that the
+/// peer has reset before they were accepted here: as many as can be open. When the callers of a relay vanish all
+/// at once it takes back what it has just opened, and that must not end the others' tunnel.
+const RESET_STREAMS: usize = 1024;
 
-/// How long that takes: three round trips around the world.
+/// How long late frames may take: three round trips around the world.
 const RESET_MEMORY: Duration = Duration::from_secs(3);
+
+/// Faults of streams in the life of a session, each of which costs it a reset, beyond which it ends: a peer that
+/// makes so many is at fault itself. The library's own 1,024 would end tunnels that stand for months.
+const STREAM_FAULTS: usize = 64 << 10;
 
 /// Silence after which the peer counts as dead.
 pub const IDLE_TIMEOUT: Duration = Duration::from_millis(IDLE_MS);
@@ -75,6 +81,7 @@ pub(super) fn relay() -> client::Builder {
         .initial_max_send_streams(0) // none before the agent has said how many
         .max_concurrent_streams(0) // an agent opens nothing
         .enable_push(false)
+        .max_local_error_reset_streams(Some(STREAM_FAULTS))
         .max_concurrent_reset_streams(RESET_STREAMS)
         .reset_stream_duration(RESET_MEMORY);
     builder
@@ -92,6 +99,8 @@ pub(super) fn agent() -> server::Builder {
         .max_send_buffer_size(SEND_BUFFER)
         .max_concurrent_streams(STREAMS + 1) // and the control stream
         .enable_connect_protocol()
+        .max_pending_accept_reset_streams(RESET_STREAMS)
+        .max_local_error_reset_streams(Some(STREAM_FAULTS))
         .max_concurrent_reset_streams(RESET_STREAMS)
         .reset_stream_duration(RESET_MEMORY);
     builder

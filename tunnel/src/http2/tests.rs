@@ -85,6 +85,28 @@ async fn raw_agent(
 type RawArrival = tokio::task::JoinHandle<Result<Http2Session, HandshakeError>>;
 
 #[tokio::test]
+async fn agent_without_certificate_is_refused() {
+    let authorities = Authorities::new();
+    let mut config = ClientConfig::builder_with_provider(gangplank_pki::crypto::provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .expect("TLS 1.3")
+        .dangerous()
+        .with_custom_certificate_verifier(authorities.relay_verifier())
+        .with_no_client_auth();
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    let (arrival, mut client) = raw_agent(relay_end(authorities.relay_tls()), config).await;
+    let refused = soon(arrival).await.expect("no panic").expect_err("refused");
+    assert!(
+        matches!(
+            refused,
+            HandshakeError::Failed(Closed::RefusedHere { alert: 116, .. })
+        ),
+        "{refused:?}"
+    );
+    soon(client.read_u8()).await.expect_err("an alert");
+}
+
+#[tokio::test]
 async fn another_protocol_or_none_is_refused() {
     for offered in [vec![b"h2".to_vec()], Vec::new()] {
         let authorities = Authorities::new();
@@ -165,6 +187,14 @@ async fn an_agent_without_extended_connect_is_sent_away_at_the_deadline() {
 async fn raw_relay(
     opening: &'static [&'static str],
 ) -> (Result<Http2Session, HandshakeError>, TaskTracker) {
+    raw_relay_with(opening, 0).await
+}
+
+/// The same, whose first callers, so many, come and go in one breath; the one behind them says `!`.
+async fn raw_relay_with(
+    opening: &'static [&'static str],
+    vanishing: usize,
+) -> (Result<Http2Session, HandshakeError>, TaskTracker) {
     let authorities = Authorities::new();
     let agent = AgentEndpoint::default();
     let (near, far) = tcp_pair().await;
@@ -188,8 +218,27 @@ async fn raw_relay(
             .iter()
             .map(|target| session::ask(&mut sender, target).expect("asked"))
             .collect();
+        let mut asked = |target| session::ask(&mut sender, target).expect("asked");
+        if vanishing > 0 {
+            poll_fn(|cx| {
+                // What is written is sent before anyone else has a turn.
+                let mut gone: Vec<_> = (0..vanishing).map(|_| asked(CALLER)).collect();
+                let _pending = connection.as_mut().poll(cx);
+                for (_answer, send) in &mut gone {
+                    send.send_reset(codes::of_stream(AbortCode::Dropped));
+                }
+                let _pending = connection.as_mut().poll(cx);
+                std::task::Poll::Ready(())
+            })
+            .await;
+        }
+        let mut staying = (vanishing > 0).then(|| asked(CALLER));
+        if let Some((_answer, send)) = &mut staying {
+            send.send_data(Bytes::from_static(b"!"), false)
+                .expect("sent");
+        }
         drop(connection.await);
-        drop(opened);
+        drop((opened, staying));
     }));
     let tls = authorities.agent_tls();
     let begun = soon(agent.begin(near, RELAY_NAME, tls, deadline())).await;
@@ -209,6 +258,19 @@ async fn a_second_control_stream_ends_the_session() {
         let session = begun.expect("begun");
         assert_eq!(soon(session.closed()).await, Closed::Here);
     }
+}
+
+#[tokio::test]
+async fn a_relay_with_endless_headers_ends_its_session() {
+    let long: &'static str = "/a".repeat(10 << 10).leak();
+    let (begun, _tasks) = raw_relay(vec![CONTROL, long].leak()).await;
+    // Both may come in one read, or the one after the other.
+    let closed = match begun {
+        Ok(session) => soon(session.closed()).await,
+        Err(HandshakeError::Failed(closed)) => closed,
+        Err(error) => panic!("{error}"),
+    };
+    assert!(matches!(closed, Closed::Transport { .. }), "{closed:?}");
 }
 
 #[tokio::test]
@@ -290,6 +352,21 @@ async fn more_streams_than_may_be_wait_their_turn() {
     assert!(polled.is_pending());
     held.pop();
     soon(beyond).await.expect("one more");
+}
+
+#[tokio::test]
+async fn callers_that_vanish_at_once_take_nobody_along() {
+    let (begun, _tasks) = raw_relay_with(&["/control"], 500).await;
+    let session = begun.expect("begun");
+    let heard = soon(async {
+        loop {
+            let mut stream = session.accept().await.expect("it stands");
+            if let Ok(byte) = stream.read_u8().await {
+                return byte;
+            }
+        }
+    });
+    assert_eq!(heard.await, b'!');
 }
 
 #[tokio::test]
