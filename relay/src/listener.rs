@@ -1,6 +1,7 @@
 //! Where agents arrive: over UDP each handshake is a task of its own, under a deadline; those over TCP come
 //! by the entrance ([`Landing`]).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use gangplank_pki::clock::Clock;
 use gangplank_pki::peer::{AgentVerifier, VerifierFault};
 use gangplank_tunnel::quic::{Arrival, RelayEndpoint, TlsError};
 use gangplank_tunnel::wire::CloseCode;
+use rustls::CertificateError;
 use rustls::server::danger::ClientCertVerifier;
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
@@ -31,6 +33,9 @@ const RECHECK: Duration = Duration::from_secs(60);
 /// How long the end waits for agents to acknowledge that their sessions are closed. Three probe
 /// timeouts at usual round-trip times; an agent that hears nothing notices by itself within 13 s.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// What a verifier says of a certificate whose time is over.
+const EXPIRED: rustls::Error = rustls::Error::InvalidCertificate(CertificateError::Expired);
 
 /// Where agents arrive.
 #[derive(Debug)]
@@ -120,22 +125,33 @@ impl TunnelListener {
         }
     }
 
-    /// Ends the tunnels whose certificates are not accepted any more: the authority was removed, or the
-    /// time ran out. A tunnel that only finishes what runs has no longer a right than the others.
+    /// Ends the tunnels whose certificates are not accepted any more: the authority was removed, it was revoked,
+    /// or its time ran out. A tunnel that only finishes what runs has no longer a right than the others, with one
+    /// exception: that its certificate's time is over ends nothing while the same agent has a newer tunnel with a
+    /// certificate that is accepted. It has renewed, and a watch is not to break for that.
     async fn recheck_agents(&self, verifier: &AgentVerifier, clock: &dyn Clock) {
+        let mut accepted = HashSet::new();
+        // Those that are registered come first.
         for tunnel in self.host.registry.tunnels_and_departing() {
             let session = tunnel.session();
+            let agent = (tunnel.name().clone(), tunnel.slot().instance);
             let chain = session.peer_certificates().split_first();
             let verdict =
                 chain.map(|(leaf, rest)| verifier.verify_client_cert(leaf, rest, clock.now()));
-            if let Some(Err(error)) = verdict {
-                tracing::info!(
-                    cluster = %tunnel.name(),
-                    session = tunnel.id(),
-                    %error,
-                    "the agent's certificate is not accepted any more"
-                );
-                session.close(CloseCode::CertificateEnded, &error.to_string());
+            match verdict {
+                Some(Err(error)) if error == EXPIRED && accepted.contains(&agent) => {}
+                Some(Err(error)) => {
+                    tracing::info!(
+                        cluster = %tunnel.name(),
+                        session = tunnel.id(),
+                        %error,
+                        "the agent's certificate is not accepted any more"
+                    );
+                    session.close(CloseCode::CertificateEnded, &error.to_string());
+                }
+                _ => {
+                    accepted.insert(agent);
+                }
             }
             // A signature check each: the callers' turn in between.
             yield_now().await;

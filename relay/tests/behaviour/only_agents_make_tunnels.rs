@@ -4,6 +4,8 @@ use gangplank_pki::{TunnelName, issue};
 use gangplank_tunnel::wire::CloseCode;
 use gangplank_tunnel::{Closed, GreetError, Session};
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
 use crate::support::{Harness, authority, soon, until};
 
 async fn refused(relay: &Harness, identity: &issue::Issued) -> GreetError {
@@ -153,4 +155,54 @@ async fn an_account_s_authority_makes_tunnels_of_that_account_alone() {
     let own = soon("a welcome", relay.dial(&agent("c.acme"), 1, 1)).await;
     assert!(own.is_ok(), "{:?}", own.err());
     until("the tunnel is registered", || relay.tunnel(1).is_some()).await;
+}
+
+/// Who has renewed keeps what runs on the tunnel of its old certificate; who has not, keeps nothing.
+#[tokio::test]
+async fn a_certificate_that_ends_ends_its_tunnels_unless_the_agent_has_renewed() {
+    let relay = Harness::start("").await;
+    let short = |tunnel: &str| {
+        let tunnel = TunnelName::parse(tunnel).unwrap();
+        let request = Request {
+            kind: Kind::Agent { tunnel },
+            lifetime: std::time::Duration::from_secs(2),
+            now: SystemClock.now(),
+        };
+        relay.agents_authority.issue(&request).unwrap()
+    };
+    let renewed = soon("a welcome", relay.dial(&short("c.acme"), 1, 1)).await;
+    let forgetful = soon("a welcome", relay.dial(&short("d.acme"), 2, 1)).await;
+    let (renewed, forgetful) = (renewed.unwrap(), forgetful.unwrap());
+    let mut on_board = relay.call("c.acme.tunnels.example.com").await;
+    let (_, mut its_stream) = renewed.take().await;
+    let _newer = relay.agent("c.acme", 1, 2).await;
+    let until_over = SystemClock.now().as_secs() + 3;
+    until("both certificates are over", || {
+        SystemClock.now().as_secs() > until_over
+    })
+    .await;
+    // Any change of the files has the tunnels looked at again.
+    let both = format!(
+        "{}{}",
+        relay.agents_authority.certificate_pem(),
+        authority("more agents").certificate_pem()
+    );
+    relay.rewrite("agents-ca.crt", &both);
+    let closed = soon("the session ends", forgetful.session.closed()).await;
+    assert!(
+        matches!(
+            closed,
+            Closed::ByPeer {
+                code: CloseCode::CertificateEnded,
+                ..
+            }
+        ),
+        "{closed:?}"
+    );
+    its_stream.write_all(b"still").await.unwrap();
+    let mut heard = [0; 5];
+    soon("a word", on_board.read_exact(&mut heard))
+        .await
+        .unwrap();
+    assert_eq!(&heard, b"still");
 }
