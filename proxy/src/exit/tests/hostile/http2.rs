@@ -103,9 +103,16 @@ fn pseudo(case: &mut Case, rng: &mut TestRng) -> Vec<Field> {
     case.odd = true;
     let odd = |name: &str, value: &str| (name.into(), value.into());
     match rng.random_range(0..12_u8) {
-        0 => fields.push((b":path".to_vec(), b"/EVIL".to_vec())),
+        0 => {
+            let path = format!("/case/{}/second", case.number);
+            fields.push((b":path".to_vec(), path.into()));
+            case.second = fields.last().cloned();
+        }
         1 => fields.push(odd(":authority", "EVIL")),
-        2 => fields.push(odd(":method", "DELETE")),
+        2 => {
+            fields.push(odd(":method", "DELETE"));
+            case.second = fields.last().cloned();
+        }
         3 => fields.push(odd(":impersonate-user", "EVIL")),
         4 => fields.push(odd(":status", "200")),
         5 => fields[3].1 = b"*".to_vec(),

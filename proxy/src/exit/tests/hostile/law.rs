@@ -201,11 +201,13 @@ fn passed(record: &Record, case: &Case) -> Judgement {
 
 /// Method, path, query and body, byte for byte.
 fn content(record: &Record, case: &Case) -> Judgement {
-    ensure(record.target == case.expected_target(), || {
+    let expected = case.expected_target();
+    ensure(case.may_mean(b":path", &expected, &record.target), || {
         let target = String::from_utf8_lossy(&record.target);
         format!("another target: {target}")
     })?;
-    ensure(record.method == case.method, || "another method".to_owned())?;
+    let is_meant = case.may_mean(b":method", &case.method, &record.method);
+    ensure(is_meant, || "another method".to_owned())?;
     let whole = !record.complete || case.bodies.contains(&record.body);
     ensure(whole, || {
         let body = String::from_utf8_lossy(&record.body);

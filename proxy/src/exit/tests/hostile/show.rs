@@ -287,6 +287,7 @@ fn shown(record: &Record) -> String {
         trailers: Vec::new(),
         upgrade: None,
         odd: false,
+        second: None,
         wire: Vec::new(),
         bodies: Vec::new(),
     };
