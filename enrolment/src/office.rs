@@ -11,16 +11,13 @@ use gangplank_pki::issue::{AgentRequest, CertificateAuthority};
 use gangplank_pki::{EntranceDomain, Fingerprint, TunnelName, WithCauses};
 use gangplank_tunnel::wire;
 use gangplank_tunnel::wire::enrolment::{
-    EnrolmentAnswer, EnrolmentQuestion, EnrolmentRefusal, Grant, JoinToken, TOKEN_ID, TOKEN_SECRET,
+    EnrolmentAnswer, EnrolmentQuestion, EnrolmentRefusal, Grant, TOKEN_ID,
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
 
 use crate::embedded::EmbeddedRegister;
 use crate::proof::{Accounts, ProofFault};
-use crate::register::{CertificateRecord, Register, RegisterFault, TokenRecord};
-
-/// How long what has ended is remembered, so that a late question is told what became of its token.
-const REMEMBERED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+use crate::register::{CertificateRecord, Register, RegisterFault};
 
 /// Decides by the register. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -34,42 +31,6 @@ pub struct Office {
     domain: EntranceDomain,
     relay: wire::ServerName,
     clock: Arc<dyn Clock>,
-}
-
-/// A token that was just made.
-#[derive(Debug)]
-pub struct NewToken {
-    /// The token, with its secret.
-    pub token: JoinToken,
-    /// The first moment at which it is of no use any more.
-    pub expires: UnixTime,
-}
-
-/// Why there is no token.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TokenError {
-    /// The register does not work.
-    #[error(transparent)]
-    Register(#[from] RegisterFault),
-    /// The relay's authority cannot be read.
-    #[error("the relay's authority cannot be read")]
-    Authority(#[source] Fault),
-    /// The name is taken.
-    #[error(
-        "{tunnel} has joined and its certificate is good until {until}: \
-         add `--again` if it is to join anew (its present certificate stays good), or revoke it first \
-         (`gangplank cluster revoke {tunnel}`)"
-    )]
-    Joined {
-        /// The name.
-        tunnel: TunnelName,
-        /// The last moment of the last certificate.
-        until: String,
-    },
-    /// The system gives no random numbers.
-    #[error("the system gives no random numbers")]
-    NoRandomness,
 }
 
 /// Why a question gets no certificate: the code for the other side, and the words for it.
@@ -111,68 +72,6 @@ impl Office {
     /// The register that it decides by.
     pub fn register(&self) -> &Arc<dyn Register> {
         &self.register
-    }
-
-    /// Makes a token for `tunnel` that is good for `lifetime`; a name that has joined gets one only `again`.
-    ///
-    /// # Errors
-    ///
-    /// When the name has joined, and when the register or the relay's authority cannot be used.
-    pub async fn make_token(
-        &self,
-        tunnel: &TunnelName,
-        lifetime: Duration,
-        again: bool,
-    ) -> Result<NewToken, TokenError> {
-        let now = self.clock.now();
-        if !again && let Some(until) = self.good_until(tunnel, now).await? {
-            return Err(TokenError::Joined {
-                tunnel: tunnel.clone(),
-                until: rfc3339(until),
-            });
-        }
-        let authorities = self
-            .relay_authorities
-            .read()
-            .map_err(TokenError::Authority)?;
-        let certificates = authorities.certificates();
-        let first = certificates.first().map_or(&[][..], |first| first.as_ref());
-        let token = JoinToken {
-            id: random::<TOKEN_ID>()?,
-            secret: random::<TOKEN_SECRET>()?,
-            relay_authority: *Fingerprint::of(first).as_bytes(),
-            tunnel: tunnel.clone(),
-            relay: self.relay.clone(),
-        };
-        let expires = later(now, lifetime);
-        let record = TokenRecord {
-            id: token.id,
-            secret: Fingerprint::of(&token.secret),
-            tunnel: tunnel.clone(),
-            created: now,
-            expires,
-            used: None,
-        };
-        let forget_before = at(now
-            .as_secs()
-            .saturating_sub(REMEMBERED.max(self.grace).as_secs()));
-        self.register.keep_token(record, forget_before).await?;
-        Ok(NewToken { token, expires })
-    }
-
-    /// Until when the newest certificate of a name is good, if one is.
-    async fn good_until(
-        &self,
-        tunnel: &TunnelName,
-        now: UnixTime,
-    ) -> Result<Option<UnixTime>, RegisterFault> {
-        let certificates = self.register.certificates().await?;
-        let good = certificates.into_iter().filter(|certificate| {
-            certificate.tunnel == *tunnel
-                && certificate.revoked.is_none()
-                && certificate.not_after >= now
-        });
-        Ok(good.map(|certificate| certificate.not_after).max())
     }
 
     /// Answers who came without a certificate.
@@ -412,11 +311,9 @@ fn later(moment: UnixTime, by: Duration) -> UnixTime {
     at(moment.as_secs().saturating_add(by.as_secs()))
 }
 
-fn random<const N: usize>() -> Result<[u8; N], TokenError> {
-    let mut bytes = [0; N];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|_unspecified| TokenError::NoRandomness)?;
-    Ok(bytes)
-}
+mod tokens;
+
+pub use tokens::{NewToken, TokenError};
 
 #[cfg(test)]
 mod tests;

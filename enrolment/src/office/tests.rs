@@ -4,6 +4,7 @@ use gangplank_pki::issue::RequestedKey;
 use tempfile::TempDir;
 
 use super::*;
+use gangplank_tunnel::wire::enrolment::JoinToken;
 
 const NOW: u64 = 1_893_456_000;
 const HOUR: Duration = Duration::from_secs(60 * 60);
