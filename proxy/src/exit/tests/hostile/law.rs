@@ -202,7 +202,7 @@ fn passed(record: &Record, case: &Case) -> Judgement {
 /// Method, path, query and body, byte for byte.
 fn content(record: &Record, case: &Case) -> Judgement {
     let expected = case.expected_target();
-    ensure(case.may_mean(b":path", &expected, &record.target), || {
+    ensure(case.may_mean(b":path", expected, &record.target), || {
         let target = String::from_utf8_lossy(&record.target);
         format!("another target: {target}")
     })?;
