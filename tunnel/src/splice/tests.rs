@@ -323,7 +323,13 @@ fn what_a_caller_has_not_taken_is_all_that_is_kept() {
 }
 
 /// Whoever takes nothing has to make way when it is told so, and not before; whoever takes something is not told.
-async fn caller_who_takes_nothing_makes_way_when_it_is_told(pair: Pair) {
+#[tokio::test]
+async fn caller_who_takes_nothing_makes_way_when_it_is_told() {
+    makes_way(crate::fixture::pair().await).await;
+    makes_way(crate::fixture::pair_over_tcp().await).await;
+}
+
+async fn makes_way(pair: Pair) {
     let (at_relay, mut exit) = pair.stream().await;
     let (mut caller, accepted) = tcp_pair().await;
     let (stands_still, make_way) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -375,5 +381,4 @@ over_each_transport! {
     a_lost_tunnel_is_a_reset_at_the_caller
     a_cancelled_splice_breaks_both_sides_off
     an_answer_survives_a_caller_that_still_talks
-    caller_who_takes_nothing_makes_way_when_it_is_told
 }
