@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use rustls_pki_types::ServerName;
 
 pub(crate) use self::size::size;
@@ -257,6 +258,33 @@ fn parse_port(written: &str, port: &str) -> Result<u16, Complaint> {
             "write a number from 0 to 65535 behind the last colon",
         )
     })
+}
+
+/// A network, such as `10.0.0.0/8`; without a length it is one address.
+pub(crate) fn network(written: &str) -> Result<IpNet, Complaint> {
+    let address = || written.parse::<IpAddr>().map(IpNet::from);
+    let network = written.parse::<IpNet>().or_else(|_| address());
+    let Ok(network) = network else {
+        let message = format!("{} is no network", quoted(written));
+        return Err(Complaint::new(
+            "NotANetwork",
+            message,
+            "write an address and a length, such as `10.0.0.0/8` or `2001:db8::/32`",
+        ));
+    };
+    let (first, length) = (network.network(), network.prefix_len());
+    if first == network.addr() {
+        return Ok(network);
+    }
+    let message = format!("{} has bits behind its length", quoted(written));
+    Err(Complaint::new(
+        "NotANetwork",
+        message,
+        format!(
+            "write `{first}/{length}` for the network, or `{}` for the address alone",
+            network.addr()
+        ),
+    ))
 }
 
 /// `500ms`, `2s`, `1m30s`, `1h`: as Kubernetes and Go write durations, without fractions.

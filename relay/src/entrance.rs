@@ -8,6 +8,7 @@
 //! Called by [`Relay`](crate::Relay) with a listener; each connection is a task of its own on the
 //! given tracker, so one that panics or stalls is nobody else's affair.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use gangplank_tunnel::http2::RelayEndpoint;
 use gangplank_tunnel::wire::{ServerName, StreamHeader};
 use gangplank_tunnel::{Session, splice};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
@@ -30,6 +31,7 @@ use crate::registry::Registry;
 
 mod alert;
 mod board;
+mod forwarded;
 mod hello;
 mod peek;
 mod plain_http;
@@ -37,12 +39,14 @@ mod quay;
 mod refusal;
 mod standstill;
 
+pub(crate) use forwarded::Forwarders;
 pub use peek::peek_server_name;
 pub(crate) use quay::Quay;
 pub(crate) use standstill::Standstill;
 
 use board::{Boarding, OnBoard, Passenger};
-use peek::{Peeked, peek};
+use forwarded::read_forwarded;
+use peek::{PEEK_DEADLINE, PeekError, Peeked, peek};
 use quay::{Place, Source};
 use refusal::{Farewell, Refusal};
 
@@ -52,6 +56,7 @@ pub(crate) struct Entrance {
     domain: EntranceDomain,
     own_name: String,
     hide_names: bool,
+    forwarders: Forwarders,
     quay: Quay,
     boarding: Boarding,
     reception: Option<Reception>,
@@ -68,6 +73,8 @@ pub(crate) struct Signpost {
     pub(crate) own_name: String,
     /// Whether an offline name looks like an unknown one.
     pub(crate) hide_names: bool,
+    /// Whose word for a caller's address is taken.
+    pub(crate) forwarders: Forwarders,
     /// Who receives those that ask for the relay itself, if anyone.
     pub(crate) reception: Option<Reception>,
     /// Where those land that ask it for a tunnel, if anywhere.
@@ -101,6 +108,7 @@ impl Entrance {
             domain,
             own_name,
             hide_names,
+            forwarders,
             reception,
             landing,
         } = signpost;
@@ -109,6 +117,7 @@ impl Entrance {
             domain,
             own_name,
             hide_names,
+            forwarders,
             quay,
             boarding,
             reception,
@@ -148,7 +157,7 @@ impl Entrance {
     /// One connection, from arrival to its end.
     async fn attend(self: Arc<Self>, mut caller: Caller, place: Place) {
         let boarded = tokio::select! {
-            boarded = self.bring_on_board(&mut caller) => boarded,
+            boarded = self.bring_on_board(&mut caller, &place) => boarded,
             () = place.sent_away() => Err(Refusal::Crowded),
         };
         match boarded {
@@ -181,8 +190,13 @@ impl Entrance {
     }
 
     /// Peeks, routes, boards.
-    async fn bring_on_board(&self, caller: &mut Caller) -> Result<Errand, Refusal> {
-        let Peeked { server_name, raw } = peek(&mut caller.socket).await?;
+    async fn bring_on_board(&self, caller: &mut Caller, place: &Place) -> Result<Errand, Refusal> {
+        if self.forwarders.include(caller.address.ip()) {
+            // On the heap, since few are.
+            Box::pin(caller.forwarded()).await?;
+            place.belongs_to(Source::of(caller.address.ip()));
+        }
+        let Peeked { server_name, raw } = peek(&mut caller.socket, caller.arrived).await?;
         if self.is_own_name(&server_name)
             && (self.reception.is_some() || self.landing_for(&raw).is_some())
         {
@@ -275,7 +289,26 @@ impl Entrance {
     }
 }
 
-/// The caller's address is the socket's, never anything the caller says.
+impl Caller {
+    /// Takes its address from who forwards it, within the deadline that its hello has.
+    async fn forwarded(&mut self) -> Result<(), PeekError> {
+        let header = timeout_at(
+            self.arrived + PEEK_DEADLINE,
+            read_forwarded(&mut self.socket),
+        );
+        let header = header.await.map_err(|_elapsed| PeekError::TooSlow)?;
+        let source = header.map_err(|failed| match failed.kind() {
+            ErrorKind::UnexpectedEof => PeekError::Closed,
+            _ => PeekError::Socket(failed),
+        })??;
+        if let Some(source) = source {
+            self.address = source;
+        }
+        Ok(())
+    }
+}
+
+/// The caller's address is the socket's, or what a listed forwarder says; never anything the caller says.
 fn passenger(
     address: SocketAddr,
     tunnel: TunnelName,
@@ -318,6 +351,7 @@ mod tests {
             domain: EntranceDomain::parse("tunnels.example.com").unwrap(),
             own_name: "relay.example.com".to_owned(),
             hide_names: false,
+            forwarders: Forwarders::default(),
             reception: None,
             landing: None,
         };

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::entrance::{Entrance, Quay, Signpost};
+use crate::entrance::{Entrance, Forwarders, Quay, Signpost};
 use crate::identity::{Generations, IdentityReloaders, TunnelIdentity};
 use crate::landing::Landing;
 use crate::listener::TunnelListener;
@@ -149,6 +149,7 @@ impl Relay {
             domain: config.domain,
             own_name: config.tunnel.server_name.as_str().to_owned(),
             hide_names: config.hide_names,
+            forwarders: Forwarders::new(config.proxy_protocol_from),
             reception,
             landing: Some(Arc::clone(&landing)),
         };

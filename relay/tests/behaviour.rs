@@ -18,6 +18,8 @@ mod bytes_arrive_unchanged;
 mod drain_lets_running_streams_finish;
 #[path = "behaviour/enrolment_is_for_who_may.rs"]
 mod enrolment_is_for_who_may;
+#[path = "behaviour/forwarded_callers_keep_their_address.rs"]
+mod forwarded_callers_keep_their_address;
 #[path = "behaviour/load_is_shared_and_superseded.rs"]
 mod load_is_shared_and_superseded;
 #[path = "behaviour/only_agents_make_tunnels.rs"]

@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use gangplank_pki::{EntranceDomain, TunnelName};
+use ipnet::IpNet;
 
 use crate::fault::Faults;
 use crate::material::{Anchors, KeyPair, Material, Purpose};
 use crate::role::{Drain, Log, blocks, enrolment};
-use crate::scalar::{HostName, quoted};
+use crate::scalar::{self, HostName, quoted};
 use crate::section::Section;
 use crate::sheet::Sheet;
 
@@ -21,6 +22,7 @@ const KEYS: &[&str] = &[
     "tunnel",
     "enrolment",
     "hideNames",
+    "proxyProtocolFrom",
     "admin",
     "log",
     "drain",
@@ -35,6 +37,8 @@ const TUNNEL_KEYS: &[&str] = &[
 const AUTHORITY_KEYS: &[&str] = &["caFile", "accounts"];
 /// Authorities that accounts bring; beyond it the relay's own authority and `enrolment` are less work for all.
 const MOST_AUTHORITIES: usize = 1024;
+/// Networks of load balancers: each connection is compared with all of them, and clouds name a dozen.
+const MOST_FORWARDERS: usize = 64;
 
 /// What the relay is to do.
 #[derive(Clone, Debug)]
@@ -49,6 +53,8 @@ pub struct Relay {
     pub enrolment: Option<Enrolment>,
     /// Whether an offline name looks like an unknown one to callers.
     pub hide_names: bool,
+    /// Networks of load balancers that say by PROXY protocol (version 2) whom they forward.
+    pub proxy_protocol_from: Vec<IpNet>,
     /// Where metrics, probes and status are served, if at all.
     pub admin: Option<SocketAddr>,
     /// How to log.
@@ -99,6 +105,7 @@ fn relay(section: &Section<'_>) -> Option<Relay> {
     let agents = tunnel.as_ref().map(|tunnel| &tunnel.agent_authorities);
     let enrolment = enrolment::enrolment(section, agents);
     let hide_names = section.flag("hideNames", false);
+    let proxy_protocol_from = forwarders(section);
     let admin = blocks::admin(section);
     let log = blocks::log(section);
     let drain = blocks::drain(section);
@@ -108,10 +115,37 @@ fn relay(section: &Section<'_>) -> Option<Relay> {
         tunnel: tunnel?,
         enrolment: enrolment?,
         hide_names: hide_names?,
+        proxy_protocol_from: proxy_protocol_from?,
         admin,
         log: log?,
         drain: drain?,
     })
+}
+
+fn forwarders(section: &Section<'_>) -> Option<Vec<IpNet>> {
+    let key = "proxyProtocolFrom";
+    let Some(node) = section.optional(key) else {
+        return Some(Vec::new());
+    };
+    let items = section.optional_list(key)?;
+    if items.len() > MOST_FORWARDERS {
+        let message = format!("{} networks are too many", items.len());
+        let remedy = format!("name at most {MOST_FORWARDERS}, larger ones if need be");
+        section
+            .sheet
+            .fault(node.place, "TooManyNetworks", message, remedy);
+        return None;
+    }
+    let read: Vec<_> = items
+        .iter()
+        .map(|item| {
+            let written = section.text(key, item)?;
+            section
+                .sheet
+                .accept(written.place, scalar::network(written.text))
+        })
+        .collect();
+    read.into_iter().collect()
 }
 
 fn entrance_domain(section: &Section<'_>) -> Option<EntranceDomain> {

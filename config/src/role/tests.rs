@@ -222,6 +222,16 @@ const EDITS_OF_RELAY: &[Edit] = &[
         "hideNames: true",
         "domain: other.example.com",
     ),
+    (
+        "a network that is none",
+        "hideNames: true",
+        "proxyProtocolFrom: [balancer.example.com]",
+    ),
+    (
+        "a network with too many bits",
+        "hideNames: true",
+        "proxyProtocolFrom: [10.0.0.7, 10.0.0.7/8]",
+    ),
     ("a number for a name", "tunnels.example.com", "17"),
     ("a word for true or false", "true", "\"yes\""),
     ("a key without a value", "tunnels.example.com", ""),

@@ -147,3 +147,26 @@ proptest! {
         drop(listen_address(&written));
     }
 }
+
+#[test]
+fn networks_are_as_written() {
+    for (written, read) in [
+        ("10.0.0.0/8", "10.0.0.0/8"),
+        ("10.0.0.7", "10.0.0.7/32"),
+        ("2001:db8::/32", "2001:db8::/32"),
+        ("2001:db8::7", "2001:db8::7/128"),
+        ("0.0.0.0/0", "0.0.0.0/0"),
+    ] {
+        assert_eq!(network(written).unwrap().to_string(), read);
+    }
+    for written in [
+        "",
+        "10.0.0.0/33",
+        "10.0.0.7/8",
+        "2001:db8::1/32",
+        "10/8",
+        "any",
+    ] {
+        assert_eq!(network(written).unwrap_err().reason, "NotANetwork");
+    }
+}

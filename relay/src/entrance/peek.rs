@@ -4,8 +4,9 @@ use std::io;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
+use crate::entrance::forwarded::ForwardFault;
 use crate::entrance::hello::{HelloFault, HelloReader};
 
 /// How long a caller has for its whole ClientHello, from `accept` on. TLS clients send it with the
@@ -36,6 +37,9 @@ pub(crate) enum PeekError {
     /// What came is not what a TLS client sends.
     #[error(transparent)]
     Hello(#[from] HelloFault),
+    /// What came is not what a load balancer sends first.
+    #[error(transparent)]
+    Forwarded(#[from] ForwardFault),
 }
 
 impl PeekError {
@@ -46,24 +50,29 @@ impl PeekError {
             Self::Closed => "ClosedBeforeHello",
             Self::Socket(_) => "SocketFailed",
             Self::Hello(fault) => fault.reason(),
+            Self::Forwarded(fault) => fault.reason(),
         }
     }
 }
 
 /// Reads until the server name is known. Bytes behind the hello are kept with it, once and in order.
+/// `arrived` is when the caller was accepted: the deadline counts from there.
 ///
 /// # Errors
 ///
 /// See [`PeekError`]; the caller is to be refused.
-pub(crate) async fn peek<R: AsyncRead + Unpin>(caller: &mut R) -> Result<Peeked, PeekError> {
-    timeout(PEEK_DEADLINE, read_hello(caller))
+pub(crate) async fn peek<R: AsyncRead + Unpin>(
+    caller: &mut R,
+    arrived: Instant,
+) -> Result<Peeked, PeekError> {
+    timeout_at(arrived + PEEK_DEADLINE, read_hello(caller))
         .await
         .unwrap_or(Err(PeekError::TooSlow))
 }
 
 /// The server name alone, if it is there; see the crate's root.
 pub async fn peek_server_name<R: AsyncRead + Unpin>(caller: &mut R) -> Option<String> {
-    let peeked = peek(caller).await;
+    let peeked = peek(caller, Instant::now()).await;
     peeked.ok().map(|peeked| peeked.server_name)
 }
 
@@ -89,7 +98,7 @@ async fn read_hello<R: AsyncRead + Unpin>(caller: &mut R) -> Result<Peeked, Peek
 #[cfg(test)]
 mod tests {
     use tokio::io::AsyncWriteExt;
-    use tokio::time::{Instant, interval};
+    use tokio::time::interval;
 
     use super::*;
     use crate::entrance::hello::tests::client_hello;
@@ -110,7 +119,7 @@ mod tests {
         };
         tokio::select! {
             () = trickle => panic!("the hello must not be read to its end"),
-            peeked = peek(&mut relay) => assert!(matches!(peeked, Err(PeekError::TooSlow))),
+            peeked = peek(&mut relay, started) => assert!(matches!(peeked, Err(PeekError::TooSlow))),
         }
         assert_eq!(started.elapsed(), PEEK_DEADLINE);
     }
@@ -119,10 +128,12 @@ mod tests {
     async fn silence_ends_at_the_deadline_and_an_early_close_at_once() {
         let (caller, mut relay) = tokio::io::duplex(64);
         let started = Instant::now();
-        assert!(matches!(peek(&mut relay).await, Err(PeekError::TooSlow)));
+        let silent = peek(&mut relay, started).await;
+        assert!(matches!(silent, Err(PeekError::TooSlow)));
         assert_eq!(started.elapsed(), PEEK_DEADLINE);
         drop(caller);
-        assert!(matches!(peek(&mut relay).await, Err(PeekError::Closed)));
+        let closed = peek(&mut relay, Instant::now()).await;
+        assert!(matches!(closed, Err(PeekError::Closed)));
         assert_eq!(started.elapsed(), PEEK_DEADLINE);
     }
 
@@ -132,7 +143,7 @@ mod tests {
         let mut sent = client_hello("a.b.tunnels.example");
         sent.extend_from_slice(b"\x14\x03\x03\x00\x01\x01early data");
         caller.write_all(&sent).await.unwrap();
-        let peeked = peek(&mut relay).await.unwrap();
+        let peeked = peek(&mut relay, Instant::now()).await.unwrap();
         assert_eq!(peeked.server_name, "a.b.tunnels.example");
         caller.write_all(b"later").await.unwrap();
         drop(caller);

@@ -82,6 +82,7 @@ struct Waiting {
 #[derive(Debug)]
 pub(crate) struct Place {
     number: u64,
+    room: Room,
     sent_away: CancellationToken,
     waiting: Arc<Mutex<Waiting>>,
 }
@@ -102,11 +103,11 @@ impl Quay {
         waiting.make_room(source, self.room);
         let number = waiting.next;
         waiting.next += 1;
-        waiting.everyone.insert(number, (source, sent_away.clone()));
-        waiting.by_source.entry(source).or_default().insert(number);
+        waiting.insert(number, source, sent_away.clone());
         drop(waiting);
         Place {
             number,
+            room: self.room,
             sent_away,
             waiting: Arc::clone(&self.waiting),
         }
@@ -119,18 +120,27 @@ impl Quay {
 }
 
 impl Waiting {
+    fn insert(&mut self, number: u64, source: Source, token: CancellationToken) {
+        self.everyone.insert(number, (source, token));
+        self.by_source.entry(source).or_default().insert(number);
+    }
+
     fn make_room(&mut self, source: Source, room: Room) {
+        self.make_room_of(source, room);
+        if self.everyone.len() >= room.everyone
+            && let Some(&number) = self.everyone.keys().next()
+        {
+            self.send_away(number);
+        }
+    }
+
+    fn make_room_of(&mut self, source: Source, room: Room) {
         let oldest_of_source = self
             .by_source
             .get(&source)
             .filter(|numbers| numbers.len() >= room.one_source)
             .and_then(|numbers| numbers.first().copied());
         if let Some(number) = oldest_of_source {
-            self.send_away(number);
-        }
-        if self.everyone.len() >= room.everyone
-            && let Some(&number) = self.everyone.keys().next()
-        {
             self.send_away(number);
         }
     }
@@ -154,6 +164,16 @@ impl Waiting {
 }
 
 impl Place {
+    /// Counts the caller as one of `source` from now on, where it turns out to have been forwarded. It keeps its
+    /// turn, and what that source may have waiting holds for it too.
+    pub(crate) fn belongs_to(&self, source: Source) {
+        let mut waiting = self.waiting.lock();
+        if let Some(token) = waiting.forget(self.number) {
+            waiting.make_room_of(source, self.room);
+            waiting.insert(self.number, source, token);
+        }
+    }
+
     /// Resolves when this caller has to make room for another.
     pub(crate) async fn sent_away(&self) {
         self.sent_away.cancelled().await;
@@ -235,5 +255,27 @@ mod tests {
         assert_ne!(of("2001:db8:0:1::1"), of("2001:db8:0:2::1"));
         assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
         assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+    }
+
+    #[test]
+    fn forwarded_caller_counts_as_one_of_its_own_source() {
+        let quay = Quay::with_room(Room {
+            everyone: 10,
+            one_source: 2,
+        });
+        let balancer = source(9);
+        let first = quay.arrive(balancer);
+        first.belongs_to(source(1));
+        let second = quay.arrive(balancer);
+        second.belongs_to(source(1));
+        let others = [quay.arrive(balancer), quay.arrive(balancer)];
+        assert!(!gone(&first), "the balancer's own places are free again");
+        let third = quay.arrive(source(2));
+        third.belongs_to(source(1));
+        assert!(gone(&first), "the longest waiting of that source");
+        assert!(!gone(&second) && !gone(&third) && !others.iter().any(gone));
+        assert_eq!(quay.waiting(), 4);
+        first.belongs_to(source(3));
+        assert_eq!(quay.waiting(), 4, "who was sent away does not come back");
     }
 }
