@@ -28,3 +28,5 @@ mod only_agents_make_tunnels;
 mod refusals_are_plaintext_alerts;
 #[path = "behaviour/silent_callers_keep_nobody_out.rs"]
 mod silent_callers_keep_nobody_out;
+#[path = "behaviour/tunnels_over_tcp_have_no_other_rights.rs"]
+mod tunnels_over_tcp_have_no_other_rights;
