@@ -12,6 +12,8 @@ use gangplank_enrolment::Revoked;
 use gangplank_pki::clock::Clock;
 use gangplank_pki::peer::{Accounts, AgentVerifier, VerifierFault};
 use gangplank_tunnel::quic::{RelaySecret, RelayTls};
+use rustls::server::danger::ClientCertVerifier;
+use rustls_pki_types::CertificateDer;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -94,6 +96,19 @@ impl TunnelIdentity {
             verifier = verifier.with_authorities(&certificates, accounts)?;
         }
         Ok(verifier.with_revoked(Arc::clone(&self.revoked.borrow())))
+    }
+
+    /// Whether an agent of this chain is accepted now.
+    ///
+    /// # Errors
+    ///
+    /// When it is not. An identity by which nobody can be judged refuses nobody who was let in before.
+    pub(crate) fn judge(&self, chain: &[CertificateDer<'static>]) -> Result<(), rustls::Error> {
+        let (Ok(verifier), Some((leaf, rest))) = (self.verifier(), chain.split_first()) else {
+            return Ok(());
+        };
+        let judged = verifier.verify_client_cert(leaf, rest, self.clock.now());
+        judged.map(|_accepted| ())
     }
 
     /// The relay's own chain and key, by the newest good state of the files.

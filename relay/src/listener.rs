@@ -8,6 +8,7 @@ use std::time::Duration;
 use gangplank_pki::WithCauses;
 use gangplank_pki::clock::Clock;
 use gangplank_pki::peer::{AgentVerifier, VerifierFault};
+use gangplank_tunnel::Session;
 use gangplank_tunnel::quic::{Arrival, RelayEndpoint, TlsError};
 use gangplank_tunnel::wire::CloseCode;
 use rustls::CertificateError;
@@ -20,6 +21,7 @@ use tracing::Instrument;
 
 use crate::identity::{Generations, TunnelIdentity};
 use crate::landing::Landing;
+use crate::registry::Registry;
 use crate::tunnels::Host;
 
 /// From an agent's first packet to the end of its handshake. QUIC needs one round trip, two after a
@@ -113,7 +115,9 @@ impl TunnelListener {
                 None => return,
             }
             match identity.verifier() {
-                Ok(verifier) => self.recheck_agents(&verifier, &**identity.clock()).await,
+                Ok(verifier) => {
+                    recheck_agents(&self.host.registry, &verifier, &**identity.clock()).await;
+                }
                 Err(fault) => {
                     tracing::error!(
                         reason = fault.reason(),
@@ -122,39 +126,6 @@ impl TunnelListener {
                     );
                 }
             }
-        }
-    }
-
-    /// Ends the tunnels whose certificates are not accepted any more: the authority was removed, it was revoked,
-    /// or its time ran out. A tunnel that only finishes what runs has no longer a right than the others, with one
-    /// exception: that its certificate's time is over ends nothing while the same agent has a newer tunnel with a
-    /// certificate that is accepted. It has renewed, and a watch is not to break for that.
-    async fn recheck_agents(&self, verifier: &AgentVerifier, clock: &dyn Clock) {
-        let mut accepted = HashSet::new();
-        // Those that are registered come first.
-        for tunnel in self.host.registry.tunnels_and_departing() {
-            let session = tunnel.session();
-            let agent = (tunnel.name().clone(), tunnel.slot().instance);
-            let chain = session.peer_certificates().split_first();
-            let verdict =
-                chain.map(|(leaf, rest)| verifier.verify_client_cert(leaf, rest, clock.now()));
-            match verdict {
-                Some(Err(error)) if error == EXPIRED && accepted.contains(&agent) => {}
-                Some(Err(error)) => {
-                    tracing::info!(
-                        cluster = %tunnel.name(),
-                        session = tunnel.id(),
-                        %error,
-                        "the agent's certificate is not accepted any more"
-                    );
-                    session.close(CloseCode::CertificateEnded, &error.to_string());
-                }
-                _ => {
-                    accepted.insert(agent);
-                }
-            }
-            // A signature check each: the callers' turn in between.
-            yield_now().await;
         }
     }
 
@@ -175,6 +146,43 @@ impl TunnelListener {
         self.landing.replace_tls(tls).map_err(TakeOverError::Tls)?;
         tracing::info!("new tunnels are welcomed with the reloaded identity");
         Ok(())
+    }
+}
+
+/// Ends the tunnels whose certificates are not accepted any more: the authority was removed, it was revoked,
+/// or its time ran out. A tunnel that only finishes what runs has no longer a right than the others, with one
+/// exception: that its certificate's time is over ends nothing while the same agent has a newer tunnel with a
+/// certificate that is accepted. It has renewed, and a watch is not to break for that.
+pub(crate) async fn recheck_agents(
+    registry: &Registry<Arc<dyn Session>>,
+    verifier: &AgentVerifier,
+    clock: &dyn Clock,
+) {
+    let mut accepted = HashSet::new();
+    // Those that are registered come first.
+    for tunnel in registry.tunnels_and_departing() {
+        let session = tunnel.session();
+        let agent = (tunnel.name().clone(), tunnel.slot().instance);
+        let chain = session.peer_certificates().split_first();
+        let verdict =
+            chain.map(|(leaf, rest)| verifier.verify_client_cert(leaf, rest, clock.now()));
+        match verdict {
+            Some(Err(error)) if error == EXPIRED && accepted.contains(&agent) => {}
+            Some(Err(error)) => {
+                tracing::info!(
+                    cluster = %tunnel.name(),
+                    session = tunnel.id(),
+                    %error,
+                    "the agent's certificate is not accepted any more"
+                );
+                session.close(CloseCode::CertificateEnded, &error.to_string());
+            }
+            _ => {
+                accepted.insert(agent);
+            }
+        }
+        // A signature check each: the callers' turn in between.
+        yield_now().await;
     }
 }
 

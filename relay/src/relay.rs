@@ -132,6 +132,7 @@ impl Relay {
         let host = Host {
             registry: registry.clone(),
             counters: counters.clone(),
+            identity: identity.clone(),
             relay_instance: Uuid::new_v4().as_u128(),
             domain: config.domain.clone(),
             drain: agents_leave.clone(),

@@ -17,6 +17,7 @@ use gangplank_tunnel::{
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::identity::TunnelIdentity;
 use crate::metrics::Counters;
 use crate::registry::{RegisterError, Registration, Registry, Slot, Tunnel};
 
@@ -34,6 +35,8 @@ const LONGEST_FAREWELL: Duration = Duration::from_secs(24 * 60 * 60);
 pub(crate) struct Host {
     pub(crate) registry: Registry<Arc<dyn Session>>,
     pub(crate) counters: Counters,
+    /// By which agents are judged.
+    pub(crate) identity: TunnelIdentity,
     pub(crate) relay_instance: u128,
     pub(crate) domain: EntranceDomain,
     /// Tells the agents to go elsewhere.
@@ -83,6 +86,11 @@ impl Host {
             epoch: hello.epoch,
         };
         let software = hello.software.clone();
+        // Between its handshake and its hello an agent may have been revoked, and nobody looks through those.
+        let judged_by = self.identity.generations();
+        if !self.is_still_accepted(&*session, &name) {
+            return;
+        }
         let registered = self
             .registry
             .register(name.clone(), slot, Arc::clone(&session));
@@ -95,6 +103,9 @@ impl Host {
                 return;
             }
         };
+        if self.identity.generations() != judged_by && !self.is_still_accepted(&*session, &name) {
+            return;
+        }
         let welcome = Welcome {
             relay_instance: self.relay_instance,
             entrance_domain: wire::EntranceDomain::fitting(self.domain.as_str()),
@@ -123,6 +134,16 @@ impl Host {
                 );
             }
         }
+    }
+
+    /// Ends the session if the agent's certificate would not be accepted any more.
+    fn is_still_accepted(&self, session: &dyn Session, name: &TunnelName) -> bool {
+        let verdict = self.identity.judge(session.peer_certificates());
+        let Err(error) = verdict else { return true };
+        self.counters.tunnel_handshake("CertificateEnded");
+        tracing::info!(cluster = %name, %error, "a tunnel was refused: its agent's certificate is not accepted any more");
+        session.close(CloseCode::CertificateEnded, &error.to_string());
+        false
     }
 
     async fn receive(&self, session: &dyn Session) -> Option<Greeting> {

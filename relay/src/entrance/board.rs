@@ -215,3 +215,6 @@ async fn board_tunnel(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
