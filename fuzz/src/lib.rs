@@ -4,12 +4,16 @@
 use std::cell::RefCell;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use gangplank_agent::proxy_status;
 use gangplank_config::upstream::InCluster;
 use gangplank_config::{HostName, ProxyEnvironment, Token, object, role};
+use gangplank_enrolment::Office;
 use gangplank_pki::bundle::assemble;
-use gangplank_pki::issue::AgentRequest;
+use gangplank_pki::clock::{Clock as _, SystemClock};
+use gangplank_pki::issue::{AgentRequest, CertificateAuthority, Kind, Request};
 use gangplank_pki::{
     Denied, EntranceDomain, Fingerprint, Identity, Prefix, Provider, ProviderId, Serial,
     TrustAnchor, TrustBundle, TunnelName, UnprovenList, UsernameFrom, clock, identify, inspect,
@@ -20,7 +24,9 @@ use gangplank_proxy::{Protocol, audit, watch_is_whole_after};
 use gangplank_relay::peek_server_name;
 use gangplank_tunnel::http2::RelayEndpoint;
 use gangplank_tunnel::wire;
-use gangplank_tunnel::wire::enrolment::{EnrolmentAnswer, EnrolmentQuestion, JoinToken};
+use gangplank_tunnel::wire::enrolment::{
+    EnrolmentAnswer, EnrolmentQuestion, EnrolmentRefusal, JoinToken, TunnelText,
+};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use tempfile::TempDir;
@@ -32,7 +38,7 @@ use uuid::Uuid;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 14] = [
     ("client_hello", client_hello),
     ("wire", wire_records),
     ("pem", pem_files),
@@ -46,6 +52,7 @@ pub const TARGETS: [Target; 13] = [
     ("request_line", request_line),
     ("agent_request", agent_request),
     ("proxy_answer", proxy_answer),
+    ("vouched_token", vouched_token),
 ];
 
 /// An authority and a certificate of it, with the common name `alice`.
@@ -94,6 +101,57 @@ thread_local! {
         .build()
         .expect("a runtime");
     static FOLDER: RefCell<Option<TempDir>> = const { RefCell::new(None) };
+    static DESK: Desk = Desk::new();
+}
+
+/// The keys of a cluster's issuer, as in its key set.
+const ISSUER_KEYS: &str = include_str!("vouched_keys.json");
+
+/// A token that one of them has signed, for the account that may join: good until 2100.
+const GOOD_TOKEN: &[u8] = include_bytes!("../seeds/vouched_token/good");
+
+/// A relay's office where a service account may join as `edge-1.acme`.
+struct Desk {
+    office: Office,
+    _folder: TempDir,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let authority = CertificateAuthority::create("a", 1, SystemClock.now()).expect("a CA");
+        let own = authority.issue(&Request {
+            kind: Kind::Relay {
+                hosts: vec!["relay.example.com".to_owned()],
+            },
+            lifetime: Duration::from_secs(60),
+            now: SystemClock.now(),
+        });
+        let own = own.expect("a certificate");
+        let file = folder.path().join("relay.yaml");
+        let text = "listen: 127.0.0.1:0\ndomain: tunnels.example.com\ntunnel:\n  serverName: relay.example.com\n  \
+             certificateFile: relay.crt\n  keyFile: relay.key\n  clientCAFile: ca.crt\nenrolment:\n  \
+             certificateFile: ca.crt\n  keyFile: ca.key\n  relayCAFile: ca.crt\n  register: { file: register }\n  \
+             serviceAccounts:\n    - cluster: edge-1.acme\n      \
+             issuer: https://kubernetes.default.svc.cluster.local\n      jwksFile: keys.json\n      \
+             audience: relay.example.com\n      namespace: joining\n      name: agent\n";
+        for (name, text) in [
+            ("relay.yaml", text),
+            ("relay.crt", &own.cert_pem),
+            ("relay.key", &own.key_pem),
+            ("ca.crt", authority.certificate_pem()),
+            ("ca.key", &authority.key_pem()),
+            ("keys.json", ISSUER_KEYS),
+        ] {
+            fs::write(folder.path().join(name), text).expect("a file");
+        }
+        let role = role::relay::load(&file).expect("a role file");
+        let office = Office::open(&role, Arc::new(SystemClock)).expect("a register");
+        Self {
+            office: office.expect("it has `enrolment`"),
+            _folder: folder,
+        }
+    }
 }
 
 /// The relay's look at a ClientHello: the same name in whatever pieces it comes.
@@ -114,6 +172,30 @@ pub fn agent_request(bytes: &[u8]) {
     if let Ok(request) = AgentRequest::read(bytes, &tunnel) {
         assert_eq!(request.tunnel(), &tunnel);
     }
+}
+
+/// A service account's token as a proof: only what the issuer has signed proves anything.
+pub fn vouched_token(token: &[u8]) {
+    let question = EnrolmentQuestion::Vouched {
+        tunnel: TunnelText::fitting("edge-1.acme"),
+        token: token.to_vec(),
+        request: Vec::new(),
+    };
+    let answer = DESK
+        .with(|desk| RUNTIME.with(|runtime| runtime.block_on(desk.office.answer_join(&question))));
+    let EnrolmentAnswer::Refused { code, .. } = answer else {
+        panic!("there is no request to certify");
+    };
+    if code != EnrolmentRefusal::ProofRefused {
+        assert_eq!(code, EnrolmentRefusal::RequestRefused);
+        assert_eq!(signed_part(token), signed_part(GOOD_TOKEN));
+    }
+}
+
+/// Header and claims: what stands before the second dot.
+fn signed_part(token: &[u8]) -> &[u8] {
+    let end = token.iter().rposition(|byte| *byte == b'.');
+    token.get(..end.unwrap_or_default()).unwrap_or_default()
 }
 
 /// What agent and relay say to one another: what was read is written as it was.
@@ -140,6 +222,14 @@ pub fn wire_records(bytes: &[u8]) {
         .parse::<JoinToken>()
     {
         assert_eq!(token.text().parse(), Ok(token));
+    }
+    // The words beside a close code, as a peer chose them.
+    let words = wire::Message::fitting(&String::from_utf8_lossy(bytes));
+    assert!(words.len() <= 256 && !words.chars().any(char::is_control));
+    if let Some((number, _)) = bytes.split_first_chunk() {
+        let number = u32::from_be_bytes(*number);
+        assert_eq!(wire::CloseCode::from_number(number).number(), number);
+        assert_eq!(wire::AbortCode::from_number(number).number(), number);
     }
     let Some((prefix, body)) = bytes.split_first_chunk() else {
         return;

@@ -187,7 +187,10 @@ impl Arrival {
     }
 }
 
-fn server_config(tls: RelayTls, secret: &RelaySecret) -> Result<quinn::ServerConfig, TlsError> {
+pub(super) fn server_config(
+    tls: RelayTls,
+    secret: &RelaySecret,
+) -> Result<quinn::ServerConfig, TlsError> {
     let config = tls::server(tls)?;
     let crypto = QuicServerConfig::try_from(config).map_err(|_none| TlsError::NoInitialSuite)?;
     let mut tokens = ValidationTokenConfig::default();

@@ -401,6 +401,38 @@ async fn an_agent_has_nothing_to_open_but_its_control_stream() {
 }
 
 #[tokio::test]
+async fn a_relay_has_nothing_to_open_but_streams_of_callers() {
+    let authorities = Authorities::new();
+    let secret = RelaySecret::new([7; 32]);
+    let config = relay::server_config(authorities.relay_tls(), &secret).expect("a configuration");
+    let address = (std::net::Ipv4Addr::LOCALHOST, 0).into();
+    let raw = quinn::Endpoint::server(config, address).expect("an endpoint");
+    let address = raw.local_addr().expect("an address");
+    let agent = AgentEndpoint::bind().expect("an endpoint");
+    let arrival = async { raw.accept().await.expect("an arrival").await };
+    let dialled = agent.dial(
+        address,
+        crate::fixture::RELAY_NAME,
+        authorities.agent_tls(),
+        deadline(),
+    );
+    let (at_relay, at_agent) = soon(async { tokio::join!(arrival, dialled) }).await;
+    let (at_relay, at_agent) = (at_relay.expect("let in"), at_agent.expect("let in"));
+    let (mut send, _receive) = soon(at_relay.open_bi()).await.expect("a caller's stream");
+    send.write_all(b"?").await.expect("written");
+    let mut caller = soon(at_agent.accept()).await.expect("a caller's stream");
+    assert_eq!(soon(caller.read_u8()).await.expect("read"), b'?');
+    let mut one_way = Box::pin(at_relay.open_uni());
+    poll_fn(|cx| {
+        assert!(one_way.as_mut().poll(cx).is_pending(), "a one-way stream");
+        std::task::Poll::Ready(())
+    })
+    .await;
+    let datagram = at_relay.send_datagram(Bytes::from_static(b"?"));
+    assert_eq!(datagram, Err(quinn::SendDatagramError::UnsupportedByPeer));
+}
+
+#[tokio::test]
 async fn callers_that_stop_reading_stop_nobody_else() {
     const STALLED: usize = 120;
     let pair = pair().await;
@@ -580,3 +612,5 @@ fn ten_datagrams_fit_one_call_to_the_kernel() {
     // An IPv4 packet's 65,535 bytes less its headers.
     assert!(10 * usize::from(limits::MAX_UDP_PAYLOAD) <= 65_507);
 }
+
+mod strangers;
