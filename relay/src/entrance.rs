@@ -11,12 +11,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use gangplank_enrolment::Names;
 use gangplank_pki::{EntranceDomain, TunnelName, WithCauses};
 use gangplank_tcp::Listener;
 use gangplank_tunnel::http2::RelayEndpoint;
 use gangplank_tunnel::wire::{ServerName, StreamHeader};
 use gangplank_tunnel::{Session, splice};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -41,7 +43,7 @@ pub use peek::peek_server_name;
 pub(crate) use quay::Quay;
 pub(crate) use standstill::Standstill;
 
-use board::{Boarding, OnBoard, Passenger};
+use board::{Boarding, KnownNames, OnBoard, Passenger};
 use peek::{Peeked, peek};
 use quay::{Place, Source};
 use refusal::{Farewell, Refusal};
@@ -68,6 +70,8 @@ pub(crate) struct Signpost {
     pub(crate) own_name: String,
     /// Whether an offline name looks like an unknown one.
     pub(crate) hide_names: bool,
+    /// The clusters that have joined, whether they have a tunnel or not.
+    pub(crate) joined: watch::Receiver<Arc<Names>>,
     /// Who receives those that ask for the relay itself, if anyone.
     pub(crate) reception: Option<Reception>,
     /// Where those land that ask it for a tunnel, if anywhere.
@@ -101,10 +105,15 @@ impl Entrance {
             domain,
             own_name,
             hide_names,
+            joined,
             reception,
             landing,
         } = signpost;
-        let boarding = Boarding::new(registry, counters.clone(), hide_names);
+        let names = KnownNames {
+            joined,
+            hidden: hide_names,
+        };
+        let boarding = Boarding::new(registry, counters.clone(), names);
         Self {
             domain,
             own_name,
@@ -318,6 +327,7 @@ mod tests {
             domain: EntranceDomain::parse("tunnels.example.com").unwrap(),
             own_name: "relay.example.com".to_owned(),
             hide_names: false,
+            joined: watch::Sender::default().subscribe(),
             reception: None,
             landing: None,
         };
