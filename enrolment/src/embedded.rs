@@ -18,9 +18,15 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
 use rustls_pki_types::UnixTime;
 use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
+use crate::known::{Known, Snapshot};
 use crate::register::{CertificateRecord, Register, RegisterFault, TokenId, TokenRecord};
-use crate::revocations::Revoked;
+
+/// How often the file is asked whether something changed. A revoked tunnel is to end within a second, and
+/// asking costs one read of one number.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// How long one process waits for another's transaction; they take milliseconds, and a slow disk's sync a
 /// second.
@@ -83,6 +89,24 @@ impl EmbeddedRegister {
         })
     }
 
+    /// A number that grows with each change of what a relay has in its memory: cheap to ask.
+    fn revision(&self) -> BoxFuture<'_, Result<i64, RegisterFault>> {
+        self.run("read", |connection| {
+            let mut wanted = connection.prepare("SELECT number FROM revision")?;
+            wanted.query_row([], |row| row.get(0))
+        })
+    }
+
+    /// What a relay has to know, if it is not that of revision `seen`.
+    async fn look(&self, seen: Option<i64>) -> Result<Option<(i64, Snapshot)>, RegisterFault> {
+        // Read before what it counts: a change in between costs one look too many, never one too few.
+        let revision = self.revision().await?;
+        if seen == Some(revision) {
+            return Ok(None);
+        }
+        Ok(Some((revision, self.snapshot().await?)))
+    }
+
     /// Runs `work` where it may block.
     fn run<T: Send + 'static>(
         &self,
@@ -132,17 +156,9 @@ fn open(file: &Path) -> Result<Connection, FileFault> {
 }
 
 impl Register for EmbeddedRegister {
-    fn keep_token(
-        &self,
-        token: TokenRecord,
-        forget_before: UnixTime,
-    ) -> BoxFuture<'_, Result<(), RegisterFault>> {
+    fn keep_token(&self, token: TokenRecord) -> BoxFuture<'_, Result<(), RegisterFault>> {
         self.run("written", move |connection| {
-            let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let end = seconds(forget_before);
-            begun.execute("DELETE FROM token WHERE expires < ?1", [end])?;
-            begun.execute("DELETE FROM certificate WHERE not_after < ?1", [end])?;
-            begun.execute(
+            connection.execute(
                 "INSERT INTO token VALUES (?1, ?2, ?3, ?4, ?5, NULL)",
                 params![
                     token.id,
@@ -152,7 +168,7 @@ impl Register for EmbeddedRegister {
                     seconds(token.expires)
                 ],
             )?;
-            begun.commit()
+            Ok(())
         })
     }
 
@@ -246,16 +262,27 @@ impl Register for EmbeddedRegister {
         })
     }
 
+    fn certificates_of(
+        &self,
+        tunnel: TunnelName,
+    ) -> BoxFuture<'_, Result<Vec<CertificateRecord>, RegisterFault>> {
+        self.run("read", move |connection| {
+            let sorted = format!("{CERTIFICATE} WHERE tunnel = ?1 ORDER BY issued");
+            let mut wanted = connection.prepare(&sorted)?;
+            wanted.query_map([tunnel.as_str()], certificate)?.collect()
+        })
+    }
+
     fn certificate(
         &self,
+        tunnel: TunnelName,
         fingerprint: Fingerprint,
     ) -> BoxFuture<'_, Result<Option<CertificateRecord>, RegisterFault>> {
         self.run("read", move |connection| {
-            let one = format!("{CERTIFICATE} WHERE fingerprint = ?1");
+            let one = format!("{CERTIFICATE} WHERE fingerprint = ?1 AND tunnel = ?2");
             let mut wanted = connection.prepare(&one)?;
-            wanted
-                .query_row([fingerprint.as_bytes()], certificate)
-                .optional()
+            let which = params![fingerprint.as_bytes(), tunnel.as_str()];
+            wanted.query_row(which, certificate).optional()
         })
     }
 
@@ -274,30 +301,73 @@ impl Register for EmbeddedRegister {
                 "DELETE FROM token WHERE tunnel = ?1 AND used IS NULL",
                 [tunnel.as_str()],
             )?;
-            begun.execute("UPDATE revision SET number = number + 1", [])?;
+            count_change(&begun)?;
             begun.commit()?;
             Ok(revoked)
         })
     }
 
-    fn revision(&self) -> BoxFuture<'_, Result<u64, RegisterFault>> {
-        self.run("read", |connection| {
-            let mut wanted = connection.prepare("SELECT number FROM revision")?;
-            let number: i64 = wanted.query_row([], |row| row.get(0))?;
-            Ok(number.unsigned_abs())
+    fn forget(&self, before: UnixTime) -> BoxFuture<'_, Result<(), RegisterFault>> {
+        self.run("written", move |connection| {
+            let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let end = seconds(before);
+            begun.execute("DELETE FROM token WHERE expires < ?1", [end])?;
+            if begun.execute("DELETE FROM certificate WHERE not_after < ?1", [end])? > 0 {
+                count_change(&begun)?;
+            }
+            begun.commit()
         })
     }
 
-    fn revoked(&self) -> BoxFuture<'_, Result<Revoked, RegisterFault>> {
+    fn snapshot(&self) -> BoxFuture<'_, Result<Snapshot, RegisterFault>> {
         self.run("read", |connection| {
             let revoked = "SELECT fingerprint FROM certificate WHERE revoked IS NOT NULL";
-            let mut wanted = connection.prepare(revoked)?;
-            wanted.query_map([], |row| fingerprint(row, 0))?.collect()
+            let mut revoked = connection.prepare(revoked)?;
+            let names = "SELECT DISTINCT tunnel FROM certificate WHERE revoked IS NULL";
+            let mut names = connection.prepare(names)?;
+            Ok(Snapshot {
+                revoked: revoked
+                    .query_map([], |row| fingerprint(row, 0))?
+                    .collect::<Result<_, _>>()?,
+                names: names
+                    .query_map([], |row| tunnel(row, 0))?
+                    .collect::<Result<_, _>>()?,
+            })
+        })
+    }
+
+    fn follow(&self, known: Known, shutdown: CancellationToken) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let mut seen = None;
+            while shutdown.run_until_cancelled(sleep(LOOK)).await.is_some() {
+                match self.look(seen).await {
+                    Ok(None) => known.held(),
+                    Ok(Some((revision, snapshot))) => {
+                        seen = Some(revision);
+                        known.learn(snapshot);
+                    }
+                    Err(fault) => known.lost(&fault),
+                }
+            }
         })
     }
 }
 
+/// Whoever follows the file is to look again.
+fn count_change(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute("UPDATE revision SET number = number + 1", [])?;
+    Ok(())
+}
+
 fn write_down(connection: &Connection, certificate: &CertificateRecord) -> rusqlite::Result<()> {
+    let joined: bool = connection.query_row(
+        "SELECT EXISTS (SELECT 1 FROM certificate WHERE tunnel = ?1 AND revoked IS NULL)",
+        [certificate.tunnel.as_str()],
+        |row| row.get(0),
+    )?;
+    if !joined {
+        count_change(connection)?;
+    }
     connection.execute(
         "INSERT INTO certificate VALUES (?1, ?2, ?3, ?4, NULL)",
         params![

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use gangplank_config::role::relay::Relay;
+use gangplank_config::role::relay::{self, Relay};
 use gangplank_config::{Anchors, Fault, Material};
 use gangplank_pki::clock::{Clock, at, rfc3339};
 use gangplank_pki::issue::{AgentRequest, CertificateAuthority};
@@ -14,10 +14,21 @@ use gangplank_tunnel::wire::enrolment::{
     EnrolmentAnswer, EnrolmentQuestion, EnrolmentRefusal, Grant, TOKEN_ID,
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use crate::embedded::EmbeddedRegister;
+use crate::etcd::EtcdRegister;
 use crate::proof::{Accounts, ProofFault};
 use crate::register::{CertificateRecord, Register, RegisterFault};
+
+/// How long what has ended is remembered, so that a late question is told what became of its token, and a
+/// revoked cluster is not admitted again by its service account.
+const REMEMBERED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// How often what has ended is forgotten: a register of ten thousand clusters grows by some fifteen thousand
+/// certificates a day, of a few hundred bytes each.
+const FORGETTING: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// Decides by the register. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -47,7 +58,7 @@ impl Office {
             return Ok(None);
         };
         Ok(Some(Self {
-            register: Arc::new(EmbeddedRegister::open(&enrolment.register)?),
+            register: open(&enrolment.register)?,
             accounts: Accounts::new(&enrolment.service_accounts),
             authority: enrolment.authority.clone(),
             relay_authorities: enrolment.relay_authorities.clone(),
@@ -72,6 +83,28 @@ impl Office {
     /// The register that it decides by.
     pub fn register(&self) -> &Arc<dyn Register> {
         &self.register
+    }
+
+    /// Forgets what ended so long ago that it decides nothing any more, now and again until `shutdown`. A
+    /// certificate is remembered longer than it can be renewed, and what is not known is not renewed: forgetting
+    /// that it was revoked gives it no right back.
+    pub async fn forget_the_ended(self, shutdown: CancellationToken) {
+        loop {
+            let remembered = REMEMBERED.max(self.grace);
+            let before = self.clock.now().as_secs().saturating_sub(remembered.as_secs());
+            let forgetting = self.register.forget(at(before));
+            match shutdown.run_until_cancelled(forgetting).await {
+                Some(Ok(())) => {}
+                Some(Err(fault)) => tracing::warn!(
+                    error = %WithCauses(&fault),
+                    "what ended long ago is not forgotten yet"
+                ),
+                None => return,
+            }
+            if shutdown.run_until_cancelled(sleep(FORGETTING)).await.is_none() {
+                return;
+            }
+        }
     }
 
     /// Answers who came without a certificate.
@@ -184,7 +217,10 @@ impl Office {
     ) -> Result<(TunnelName, Grant), Refused> {
         let now = self.clock.now();
         let fingerprint = Fingerprint::of(shown);
-        let known = self.register.certificate(fingerprint).await;
+        let known = match TunnelName::from_agent_certificate(shown) {
+            Ok(tunnel) => self.register.certificate(tunnel, fingerprint).await,
+            Err(_nobody) => Ok(None),
+        };
         let Some(predecessor) = known.map_err(unavailable)? else {
             return Err(not_renewable("this relay did not issue the certificate"));
         };
@@ -252,6 +288,13 @@ impl Office {
             Err(_ended) => Err(not_now()),
         }
     }
+}
+
+fn open(register: &relay::Register) -> Result<Arc<dyn Register>, RegisterFault> {
+    Ok(match register {
+        relay::Register::File(file) => Arc::new(EmbeddedRegister::open(file)?),
+        relay::Register::Etcd(etcd) => Arc::new(EtcdRegister::new(etcd.clone())),
+    })
 }
 
 /// Says in the log what became of a question, and makes the answer.

@@ -7,8 +7,9 @@ use gangplank_pki::{Fingerprint, TunnelName};
 use gangplank_tunnel::BoxFuture;
 use gangplank_tunnel::wire::enrolment::TOKEN_ID;
 use rustls_pki_types::UnixTime;
+use tokio_util::sync::CancellationToken;
 
-use crate::revocations::Revoked;
+use crate::known::{Known, Snapshot};
 
 /// The part of a token that is no secret.
 pub type TokenId = [u8; TOKEN_ID];
@@ -45,19 +46,16 @@ pub struct CertificateRecord {
     pub revoked: Option<UnixTime>,
 }
 
-/// Where it is kept. Every change is whole or not at all, and on stable storage when it is reported.
+/// Where it is kept. Every change is whole or not at all, and on stable storage when it is reported. What holds
+/// for one relay and the command line beside it holds for all that use the same register.
 pub trait Register: fmt::Debug + Send + Sync {
-    /// Keeps a new token, and forgets tokens and certificates that `forget_before` was the end of.
-    fn keep_token(
-        &self,
-        token: TokenRecord,
-        forget_before: UnixTime,
-    ) -> BoxFuture<'_, Result<(), RegisterFault>>;
+    /// Keeps a new token.
+    fn keep_token(&self, token: TokenRecord) -> BoxFuture<'_, Result<(), RegisterFault>>;
 
     /// A token.
     fn token(&self, id: TokenId) -> BoxFuture<'_, Result<Option<TokenRecord>, RegisterFault>>;
 
-    /// Every token.
+    /// Every token, by the time when it was made.
     fn tokens(&self) -> BoxFuture<'_, Result<Vec<TokenRecord>, RegisterFault>>;
 
     /// Forgets a token; false when there is none.
@@ -75,20 +73,27 @@ pub trait Register: fmt::Debug + Send + Sync {
     /// one of its name was revoked.
     fn admit(&self, certificate: CertificateRecord) -> BoxFuture<'_, Result<bool, RegisterFault>>;
 
-    /// Writes the successor of a certificate down; false, and nothing done, when that one was revoked or is
-    /// not known.
+    /// Writes the successor of a certificate of the same name down; false, and nothing done, when that one was
+    /// revoked or is not known.
     fn succeed(
         &self,
         predecessor: Fingerprint,
         certificate: CertificateRecord,
     ) -> BoxFuture<'_, Result<bool, RegisterFault>>;
 
-    /// Every certificate.
+    /// Every certificate, by name and by the time when it was issued.
     fn certificates(&self) -> BoxFuture<'_, Result<Vec<CertificateRecord>, RegisterFault>>;
 
-    /// A certificate.
+    /// Those of one name.
+    fn certificates_of(
+        &self,
+        tunnel: TunnelName,
+    ) -> BoxFuture<'_, Result<Vec<CertificateRecord>, RegisterFault>>;
+
+    /// A certificate of a name.
     fn certificate(
         &self,
+        tunnel: TunnelName,
         fingerprint: Fingerprint,
     ) -> BoxFuture<'_, Result<Option<CertificateRecord>, RegisterFault>>;
 
@@ -100,11 +105,14 @@ pub trait Register: fmt::Debug + Send + Sync {
         now: UnixTime,
     ) -> BoxFuture<'_, Result<usize, RegisterFault>>;
 
-    /// A number that grows with every revocation: cheap to ask.
-    fn revision(&self) -> BoxFuture<'_, Result<u64, RegisterFault>>;
+    /// Forgets the tokens and certificates that `before` was the end of, whether revoked or not.
+    fn forget(&self, before: UnixTime) -> BoxFuture<'_, Result<(), RegisterFault>>;
 
-    /// All that is revoked.
-    fn revoked(&self) -> BoxFuture<'_, Result<Revoked, RegisterFault>>;
+    /// What a relay has to know before the first agent comes.
+    fn snapshot(&self) -> BoxFuture<'_, Result<Snapshot, RegisterFault>>;
+
+    /// Keeps `known` up to date until `shutdown`; a change is known within a second.
+    fn follow(&self, known: Known, shutdown: CancellationToken) -> BoxFuture<'_, ()>;
 }
 
 /// The register cannot be read or written.

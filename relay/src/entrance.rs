@@ -12,12 +12,14 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use gangplank_enrolment::Names;
 use gangplank_pki::{EntranceDomain, TunnelName, WithCauses};
 use gangplank_tcp::Listener;
 use gangplank_tunnel::http2::RelayEndpoint;
 use gangplank_tunnel::wire::{ServerName, StreamHeader};
 use gangplank_tunnel::{Session, splice};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -44,7 +46,7 @@ pub use peek::peek_server_name;
 pub(crate) use quay::Quay;
 pub(crate) use standstill::Standstill;
 
-use board::{Boarding, OnBoard, Passenger};
+use board::{Boarding, KnownNames, OnBoard, Passenger};
 use forwarded::read_forwarded;
 use peek::{PEEK_DEADLINE, PeekError, Peeked, peek};
 use quay::{Place, Source};
@@ -75,6 +77,8 @@ pub(crate) struct Signpost {
     pub(crate) hide_names: bool,
     /// Whose word for a caller's address is taken.
     pub(crate) forwarders: Forwarders,
+    /// The clusters that have joined, whether they have a tunnel or not.
+    pub(crate) joined: watch::Receiver<Arc<Names>>,
     /// Who receives those that ask for the relay itself, if anyone.
     pub(crate) reception: Option<Reception>,
     /// Where those land that ask it for a tunnel, if anywhere.
@@ -109,10 +113,15 @@ impl Entrance {
             own_name,
             hide_names,
             forwarders,
+            joined,
             reception,
             landing,
         } = signpost;
-        let boarding = Boarding::new(registry, counters.clone(), hide_names);
+        let names = KnownNames {
+            joined,
+            hidden: hide_names,
+        };
+        let boarding = Boarding::new(registry, counters.clone(), names);
         Self {
             domain,
             own_name,
@@ -352,6 +361,7 @@ mod tests {
             own_name: "relay.example.com".to_owned(),
             hide_names: false,
             forwarders: Forwarders::default(),
+            joined: watch::Sender::default().subscribe(),
             reception: None,
             landing: None,
         };

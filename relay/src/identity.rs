@@ -8,7 +8,7 @@ use aws_lc_rs::hmac;
 use gangplank_config::reload::Report;
 use gangplank_config::role::relay::TunnelEntrance;
 use gangplank_config::{Anchors, Fault, KeyPair, Reloaded, Reloader};
-use gangplank_enrolment::Revoked;
+use gangplank_enrolment::{Known, Revoked};
 use gangplank_pki::clock::Clock;
 use gangplank_pki::peer::{Accounts, AgentVerifier, VerifierFault};
 use gangplank_tunnel::quic::{RelaySecret, RelayTls};
@@ -25,7 +25,7 @@ pub(crate) struct TunnelIdentity {
     authorities: Reloaded<Anchors>,
     /// Those of accounts, and which they may name.
     of_accounts: Vec<(Reloaded<Anchors>, Accounts)>,
-    revoked: watch::Sender<Arc<Revoked>>,
+    revoked: watch::Receiver<Arc<Revoked>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -47,15 +47,14 @@ impl IdentityReloaders {
 }
 
 impl TunnelIdentity {
-    /// Reads both files for the first time. What was revoked is `revoked`, until
-    /// [`revocations`](Self::revocations) says otherwise.
+    /// Reads both files for the first time. What is revoked is what is `known`.
     ///
     /// # Errors
     ///
     /// When a file cannot be read, or does not hold what it should.
     pub(crate) fn read(
         entrance: &TunnelEntrance,
-        revoked: Revoked,
+        known: &Known,
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, IdentityReloaders), Fault> {
         let (key_pair, key_pair_reloader) = entrance.key_pair.watch()?;
@@ -76,7 +75,7 @@ impl TunnelIdentity {
                 key_pair,
                 authorities,
                 of_accounts,
-                revoked: watch::Sender::new(Arc::new(revoked)),
+                revoked: known.revoked(),
                 clock,
             },
             reloaders,
@@ -116,11 +115,6 @@ impl TunnelIdentity {
         self.key_pair.current()
     }
 
-    /// Where revocations are told.
-    pub(crate) fn revocations(&self) -> watch::Sender<Arc<Revoked>> {
-        self.revoked.clone()
-    }
-
     /// What the transport needs, from the newest good state of the files.
     ///
     /// # Errors
@@ -156,7 +150,7 @@ impl TunnelIdentity {
         let (mut keys, mut authorities) = (self.key_pair.reports(), self.authorities.reports());
         let of_accounts = self.of_accounts.iter();
         let mut of_accounts: Vec<_> = of_accounts.map(|(held, _)| held.reports()).collect();
-        let mut revoked = self.revoked.subscribe();
+        let mut revoked = self.revoked.clone();
         while self.generations() == *seen {
             let followed = tokio::select! {
                 changed = keys.changed() => changed.is_ok(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use gangplank_config::Fault;
 use gangplank_config::role::{self, Drain};
-use gangplank_enrolment::{Office, Register, RegisterFault, Revoked, follow_revocations};
+use gangplank_enrolment::{Known, Office, RegisterFault, Snapshot};
 use gangplank_pki::clock::Clock;
 use gangplank_pki::peer::VerifierFault;
 use gangplank_tcp::Listener;
@@ -62,7 +62,7 @@ pub enum RelayError {
     #[error("the relay's tunnel identity cannot be read")]
     Identity(#[source] Fault),
     /// The register of enrolment cannot be used.
-    #[error("clusters cannot join: look at `enrolment.register` and at the disk")]
+    #[error("clusters cannot join: look at `enrolment.register`, and at the disk or the etcd behind it")]
     Register(#[source] RegisterFault),
 }
 
@@ -89,8 +89,10 @@ pub struct Relay {
     /// Where tunnels' sessions run.
     sessions: TaskTracker,
     identity: TunnelIdentity,
-    /// Where revocations are, if clusters may join.
-    register: Option<Arc<dyn Register>>,
+    /// Whose register is followed, if clusters may join.
+    office: Option<Office>,
+    /// What is known of it.
+    known: Known,
     /// The state of the identity's files that the endpoint was bound with.
     bound_with: Generations,
     reloaders: IdentityReloaders,
@@ -116,13 +118,13 @@ impl Relay {
     ) -> Result<Self, RelayError> {
         let office = Office::open(&config, Arc::clone(&clock)).map_err(RelayError::Register)?;
         // Read before the first agent comes: none that was revoked slips in at a restart.
-        let revoked = match &office {
-            Some(office) => office.register().revoked().await,
-            None => Ok(Revoked::default()),
+        let snapshot = match &office {
+            Some(office) => office.register().snapshot().await,
+            None => Ok(Snapshot::default()),
         };
-        let revoked = revoked.map_err(RelayError::Register)?;
+        let known = Known::new(snapshot.map_err(RelayError::Register)?);
         let (identity, reloaders) =
-            TunnelIdentity::read(&config.tunnel, revoked, clock).map_err(RelayError::Identity)?;
+            TunnelIdentity::read(&config.tunnel, &known, clock).map_err(RelayError::Identity)?;
         let bound_with = identity.generations();
         let (callers, endpoint, address) = bind_both(config.listen, &identity)?;
         let (registry, quay, counters) =
@@ -143,26 +145,28 @@ impl Relay {
         let over_tcp = http2::RelayEndpoint::new(over_tcp)
             .map_err(|unusable| RelayError::Tunnels(unusable.into()))?;
         let landing = Arc::new(Landing::new(over_tcp, host.clone(), sessions.clone()));
-        let register = office.as_ref().map(|office| Arc::clone(office.register()));
+        let reception = office.clone();
         let reception =
-            office.map(|office| Reception::new(office, identity.clone(), counters.clone()));
+            reception.map(|office| Reception::new(office, identity.clone(), counters.clone()));
         let signpost = Signpost {
             domain: config.domain,
             own_name: config.tunnel.server_name.as_str().to_owned(),
             hide_names: config.hide_names,
             forwarders: Forwarders::new(config.proxy_protocol_from),
+            joined: known.names(),
             reception,
             landing: Some(Arc::clone(&landing)),
         };
         Ok(Self {
             address,
             callers,
-            view: RelayView::new(registry.clone(), quay.clone(), draining.clone()),
+            view: RelayView::new(registry.clone(), quay.clone(), &known, draining.clone()),
             entrance: Arc::new(Entrance::new(signpost, registry, quay, counters)),
             tunnels: Arc::new(TunnelListener::new(endpoint, landing, host)),
             sessions,
             identity,
-            register,
+            office,
+            known,
             bound_with,
             reloaders,
             drain: config.drain,
@@ -190,9 +194,11 @@ impl Relay {
         let closing = CancellationToken::new();
         let following = CancellationToken::new();
         self.reloaders.spawn(&tasks, &following);
-        if let Some(register) = self.register {
-            let revocations = self.identity.revocations();
-            tasks.spawn(follow_revocations(register, revocations, following.clone()));
+        if let Some(office) = self.office {
+            let (register, known) = (Arc::clone(office.register()), self.known);
+            let shutdown = following.clone();
+            tasks.spawn(async move { register.follow(known, shutdown).await });
+            tasks.spawn(office.forget_the_ended(following.clone()));
         }
         tasks.spawn(Arc::clone(&self.tunnels).follow(
             self.identity,

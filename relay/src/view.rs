@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use gangplank_enrolment::{Contact, Known};
 use gangplank_pki::TunnelName;
 use gangplank_tunnel::Session;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::entrance::Quay;
@@ -42,6 +44,7 @@ pub struct TunnelView {
 pub struct RelayView {
     registry: Registry<Arc<dyn Session>>,
     quay: Quay,
+    contact: watch::Receiver<Contact>,
     accepting: Arc<AtomicBool>,
     draining: CancellationToken,
 }
@@ -50,11 +53,13 @@ impl RelayView {
     pub(crate) fn new(
         registry: Registry<Arc<dyn Session>>,
         quay: Quay,
+        known: &Known,
         draining: CancellationToken,
     ) -> Self {
         Self {
             registry,
             quay,
+            contact: known.contact(),
             accepting: Arc::default(),
             draining,
         }
@@ -97,9 +102,19 @@ impl RelayView {
         self.draining.is_cancelled()
     }
 
-    /// Whether a load balancer should send callers here: running, and not draining. Not whether any
-    /// tunnel is there: with none the relay's answers are still the right ones.
+    /// Whether callers are taken: running, and not draining. Not whether any tunnel is there: with none the
+    /// relay's answers are still the right ones.
     pub fn ready(&self) -> bool {
         self.accepting.load(Ordering::Relaxed) && !self.draining()
+    }
+
+    /// For how long the register has not been followed, and why, once that is longer than `but_for`.
+    pub fn register_lost(&self, but_for: Duration) -> Option<(Duration, Arc<str>)> {
+        let contact = self.contact.borrow();
+        let Contact::Lost { since, why } = &*contact else {
+            return None;
+        };
+        let lost = since.elapsed();
+        (lost >= but_for).then(|| (lost, Arc::clone(why)))
     }
 }

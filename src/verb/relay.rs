@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gangplank_config::{KeyPair, Material, role};
 use gangplank_pki::clock::SystemClock;
@@ -15,6 +16,10 @@ use crate::failure::Outcome;
 use crate::role::{Stage, announce, bind_admin, run_on_runtime, start_log};
 use crate::signals;
 use crate::status::{self, RelayStatus, Status, TunnelStatus};
+
+/// How long the register may be away before this relay says that it is not ready: an etcd that chooses a new
+/// leader, or whose members are restarted one after the other, is away for a second or two.
+const REGISTER_GRACE: Duration = Duration::from_secs(5);
 
 /// Loads the file and runs the relay until it was told to end.
 pub(crate) fn run(arguments: &ListenerArguments) -> Outcome {
@@ -64,15 +69,22 @@ struct ObservedRelay {
 
 impl Observed for ObservedRelay {
     fn unready(&self) -> Vec<String> {
-        if self.view.ready() {
-            return Vec::new();
+        let mut reasons = Vec::new();
+        if !self.view.ready() {
+            let reason = if self.view.draining() {
+                "draining: this relay is about to end"
+            } else {
+                "starting"
+            };
+            reasons.push(reason.to_owned());
         }
-        let reason = if self.view.draining() {
-            "draining: this relay is about to end"
-        } else {
-            "starting"
-        };
-        vec![reason.to_owned()]
+        if let Some((lost, why)) = self.view.register_lost(REGISTER_GRACE) {
+            reasons.push(format!(
+                "revocations are those of {} s ago and nobody can join: {why}",
+                lost.as_secs()
+            ));
+        }
+        reasons
     }
 
     fn status(&self) -> Status {

@@ -1,6 +1,5 @@
 //! The relay's `enrolment` block: how clusters join by themselves.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use gangplank_pki::TunnelName;
@@ -11,6 +10,10 @@ use crate::material::{Anchors, KeySet, Material, authority};
 use crate::role::blocks;
 use crate::scalar::quoted;
 use crate::section::Section;
+
+pub use register::{Etcd, Register};
+
+mod register;
 
 const KEYS: &[&str] = &[
     "certificateFile",
@@ -31,7 +34,6 @@ const ACCOUNT_KEYS: &[&str] = &[
 ];
 /// One a cluster; a relay has place for sixteen thousand tunnels, and a file for a tenth of it to join so.
 const MOST_ACCOUNTS: usize = 2048;
-const REGISTER_KEYS: &[&str] = &["file"];
 
 /// A day: renewed at two thirds of it, an agent that was cut off for a night is still known.
 const LIFETIME: Duration = Duration::from_secs(24 * HOUR);
@@ -52,8 +54,8 @@ pub struct Enrolment {
     pub authority: Material<CertificateAuthority>,
     /// The authorities of the relay's own certificate, as agents get to know them.
     pub relay_authorities: Material<Anchors>,
-    /// The file that keeps tokens, certificates and revocations.
-    pub register: PathBuf,
+    /// Where tokens, certificates and revocations are kept.
+    pub register: Register,
     /// How long an agent's certificate is good.
     pub certificate_lifetime: Duration,
     /// How long an expired certificate may still be renewed.
@@ -95,12 +97,7 @@ pub(crate) fn enrolment(
         agents_are_believed(&section, *place, authority, agents);
     }
     let relay_authorities = section.anchors("relayCAFile");
-    let register = section
-        .required_section("register", REGISTER_KEYS)
-        .and_then(|register| {
-            let written = register.required_text("file")?;
-            Some(register.sheet.resolve(written.text))
-        });
+    let register = register::register(&section);
     let lifetime = bounded(&section, "certificateLifetime", LIFETIME, LIFETIMES);
     let grace = bounded(&section, "renewalGrace", GRACE, GRACES);
     let service_accounts = service_accounts(&section);

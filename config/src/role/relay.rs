@@ -14,7 +14,7 @@ use crate::scalar::{self, HostName, quoted};
 use crate::section::Section;
 use crate::sheet::Sheet;
 
-pub use crate::role::enrolment::{Enrolment, JoiningAccount};
+pub use crate::role::enrolment::{Enrolment, Etcd, JoiningAccount, Register};
 
 const KEYS: &[&str] = &[
     "listen",

@@ -131,7 +131,10 @@ fn enrolment_as_it_is_meant() {
     let place = Workplace::enrolling();
     let loaded = relay::load(&place.path("relay.yaml")).unwrap();
     let enrolment = loaded.enrolment.unwrap();
-    assert_eq!(enrolment.register, place.path("enrolment.db"));
+    let relay::Register::File(file) = &enrolment.register else {
+        panic!("a file");
+    };
+    assert_eq!(*file, place.path("enrolment.db"));
     assert_eq!(
         enrolment.certificate_lifetime,
         Duration::from_secs(12 * 3600)

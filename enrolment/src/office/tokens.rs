@@ -3,16 +3,13 @@
 use std::time::Duration;
 
 use gangplank_config::Fault;
-use gangplank_pki::clock::{at, rfc3339};
+use gangplank_pki::clock::rfc3339;
 use gangplank_pki::{Fingerprint, TunnelName};
 use gangplank_tunnel::wire::enrolment::{JoinToken, TOKEN_ID, TOKEN_SECRET};
 use rustls_pki_types::UnixTime;
 
 use super::{Office, later};
 use crate::register::{RegisterFault, TokenRecord};
-
-/// How long what has ended is remembered, so that a late question is told what became of its token.
-const REMEMBERED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// A token that was just made.
 #[derive(Debug)]
@@ -91,10 +88,7 @@ impl Office {
             expires,
             used: None,
         };
-        let forget_before = at(now
-            .as_secs()
-            .saturating_sub(REMEMBERED.max(self.grace).as_secs()));
-        self.register.keep_token(record, forget_before).await?;
+        self.register.keep_token(record).await?;
         Ok(NewToken { token, expires })
     }
 
@@ -104,12 +98,10 @@ impl Office {
         tunnel: &TunnelName,
         now: UnixTime,
     ) -> Result<Option<UnixTime>, RegisterFault> {
-        let certificates = self.register.certificates().await?;
-        let good = certificates.into_iter().filter(|certificate| {
-            certificate.tunnel == *tunnel
-                && certificate.revoked.is_none()
-                && certificate.not_after >= now
-        });
+        let certificates = self.register.certificates_of(tunnel.clone()).await?;
+        let good = certificates
+            .into_iter()
+            .filter(|certificate| certificate.revoked.is_none() && certificate.not_after >= now);
         Ok(good.map(|certificate| certificate.not_after).max())
     }
 }

@@ -6,9 +6,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gangplank_enrolment::Names;
 use gangplank_pki::{TunnelName, WithCauses};
 use gangplank_tunnel::wire::{AbortCode, RefusalCode, StreamHeader, StreamStatus};
 use gangplank_tunnel::{BoardingError, Session, SessionError, Stream, announce, await_status};
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use crate::entrance::refusal::Refusal;
@@ -85,20 +87,29 @@ pub(crate) struct Boarding {
     registry: Registry<Arc<dyn Session>>,
     counters: Counters,
     started: Instant,
-    hide_names: bool,
+    names: KnownNames,
+}
+
+/// Which names are known that have no tunnel, and never had one here.
+#[derive(Debug, Clone)]
+pub(crate) struct KnownNames {
+    /// The clusters that have joined by enrolment.
+    pub(crate) joined: watch::Receiver<Arc<Names>>,
+    /// Whether callers must not learn which they are.
+    pub(crate) hidden: bool,
 }
 
 impl Boarding {
     pub(crate) fn new(
         registry: Registry<Arc<dyn Session>>,
         counters: Counters,
-        hide_names: bool,
+        names: KnownNames,
     ) -> Self {
         Self {
             registry,
             counters,
             started: Instant::now(),
-            hide_names,
+            names,
         }
     }
 
@@ -146,14 +157,22 @@ impl Boarding {
     /// never heard of as for one that is offline, or the time would tell them apart.
     fn hold(&self, tunnel: &TunnelName) -> Duration {
         let fresh = self.started.elapsed() < FRESHLY_STARTED;
-        match self.registry.standing(tunnel) {
-            Standing::Unknown if !fresh && !self.hide_names => Duration::ZERO,
+        match self.standing(tunnel) {
+            Standing::Unknown if !fresh && !self.names.hidden => Duration::ZERO,
             Standing::Unknown | Standing::Offline | Standing::Online => HOLD,
         }
     }
 
+    /// What is known about the name: by its tunnels, or because it has joined.
+    fn standing(&self, tunnel: &TunnelName) -> Standing {
+        match self.registry.standing(tunnel) {
+            Standing::Unknown if self.names.joined.borrow().contains(tunnel) => Standing::Offline,
+            standing => standing,
+        }
+    }
+
     fn nobody_there(&self, passenger: &Passenger, tried: &[u64]) -> Refusal {
-        match self.registry.standing(&passenger.tunnel) {
+        match self.standing(&passenger.tunnel) {
             Standing::Unknown => Refusal::UnknownTunnel,
             Standing::Offline | Standing::Online if tried.is_empty() => Refusal::Offline,
             Standing::Offline | Standing::Online => Refusal::NotAnswering,

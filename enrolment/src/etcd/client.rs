@@ -1,0 +1,438 @@
+//! The way to etcd: its members are tried in turn, over HTTP/2 in mutual TLS.
+//!
+//! Calls share one connection, which is opened by the first of them and again by the one that finds it broken. A
+//! watch has its own, so that its end is noticed and takes nobody along.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use gangplank_config::role::relay::Etcd;
+use gangplank_config::upstream::Server;
+use gangplank_config::{Anchors, Fault, KeyPair};
+use gangplank_pki::crypto;
+use gangplank_tunnel::BoxFuture;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{Builder, SendRequest};
+use hyper::rt::Executor;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
+use prost::Message;
+use rustls::{ClientConfig, RootCertStore, version};
+use tokio::net::TcpStream;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use super::call::{Answers, CallFault, Said};
+use super::wire::{
+    Compare, KeyValue, RANGE, RangeRequest, RangeResponse, RequestOp, TXN, TxnRequest, TxnResponse,
+    WATCH, WatchCreateRequest, WatchRequest, WatchResponse, end_of,
+};
+
+/// For one member, from dialling to the answer. An etcd that is well answers in milliseconds; one that chooses a
+/// leader takes a second or two, and then the next member knows no more. Three members that are all silent are
+/// given up after six seconds, before the fifteen that an agent is received for.
+const ATTEMPT: Duration = Duration::from_secs(2);
+
+/// How often a silent etcd is asked whether it is there, while something is awaited from it: not oftener than
+/// every five seconds, which etcd takes for a flood (`--grpc-keepalive-min-time`). With the time for an answer a
+/// member that vanished is noticed after nine seconds.
+const PING: Duration = Duration::from_secs(6);
+const PONG: Duration = Duration::from_secs(3);
+
+/// Keys of a page: few enough to be answered at once, a few hundred KiB.
+const PAGE: i64 = 1000;
+
+/// What is sent as `user-agent`.
+const AGENT: &str = concat!("gangplank/", env!("CARGO_PKG_VERSION"));
+
+/// Why etcd did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[error("{member} failed")]
+pub(super) struct MemberFault {
+    member: String,
+    #[source]
+    cause: AttemptFault,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AttemptFault {
+    #[error("nobody answers there")]
+    Unreachable(#[source] io::Error),
+    #[error("TLS failed")]
+    Tls(#[source] io::Error),
+    #[error("the certificate for it cannot be read")]
+    Material(#[source] Fault),
+    #[error("the certificate for it cannot be used")]
+    Unusable(#[source] rustls::Error),
+    #[error("the files for it could not be read")]
+    Unread,
+    #[error("it does not speak HTTP/2")]
+    Protocol(#[source] hyper::Error),
+    #[error("there was no answer within {} s", ATTEMPT.as_secs())]
+    Late,
+    #[error("the call failed")]
+    Call(#[from] CallFault),
+    #[error("the request cannot be made")]
+    Request(#[source] http::Error),
+    #[error("its answer says nothing")]
+    Empty,
+}
+
+/// An etcd.
+#[derive(Debug)]
+pub(super) struct Client {
+    etcd: Etcd,
+    /// Which member answered last.
+    member: AtomicUsize,
+    open: Mutex<Option<Arc<Connection>>>,
+    tasks: TaskTracker,
+}
+
+/// A connection; it ends with its last owner.
+#[derive(Debug)]
+struct Connection {
+    member: usize,
+    sender: SendRequest<Said>,
+    _end: DropGuard,
+}
+
+/// Where a connection's tasks run: counted, and no longer than the connection has an owner.
+#[derive(Clone)]
+struct Berth {
+    tasks: TaskTracker,
+    end: CancellationToken,
+}
+
+impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Berth {
+    fn execute(&self, task: F) {
+        drop(
+            self.tasks
+                .spawn(self.end.clone().run_until_cancelled_owned(task)),
+        );
+    }
+}
+
+/// A watch that stands.
+#[derive(Debug)]
+pub(super) struct Watch {
+    answers: Answers<Incoming>,
+    member: String,
+    _connection: Arc<Connection>,
+}
+
+/// All keys that begin alike, as of one revision, page by page.
+#[derive(Debug)]
+pub(super) struct Listing {
+    next: Option<RangeRequest>,
+    /// As of which revision; 0 before the first page.
+    pub(super) revision: i64,
+}
+
+impl Client {
+    pub(super) fn new(etcd: Etcd) -> Self {
+        Self {
+            etcd,
+            member: AtomicUsize::new(0),
+            open: Mutex::default(),
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// Its members, for people.
+    pub(super) fn place(&self) -> String {
+        let members: Vec<_> = self.etcd.endpoints.iter().map(|at| &*at.authority).collect();
+        format!("{} at etcd {}", self.etcd.prefix, members.join(", "))
+    }
+
+    /// Reads some keys, all as of the same moment.
+    pub(super) async fn read<const N: usize>(
+        &self,
+        keys: [&str; N],
+    ) -> Result<[Option<KeyValue>; N], MemberFault> {
+        let question = TxnRequest {
+            compare: Vec::new(),
+            success: keys.iter().map(|key| RequestOp::range(key)).collect(),
+        };
+        let answer: TxnResponse = self.ask(TXN, &question).await?;
+        let mut found = answer
+            .responses
+            .into_iter()
+            .map(|answer| answer.range.and_then(|range| range.kvs.into_iter().next()));
+        Ok(keys.map(|_key| found.next().flatten()))
+    }
+
+    /// Does all of `then` if all that is said of keys is true; says whether it was. May be sent twice, to two
+    /// members, so that `provided` must not be true a second time.
+    pub(super) async fn change(
+        &self,
+        provided: Vec<Compare>,
+        then: Vec<RequestOp>,
+    ) -> Result<bool, MemberFault> {
+        let question = TxnRequest {
+            compare: provided,
+            success: then,
+        };
+        let answer: TxnResponse = self.ask(TXN, &question).await?;
+        Ok(answer.succeeded)
+    }
+
+    /// The next page; none after the last.
+    pub(super) async fn page(
+        &self,
+        listing: &mut Listing,
+    ) -> Result<Option<Vec<KeyValue>>, MemberFault> {
+        let Some(mut question) = listing.next.take() else {
+            return Ok(None);
+        };
+        let answer: RangeResponse = self.ask(RANGE, &question).await?;
+        if listing.revision == 0 {
+            listing.revision = answer.header.unwrap_or_default().revision;
+        }
+        if let (true, Some(last)) = (answer.more, answer.kvs.last()) {
+            question.key.clone_from(&last.key);
+            question.key.push(0);
+            question.revision = listing.revision;
+            listing.next = Some(question);
+        }
+        Ok(Some(answer.kvs))
+    }
+
+    /// Hears of every change of keys that begin with `prefix`, from revision `start` on.
+    pub(super) async fn watch(&self, prefix: &str, start: i64) -> Result<Watch, MemberFault> {
+        let question = WatchRequest {
+            create: Some(WatchCreateRequest {
+                key: prefix.into(),
+                range_end: end_of(prefix),
+                start_revision: start,
+            }),
+        };
+        let question = &question;
+        self.in_turn(|member| Box::pin(self.watch_at(member, question)))
+            .await
+    }
+
+    async fn watch_at(
+        &self,
+        member: usize,
+        question: &WatchRequest,
+    ) -> Result<Watch, AttemptFault> {
+        let (connection, server) = (self.dial(member).await?, self.server(member)?);
+        let said = Said::and_stay(question);
+        let mut answers = connection.call(server, WATCH, said).await?;
+        let first: WatchResponse = answers.next().await?.ok_or(AttemptFault::Empty)?;
+        if !first.created || first.canceled {
+            return Err(canceled(first).into());
+        }
+        Ok(Watch {
+            answers,
+            member: server.authority.clone(),
+            _connection: connection,
+        })
+    }
+
+    /// One question, one answer.
+    async fn ask<A: Message + Default>(
+        &self,
+        path: &str,
+        question: &(impl Message + Sync),
+    ) -> Result<A, MemberFault> {
+        self.in_turn(|member| Box::pin(self.ask_at(member, path, question)))
+            .await
+    }
+
+    async fn ask_at<A: Message + Default>(
+        &self,
+        member: usize,
+        path: &str,
+        question: &impl Message,
+    ) -> Result<A, AttemptFault> {
+        let connection = match self.open_to(member) {
+            Some(connection) => connection,
+            None => self.keep(self.dial(member).await?),
+        };
+        let said = Said::once(question);
+        let mut answers = connection.call(self.server(member)?, path, said).await?;
+        answers.next().await?.ok_or(AttemptFault::Empty)
+    }
+
+    /// Tries the members in turn, beginning with the one that answered last.
+    async fn in_turn<'a, T>(
+        &'a self,
+        attempt: impl Fn(usize) -> BoxFuture<'a, Result<T, AttemptFault>>,
+    ) -> Result<T, MemberFault> {
+        let (count, first) = (self.etcd.endpoints.len(), self.member.load(Ordering::Relaxed));
+        let mut tried = 0;
+        loop {
+            let member = (first + tried) % count.max(1);
+            // What broke while nobody looked says nothing about the member.
+            let used = self.open_to(member).is_some();
+            let mut outcome = limited(attempt(member)).await;
+            if used && outcome.is_err() {
+                self.forget_connection();
+                if !matches!(outcome, Err(AttemptFault::Late)) {
+                    outcome = limited(attempt(member)).await;
+                }
+            }
+            tried += 1;
+            match outcome {
+                Ok(done) => {
+                    self.member.store(member, Ordering::Relaxed);
+                    return Ok(done);
+                }
+                Err(cause) if tried >= count => {
+                    self.forget_connection();
+                    let member = self.server(member).map(|at| at.authority.clone());
+                    return Err(MemberFault {
+                        member: member.unwrap_or_default(),
+                        cause,
+                    });
+                }
+                Err(_next) => self.forget_connection(),
+            }
+        }
+    }
+
+    fn server(&self, member: usize) -> Result<&Server, AttemptFault> {
+        self.etcd.endpoints.get(member).ok_or(AttemptFault::Empty)
+    }
+
+    fn open_to(&self, member: usize) -> Option<Arc<Connection>> {
+        let open = self.open.lock();
+        let held = open.as_ref().filter(|open| open.member == member);
+        held.filter(|open| !open.sender.is_closed()).map(Arc::clone)
+    }
+
+    fn keep(&self, connection: Arc<Connection>) -> Arc<Connection> {
+        *self.open.lock() = Some(Arc::clone(&connection));
+        connection
+    }
+
+    fn forget_connection(&self) {
+        *self.open.lock() = None;
+    }
+
+    /// The files are read for each: a certificate that was renewed is so in use at once.
+    async fn dial(&self, member: usize) -> Result<Arc<Connection>, AttemptFault> {
+        let server = self.server(member)?;
+        let tcp = TcpStream::connect((server.host.as_str(), server.port))
+            .await
+            .map_err(AttemptFault::Unreachable)?;
+        let (authorities, key_pair) = (self.etcd.authorities.clone(), self.etcd.key_pair.clone());
+        let made = spawn_blocking(move || {
+            let read = |fault| AttemptFault::Material(fault);
+            let (authorities, shown) = (
+                authorities.read().map_err(read)?,
+                key_pair.read().map_err(read)?,
+            );
+            tls(&authorities, &shown).map_err(AttemptFault::Unusable)
+        });
+        let tls = made.await.unwrap_or(Err(AttemptFault::Unread))?;
+        let name = server.tls_server_name.clone();
+        let secured = TlsConnector::from(tls).connect(name, tcp).await;
+        let secured = TokioIo::new(secured.map_err(AttemptFault::Tls)?);
+        let end = CancellationToken::new();
+        let berth = Berth {
+            tasks: self.tasks.clone(),
+            end: end.clone(),
+        };
+        let (sender, running) = Builder::new(berth.clone())
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING)
+            .keep_alive_timeout(PONG)
+            .handshake(secured)
+            .await
+            .map_err(AttemptFault::Protocol)?;
+        berth.execute(running);
+        Ok(Arc::new(Connection {
+            member,
+            sender,
+            _end: end.drop_guard(),
+        }))
+    }
+}
+
+async fn limited<T>(
+    attempt: impl Future<Output = Result<T, AttemptFault>>,
+) -> Result<T, AttemptFault> {
+    timeout(ATTEMPT, attempt)
+        .await
+        .unwrap_or(Err(AttemptFault::Late))
+}
+
+fn canceled(answer: WatchResponse) -> CallFault {
+    CallFault::Refused {
+        code: "canceled".to_owned(),
+        message: answer.cancel_reason,
+    }
+}
+
+impl Connection {
+    async fn call(
+        &self,
+        server: &Server,
+        path: &str,
+        said: Said,
+    ) -> Result<Answers<Incoming>, AttemptFault> {
+        let request = Request::post(format!("https://{}{path}", server.authority))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .header("user-agent", AGENT)
+            // A member that knows no leader says so, instead of a silence that looks as if nothing happened.
+            .header("hasleader", "true")
+            .body(said)
+            .map_err(AttemptFault::Request)?;
+        let mut sender = self.sender.clone();
+        sender.ready().await.map_err(CallFault::Broken)?;
+        let answered = sender.send_request(request).await;
+        Ok(Answers::of(answered.map_err(CallFault::Broken)?)?)
+    }
+}
+
+impl Watch {
+    /// What changed next. Never ends well.
+    pub(super) async fn next(&mut self) -> Result<WatchResponse, MemberFault> {
+        let fault = |cause| MemberFault {
+            member: self.member.clone(),
+            cause,
+        };
+        match self.answers.next::<WatchResponse>().await {
+            Ok(Some(answer)) if answer.canceled => Err(fault(canceled(answer).into())),
+            Ok(Some(answer)) => Ok(answer),
+            Ok(None) => Err(fault(AttemptFault::Empty)),
+            Err(cause) => Err(fault(cause.into())),
+        }
+    }
+}
+
+impl Listing {
+    pub(super) fn of(prefix: &str) -> Self {
+        let question = RangeRequest {
+            range_end: end_of(prefix),
+            limit: PAGE,
+            ..RangeRequest::of(prefix)
+        };
+        Self {
+            next: Some(question),
+            revision: 0,
+        }
+    }
+}
+
+fn tls(authorities: &Anchors, shown: &KeyPair) -> Result<Arc<ClientConfig>, rustls::Error> {
+    let mut roots = RootCertStore::empty();
+    for anchor in authorities.certificates() {
+        roots.add(anchor)?;
+    }
+    let mut tls = ClientConfig::builder_with_provider(crypto::provider())
+        .with_protocol_versions(&[&version::TLS13, &version::TLS12])?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(shown.chain().to_vec(), shown.private_key())?;
+    tls.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(Arc::new(tls))
+}

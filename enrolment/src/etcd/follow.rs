@@ -1,0 +1,109 @@
+//! Following the clusters' objects: read once, and then every change as it comes.
+//!
+//! After a loss all is read again. So it does not matter what etcd has meanwhile compacted away, and a watch that
+//! asks for too old a revision is one more loss.
+
+use std::collections::BTreeMap;
+
+use gangplank_pki::{Fingerprint, TunnelName};
+
+use super::client::Listing;
+use super::record::{Certificate, Cluster, certificate_name, cluster_name, read};
+use super::wire::{DELETE, Event};
+use super::{EtcdFault, Shared};
+use crate::known::{Known, Snapshot};
+
+/// What is followed.
+#[derive(Debug)]
+pub(super) struct Following {
+    /// Of each cluster whether it has joined, and its revoked certificates.
+    clusters: BTreeMap<TunnelName, (bool, Vec<Fingerprint>)>,
+    /// As of which revision.
+    revision: i64,
+}
+
+impl Following {
+    /// Reads everything.
+    pub(super) async fn begin(shared: &Shared) -> Result<Self, EtcdFault> {
+        let mut listing = Listing::of(&shared.keys.clusters());
+        let listed = shared.rest_of_clusters(&mut listing).await?;
+        let mut following = Self {
+            clusters: BTreeMap::new(),
+            revision: listing.revision,
+        };
+        for (name, cluster) in listed {
+            following.take(shared, name, &cluster).await?;
+        }
+        Ok(following)
+    }
+
+    /// What a relay has to know of it.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        for (name, (has_joined, revoked)) in &self.clusters {
+            if *has_joined {
+                snapshot.names.insert(name.clone());
+            }
+            snapshot.revoked.extend(revoked);
+        }
+        snapshot
+    }
+
+    async fn take(
+        &mut self,
+        shared: &Shared,
+        name: TunnelName,
+        cluster: &Cluster,
+    ) -> Result<(), EtcdFault> {
+        let mut revoked = Vec::new();
+        if cluster.generation() > 0 {
+            let mut listing = Listing::of(&shared.keys.certificates_of(&name));
+            while let Some(page) = shared.client.page(&mut listing).await? {
+                for pair in &page {
+                    let certificate: Certificate = read(pair)?;
+                    if certificate.generation < cluster.generation() {
+                        revoked.push(certificate_name(pair)?.1);
+                    }
+                }
+            }
+        }
+        self.clusters.insert(name, (cluster.has_joined(), revoked));
+        Ok(())
+    }
+
+    async fn hear(&mut self, shared: &Shared, event: Event) -> Result<(), EtcdFault> {
+        let pair = event.kv.unwrap_or_default();
+        let name = cluster_name(&pair)?;
+        if event.kind == DELETE {
+            self.clusters.remove(&name);
+            return Ok(());
+        }
+        let cluster: Cluster = read(&pair)?;
+        self.take(shared, name, &cluster).await
+    }
+}
+
+/// Keeps `known` up to date until etcd is lost; says by what.
+pub(super) async fn until_lost(shared: &Shared, known: &Known) -> EtcdFault {
+    match follow(shared, known).await {
+        Ok(never) => match never {},
+        Err(fault) => fault,
+    }
+}
+
+async fn follow(shared: &Shared, known: &Known) -> Result<std::convert::Infallible, EtcdFault> {
+    let mut following = Following::begin(shared).await?;
+    let start = following.revision.saturating_add(1);
+    let mut watch = shared.client.watch(&shared.keys.clusters(), start).await?;
+    known.learn(following.snapshot());
+    loop {
+        let news = watch.next().await?;
+        if news.events.is_empty() {
+            continue;
+        }
+        for event in news.events {
+            following.hear(shared, event).await?;
+        }
+        known.learn(following.snapshot());
+    }
+}
