@@ -2,7 +2,8 @@
 //! same load, in one run on one machine. `make bench`; docs/performance.md says how to read it.
 //!
 //! One program with several roles, so that each part has a process, and with it CPU time, of its own: the
-//! suite itself, the `upstream`, the `load` generator, and a `watchdog` that ends what the suite leaves behind.
+//! suite itself, the `upstream`, the `load` generator, a `flotilla` of agents, and a `watchdog` that ends what the
+//! suite leaves behind.
 #![expect(
     clippy::print_stdout,
     reason = "the table is the suite's product, and a role's words to the suite go the same way"
@@ -13,8 +14,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+mod attendant;
 mod circumstances;
 mod clock;
+mod flotilla;
 mod footprint;
 mod free_port;
 mod lanes;
@@ -55,6 +58,9 @@ enum Role {
     /// The load generator: a job on standard input, a result on standard output
     #[command(hide = true)]
     Load,
+    /// Thousands of agents: a job and orders on standard input, answers on standard output
+    #[command(hide = true)]
+    Flotilla,
     /// Ends process groups when the suite has ended
     #[command(hide = true)]
     Watchdog,
@@ -81,6 +87,9 @@ struct Wanted {
     /// Idle watches
     #[arg(long)]
     watches: Option<u32>,
+    /// Idle tunnels on one relay; a tenth of them weather the storm
+    #[arg(long)]
+    tunnels: Option<u32>,
     /// Where the JSON goes
     #[arg(
         long,
@@ -101,6 +110,7 @@ fn main() -> ExitCode {
     let outcome = match cli.role {
         Some(Role::Upstream(serving)) => upstream::run(&serving),
         Some(Role::Load) => load::run(),
+        Some(Role::Flotilla) => flotilla::run(),
         Some(Role::Watchdog) => watchdog::run(),
         None => suite::run(&cli.wanted),
     };

@@ -28,7 +28,7 @@ const CALLER: &str = "ns/shop/id/deployer";
 const LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// The files of a run: `<name>.crt`, `<name>.key` and `<name>-ca.crt` of `upstream`, `relay`, `agent`, `exit`
-/// and `caller`.
+/// and `caller`; and `agent-ca.key`.
 #[derive(Debug, Clone)]
 pub(crate) struct Papers {
     folder: PathBuf,
@@ -73,6 +73,11 @@ impl Papers {
         for (path, text) in files {
             fs::write(&path, text).with_context(|| path.display().to_string())?;
         }
+        if name == "agent" {
+            // More agents are made while the suite runs.
+            let path = self.authority_key(name);
+            fs::write(&path, authority.key_pem()).with_context(|| path.display().to_string())?;
+        }
         Ok(())
     }
 
@@ -89,6 +94,11 @@ impl Papers {
     /// The file of the authority that signed a certificate.
     pub(crate) fn authority(&self, name: &str) -> PathBuf {
         self.folder.join(format!("{name}-ca.crt"))
+    }
+
+    /// The authority's key; of that of agents alone.
+    pub(crate) fn authority_key(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}-ca.key"))
     }
 }
 

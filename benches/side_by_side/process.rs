@@ -30,6 +30,7 @@ const INSISTING_NS: u64 = 100_000_000;
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
+    command: Command,
     name: String,
     log: PathBuf,
     watchdog: Watchdog,
@@ -46,21 +47,43 @@ impl Process {
     ) -> anyhow::Result<Self> {
         let output = File::create(log).with_context(|| log.display().to_string())?;
         let begun = nanoseconds();
-        let child = command
+        command
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)
-            .process_group(0)
+            .process_group(0);
+        let child = command
             .spawn()
             .with_context(|| format!("{name} does not start"))?;
         watchdog.started(child.id());
         Ok(Self {
             child,
+            command,
             name: name.to_owned(),
             log: log.to_owned(),
             watchdog: watchdog.clone(),
             begun,
         })
+    }
+
+    /// Ends it without a chance to say anything, and starts it again as before.
+    pub(crate) fn kill_and_restart(&mut self) -> anyhow::Result<()> {
+        self.signal(Signal::KILL);
+        self.child.wait()?;
+        self.watchdog.ended(self.child.id());
+        self.begun = nanoseconds();
+        let restarted = self.command.spawn();
+        self.child = restarted.with_context(|| format!("{} does not start again", self.name))?;
+        self.watchdog.started(self.child.id());
+        Ok(())
+    }
+
+    fn signal(&self, signal: Signal) {
+        let group = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        if let Some(group) = group {
+            // It may have ended by itself.
+            let _gone = kill_process_group(group, signal);
+        }
     }
 
     /// When it was started, by the one clock of a run.
@@ -96,24 +119,17 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let group = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        let signal = |signal| {
-            if let Some(group) = group {
-                // It may have ended by itself.
-                let _gone = kill_process_group(group, signal);
-            }
-        };
-        signal(Signal::TERM);
+        self.signal(Signal::TERM);
         let begun = nanoseconds();
         let mut insisted = false;
         while self.lives() && nanoseconds() - begun < PATIENCE_NS {
             if !insisted && nanoseconds() - begun > INSISTING_NS {
-                signal(Signal::TERM);
+                self.signal(Signal::TERM);
                 insisted = true;
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        signal(Signal::KILL);
+        self.signal(Signal::KILL);
         drop(self.child.wait());
         self.watchdog.ended(self.child.id());
     }

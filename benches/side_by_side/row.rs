@@ -43,6 +43,10 @@ pub(crate) enum Work {
     },
     /// One giant body each way.
     Giant,
+    /// Idle tunnels of thousands of agents: what the relay holds for each, and what they cost it.
+    Tunnels,
+    /// The relay is killed and started again: how soon all agents are back.
+    Storm,
 }
 
 /// The stacks that a row compares.
@@ -54,6 +58,10 @@ pub(crate) enum Field {
     Hops,
     /// Gangplank with more and more trust anchors.
     Anchors,
+    /// Gangplank with more and more tunnels on its relay.
+    Company,
+    /// Gangplank's relay by itself: others have no such thing to measure.
+    Relay,
 }
 
 const KIB: u64 = 1024;
@@ -244,6 +252,27 @@ pub(crate) const ROWS: &[Row] = &[
         Field::Anchors,
     )
     .with(target::ANCHORS),
+    row(
+        "company",
+        "k16 with 1, 100 and 10,000 tunnels on the relay",
+        Work::Rate(small(16)),
+        Field::Company,
+    )
+    .with(target::COMPANY),
+    row(
+        "tunnels",
+        "10,000 idle tunnels on one relay: its memory for each, its CPU time",
+        Work::Tunnels,
+        Field::Relay,
+    )
+    .with(target::TUNNELS),
+    row(
+        "storm",
+        "a relay killed and started again before 1,000 agents: until all are back",
+        Work::Storm,
+        Field::Relay,
+    )
+    .with(target::STORM),
 ];
 
 impl Row {
@@ -251,7 +280,11 @@ impl Row {
     pub(crate) const fn wants_new_processes(&self) -> bool {
         matches!(
             self.work,
-            Work::Idle { .. } | Work::BesideCrowd { .. } | Work::Giant
+            Work::Idle { .. }
+                | Work::BesideCrowd { .. }
+                | Work::Giant
+                | Work::Tunnels
+                | Work::Storm
         )
     }
 
@@ -260,10 +293,12 @@ impl Row {
         let idle = matches!(self.work, Work::Idle { .. });
         match stack.kind {
             // Without a hop there is no path whose memory could be measured.
-            Kind::Direct => !idle && self.field != Field::Anchors,
-            Kind::Tunnel | Kind::TunnelPeer => self.field == Field::Tunnels,
+            Kind::Direct => !idle && matches!(self.field, Field::Tunnels | Field::Hops),
+            Kind::Tunnel => matches!(self.field, Field::Tunnels | Field::Relay),
+            Kind::TunnelPeer => self.field == Field::Tunnels,
             Kind::Hop | Kind::HopPeer => self.field == Field::Hops,
             Kind::Anchors => self.field == Field::Anchors,
+            Kind::Company => self.field == Field::Company,
         }
     }
 }

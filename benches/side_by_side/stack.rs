@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::flotilla::Flotilla;
 use crate::process::Process;
 use crate::site::Site;
 use crate::way::Way;
@@ -34,6 +35,8 @@ pub(crate) enum Kind {
     HopPeer,
     /// Gangplank's tunnel with so many trust anchors.
     Anchors,
+    /// Gangplank's tunnel among so many others on its relay.
+    Company,
 }
 
 /// A stack that can be started.
@@ -58,6 +61,8 @@ pub(crate) struct Running {
     pub(crate) way: Way,
     /// Its processes; of a tunnel, the first is the entrance.
     pub(crate) processes: Vec<Process>,
+    /// Further agents of its entrance, which are no part of the path.
+    pub(crate) company: Option<Flotilla>,
 }
 
 const NGINX: (&str, &str) = ("nginx", "-v");
@@ -147,6 +152,27 @@ pub(crate) const STACKS: &[Stack] = &[
         &[],
         gangplank::tunnel::<1000>,
     ),
+    stack(
+        "company-1",
+        Kind::Company,
+        true,
+        &[],
+        gangplank::in_company::<1>,
+    ),
+    stack(
+        "company-100",
+        Kind::Company,
+        true,
+        &[],
+        gangplank::in_company::<100>,
+    ),
+    stack(
+        "company-10000",
+        Kind::Company,
+        false,
+        &[],
+        gangplank::in_company::<10_000>,
+    ),
 ];
 
 const fn stack(
@@ -190,6 +216,7 @@ fn direct(site: &Site) -> anyhow::Result<Running> {
     Ok(Running {
         way: site.way_to_upstream(),
         processes: Vec::new(),
+        company: None,
     })
 }
 

@@ -24,8 +24,8 @@ mod measure;
 mod pace;
 mod progress;
 mod sample;
+mod tunnels;
 
-use measure::Turn;
 use pace::Pace;
 use progress::{Progress, expected};
 pub(crate) use sample::Sample;
@@ -194,7 +194,7 @@ fn take_turns(
         for (stack, line) in stacks.iter().zip(&mut lines) {
             let sample = fleet
                 .ready(stack, row)
-                .and_then(|running| Turn::new(running, site, pace).take(row));
+                .and_then(|running| measure::take(row, running, (site, pace)));
             if let Some(broken) = line.add(sample) {
                 println!("  {} does not count: {broken}", stack.name);
                 // It may be left in any state.
@@ -223,18 +223,22 @@ impl<'s> Fleet<'s> {
     }
 
     /// A stack that carries requests; for a row that looks at memory, a new one.
-    fn ready(&mut self, stack: &Stack, row: &Row) -> anyhow::Result<&Running> {
+    fn ready(&mut self, stack: &Stack, row: &Row) -> anyhow::Result<&mut Running> {
         let lives = |running: &mut Running| running.processes.iter_mut().all(Process::lives);
         if row.wants_new_processes() || !self.running.get_mut(stack.name).is_some_and(lives) {
             self.end(stack);
+            if matches!(stack.kind, Kind::Anchors | Kind::Company) {
+                // One at a time: with all of them, a thousand files are watched four times, and ten thousand
+                // agents speak.
+                let crowded =
+                    |name: &str| name.starts_with("anchors") || name.starts_with("company");
+                self.running.retain(|name, _| !crowded(name));
+            }
             self.running.insert(stack.name, started(stack, self.site)?);
         }
-        if stack.kind == Kind::Anchors {
-            // One at a time: with all of them, a thousand files are watched four times.
-            self.running
-                .retain(|name, _| *name == stack.name || !name.starts_with("anchors"));
-        }
-        self.running.get(stack.name).context("it was just started")
+        self.running
+            .get_mut(stack.name)
+            .context("it was just started")
     }
 
     fn end(&mut self, stack: &Stack) {

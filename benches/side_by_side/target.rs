@@ -22,6 +22,12 @@ pub(crate) enum Figure {
     P99Ratio,
     /// By how much the process that grew most did, in KiB.
     Growth,
+    /// What the relay uses of a core while its tunnels are idle.
+    IdleCore,
+    /// Until all agents are back, in seconds.
+    Back,
+    /// Attempts of the agent that needed most.
+    MostDials,
 }
 
 /// What the figure is held against.
@@ -35,8 +41,8 @@ pub(crate) enum Against {
     Direct(f64),
     /// Nothing: a bound of its own.
     Itself(f64),
-    /// That with one trust anchor, from which it may differ by such a part.
-    OneAnchor(f64),
+    /// That with one (trust anchor, tunnel), from which it may differ by such a part.
+    One(f64),
 }
 
 /// One target.
@@ -63,6 +69,9 @@ impl Figure {
             Self::Keeps => "rate kept",
             Self::P99Ratio => "p99 beside / before",
             Self::Growth => "growth of any process",
+            Self::IdleCore => "relay's CPU time",
+            Self::Back => "all back",
+            Self::MostDials => "attempts of any agent",
         }
     }
 
@@ -75,6 +84,9 @@ impl Figure {
             Self::Keeps => format!("{:.0} %", value * 100.0),
             Self::P99Ratio => format!("{value:.2}"),
             Self::Growth => format!("{:.1} MB", value * 1024.0 / 1e6),
+            Self::IdleCore => format!("{:.1} % of a core", value * 100.0),
+            Self::Back => format!("{value:.1} s"),
+            Self::MostDials => format!("{value:.0}"),
         }
     }
 }
@@ -93,9 +105,7 @@ impl Target {
             Against::Rathole(factor) => format!("{name} {sign} {factor} × rathole"),
             Against::Direct(factor) => format!("{name} {sign} {factor} × direct"),
             Against::Itself(bound) => format!("{name} {sign} {}", self.figure.told(bound)),
-            Against::OneAnchor(part) => {
-                format!("{name} within {:.0} % of one anchor's", part * 100.0)
-            }
+            Against::One(part) => format!("{name} within {:.0} % of that with one", part * 100.0),
         }
     }
 }
@@ -131,7 +141,7 @@ const fn own(figure: Figure, bound: f64) -> Target {
 const fn flat(figure: Figure) -> Target {
     Target {
         figure,
-        against: Against::OneAnchor(0.1),
+        against: Against::One(0.1),
     }
 }
 
@@ -159,3 +169,8 @@ pub(crate) const HOP_M1: &[Target] = &[of_best(Figure::Rate, 1.5)];
 pub(crate) const HOP_NEW: &[Target] = &[of_best(Figure::Rate, 3.0)];
 /// The rate swings on a busy machine; CPU time does not.
 pub(crate) const ANCHORS: &[Target] = &[flat(Figure::Rate), flat(Figure::Cpu)];
+pub(crate) const COMPANY: &[Target] = ANCHORS;
+pub(crate) const TUNNELS: &[Target] =
+    &[own(Figure::EntranceEach, 40.0), own(Figure::IdleCore, 0.1)];
+/// Who dials in a tight loop needs hundreds of attempts; back-off leaves some five in as many seconds.
+pub(crate) const STORM: &[Target] = &[own(Figure::Back, 5.0), own(Figure::MostDials, 5.0)];

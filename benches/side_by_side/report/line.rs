@@ -71,7 +71,12 @@ impl Line {
     pub(super) fn spread(&self) -> Option<f64> {
         let about = |s: &Sample| {
             let of_crowd = s.p99_ratio();
-            of_crowd.or(s.rate).or(s.each_kib).or(s.bytes_per_s)
+            let of_tunnels = s.back_s.or(s.entrance_each_kib);
+            of_crowd
+                .or(s.rate)
+                .or(s.each_kib)
+                .or(s.bytes_per_s)
+                .or(of_tunnels)
         };
         spread(&self.values(about))
     }
@@ -102,6 +107,10 @@ impl Line {
                 let growths = highest.values().map(|of_process| of_process.growth);
                 growths.reduce(f64::max)
             }
+            Figure::IdleCore => self.median(|s| s.idle_core),
+            Figure::Back => self.median(|s| s.back_s),
+            // Of a bound, the median would say too little.
+            Figure::MostDials => self.values(|s| s.most_dials).into_iter().reduce(f64::max),
         }
     }
 
@@ -120,6 +129,21 @@ impl Line {
         }
         if let Some(connections) = number(|s| s.upstream_connections) {
             said.push(format!("{connections:.0} connections to the upstream"));
+        }
+        if let Some(tunnels) = number(|s| s.tunnels) {
+            said.push(format!(
+                "{tunnels:.0} tunnels, {:.0} of them over TCP",
+                number(|s| s.over_tcp).unwrap_or_default()
+            ));
+        }
+        if let Some(core) = number(|s| s.idle_core) {
+            said.push(format!("relay's CPU time {:.1} % of a core", core * 100.0));
+        }
+        if let Some(((all, half), most)) = number(|s| s.back_s)
+            .zip(number(|s| s.back_p50_s))
+            .zip(self.figure(Figure::MostDials))
+        {
+            said.push(format!("half of the agents back after {half:.2} s, all after {all:.2} s, with at most {most:.0} attempts each"));
         }
         said.extend(self.highest().into_iter().map(|(process, highest)| {
             format!(
@@ -163,6 +187,14 @@ impl Line {
             "p50_ratio": number(Sample::p50_ratio),
             "p99_ratio": number(Sample::p99_ratio),
             "upstream_connections": number(|s| s.upstream_connections),
+            "tunnels": number(|s| s.tunnels),
+            "over_tcp": number(|s| s.over_tcp),
+            "idle_core": number(|s| s.idle_core),
+            "back_p50_s": number(|s| s.back_p50_s),
+            "back_p99_s": number(|s| s.back_p99_s),
+            "back_s": number(|s| s.back_s),
+            "dials": number(|s| s.dials),
+            "most_dials": number(|s| s.most_dials),
             "memory": memory,
             "generator_cores": number(|s| s.generator_cores),
             "upstream_cores": number(|s| s.upstream_cores),

@@ -51,7 +51,7 @@ impl Verdict {
         };
         let told = match (self.target.against, reached.against) {
             (Against::Itself(_), _) => self.target.figure.told(reached.value),
-            (Against::OneAnchor(_), Some(stack)) => {
+            (Against::One(_), Some(stack)) => {
                 format!("{:+.0} % with {stack}", (reached.value - 1.0) * 100.0)
             }
             (_, stack) => format!("{:.2} × {}", reached.value, stack.unwrap_or_default()),
@@ -107,7 +107,7 @@ fn reach(target: &Target, lines: &[&Line]) -> Option<Reached> {
                 missed_by: missed_by(figure, value, bound),
             })
         }
-        Against::OneAnchor(part) => flat(figure, lines, part),
+        Against::One(part) => flat(figure, lines, part),
     }
 }
 
@@ -155,7 +155,7 @@ fn missed_by(figure: Figure, value: f64, bound: f64) -> f64 {
     (short / bound).max(0.0)
 }
 
-/// The number of anchors whose figure differs most from that with one.
+/// The number (of anchors, of tunnels) whose figure differs most from that with one.
 fn flat(figure: Figure, lines: &[&Line], part: f64) -> Option<Reached> {
     let (one, more) = lines.split_first()?;
     let of_one = one.figure(figure)?;

@@ -33,5 +33,6 @@ pub(super) fn start(site: &Site) -> anyhow::Result<Running> {
             site.start(&folder, "client", client)?,
             nginx,
         ],
+        company: None,
     })
 }

@@ -44,5 +44,6 @@ fn start(site: &Site, protocol: &str) -> anyhow::Result<Running> {
             site.start(&folder, "frpc", frpc)?,
             nginx,
         ],
+        company: None,
     })
 }

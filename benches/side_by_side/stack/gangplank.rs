@@ -11,6 +11,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
 use super::Running;
+use crate::flotilla::Flotilla;
 use crate::free_port::free_address;
 use crate::papers::{DOMAIN, PREFIX, RELAY, further_authority};
 use crate::process::Process;
@@ -32,7 +33,19 @@ pub(super) fn tunnel<const ANCHORS: usize>(site: &Site) -> anyhow::Result<Runnin
     Ok(Running {
         way: site.way_to_exit(Door::Tcp(entrance)),
         processes,
+        company: None,
     })
+}
+
+/// Relay and agent; beside that agent so many others as make `TUNNELS` in all.
+pub(super) fn in_company<const TUNNELS: u32>(site: &Site) -> anyhow::Result<Running> {
+    let running = tunnel::<1>(site)?;
+    let others = Flotilla::fitting(TUNNELS - 1);
+    let company = match running.way.door {
+        Door::Tcp(entrance) if others > 0 => Some(Flotilla::launch(site, entrance, others)?),
+        _ => None,
+    };
+    Ok(Running { company, ..running })
 }
 
 /// The exit on a TCP listener.
@@ -43,6 +56,7 @@ pub(super) fn proxy(site: &Site) -> anyhow::Result<Running> {
     Ok(Running {
         way: site.way_to_exit(Door::Tcp(listen)),
         processes: vec![role(site, &folder, "proxy", &proxy)?],
+        company: None,
     })
 }
 

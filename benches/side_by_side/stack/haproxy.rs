@@ -48,5 +48,6 @@ backend api
     Ok(Running {
         way: site.way_to_exit(Door::Tcp(listen)),
         processes: vec![site.start(&folder, "haproxy", haproxy)?],
+        company: None,
     })
 }

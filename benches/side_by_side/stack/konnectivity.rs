@@ -28,6 +28,7 @@ pub(super) fn start(site: &Site) -> anyhow::Result<Running> {
             site.start(&folder, "proxy-agent", agent)?,
             nginx,
         ],
+        company: None,
     })
 }
 

@@ -23,6 +23,7 @@ pub(super) fn alone(site: &Site) -> anyhow::Result<Running> {
     Ok(Running {
         way: site.way_to_exit(Door::Tcp(listen)),
         processes: vec![nginx],
+        company: None,
     })
 }
 

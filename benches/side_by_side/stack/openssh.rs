@@ -50,6 +50,7 @@ pub(super) fn start(site: &Site) -> anyhow::Result<Running> {
     Ok(Running {
         way: site.way_to_exit(Door::Tcp(entrance)),
         processes: vec![sshd, site.start(&folder, "ssh", ssh)?, nginx],
+        company: None,
     })
 }
 

@@ -120,5 +120,6 @@ fn start(
             site.start(&folder, "client", at_exit)?,
             nginx,
         ],
+        company: None,
     })
 }

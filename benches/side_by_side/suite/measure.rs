@@ -8,7 +8,7 @@ use anyhow::ensure;
 use super::generator::Generator;
 use super::pace::Pace;
 use super::sample::Sample;
-use super::{crowd, giant};
+use super::{crowd, giant, tunnels};
 use crate::load::{Job, Load};
 use crate::process::{Process, cpu_seconds, memory};
 use crate::row::{Row, Work};
@@ -27,6 +27,24 @@ pub(super) struct Turn<'t> {
     window_ms: u64,
 }
 
+/// Takes a stack's turn at a row.
+pub(super) fn take(
+    row: &Row,
+    running: &mut Running,
+    (site, pace): (&Site, &Pace),
+) -> anyhow::Result<Sample> {
+    let turn = Turn::new(running, site, pace);
+    match row.work {
+        Work::Rate(load) => tunnels::stay(running, turn.rate(load)?),
+        Work::BesideStalled { load, stalled } => turn.beside_stalled(load, stalled),
+        Work::Idle { http2 } => turn.idle(http2),
+        Work::BesideCrowd { crowd } => crowd::beside(turn, crowd),
+        Work::Giant => giant::both_ways(turn),
+        Work::Tunnels => tunnels::idle(turn),
+        Work::Storm => tunnels::storm(running, site, pace),
+    }
+}
+
 impl<'t> Turn<'t> {
     /// A turn with windows of the usual length.
     pub(super) const fn new(running: &'t Running, site: &'t Site, pace: &'t Pace) -> Self {
@@ -35,17 +53,6 @@ impl<'t> Turn<'t> {
             site,
             pace,
             window_ms: pace.window_ms,
-        }
-    }
-
-    /// Takes it.
-    pub(super) fn take(self, row: &Row) -> anyhow::Result<Sample> {
-        match row.work {
-            Work::Rate(load) => self.rate(load),
-            Work::BesideStalled { load, stalled } => self.beside_stalled(load, stalled),
-            Work::Idle { http2 } => self.idle(http2),
-            Work::BesideCrowd { crowd } => crowd::beside(self, crowd),
-            Work::Giant => giant::both_ways(self),
         }
     }
 

@@ -27,6 +27,12 @@ pub(crate) struct Pace {
     /// the machine can be. So it is taken of all the batches of 200 that fit, and their median counts.
     pub(super) batches_ms: u64,
     pub(super) giant_bytes: u64,
+    /// Agents with an idle tunnel each.
+    pub(super) tunnels: u32,
+    /// How long they are watched.
+    pub(super) tunnels_ms: u64,
+    /// Agents whose relay is killed.
+    pub(super) returning: u32,
     /// How often each role is started to see how long it takes.
     pub(super) starts: usize,
 }
@@ -40,6 +46,9 @@ const FULL: Pace = Pace {
     watches: 5_000,
     batches_ms: 2_000,
     giant_bytes: 1 << 30,
+    tunnels: 10_000,
+    tunnels_ms: 60_000,
+    returning: 1_000,
     starts: 9,
 };
 
@@ -52,6 +61,9 @@ const QUICK: Pace = Pace {
     watches: 500,
     batches_ms: 1_500,
     giant_bytes: 128 << 20,
+    tunnels: 1_000,
+    tunnels_ms: 10_000,
+    returning: 300,
     starts: 3,
 };
 
@@ -68,6 +80,10 @@ impl Pace {
             memory_rounds: wanted.rounds.unwrap_or(usual.memory_rounds),
             window_ms: wanted_ms.unwrap_or(usual.window_ms),
             watches: wanted.watches.unwrap_or(usual.watches),
+            tunnels: wanted.tunnels.unwrap_or(usual.tunnels),
+            returning: wanted
+                .tunnels
+                .map_or(usual.returning, |tunnels| tunnels / 10),
             ..usual
         }
     }
@@ -76,14 +92,17 @@ impl Pace {
     pub(crate) fn in_words(&self) -> String {
         format!(
             "{} rounds ({} where memory is looked at), windows of {} ms after {} ms of warming, {} idle watches, giant bodies of {} MiB, \
-             batches of {BATCH} for {} ms beside a crowd",
+             batches of {BATCH} for {} ms beside a crowd, {} idle tunnels for {} ms, {} agents in the storm",
             self.rounds,
             self.memory_rounds,
             self.window_ms,
             self.warm_ms,
             self.watches,
             self.giant_bytes >> 20,
-            self.batches_ms
+            self.batches_ms,
+            self.tunnels,
+            self.tunnels_ms,
+            self.returning,
         )
     }
 
@@ -98,13 +117,19 @@ impl Pace {
             "batches_ms": self.batches_ms,
             "batch": BATCH,
             "giant_bytes": self.giant_bytes,
+            "tunnels": self.tunnels,
+            "tunnels_ms": self.tunnels_ms,
+            "returning": self.returning,
             "starts": self.starts,
         })
     }
 
     /// How often each stack has its turn at a row.
     pub(super) const fn rounds(&self, row: &Row) -> usize {
-        if row.wants_new_processes() {
+        if matches!(row.work, Work::Tunnels) {
+            // The mean of a minute needs no median.
+            1
+        } else if row.wants_new_processes() {
             self.memory_rounds
         } else {
             self.rounds
@@ -118,11 +143,12 @@ impl Pace {
             clippy::cast_precision_loss,
             reason = "milliseconds and bytes of one turn"
         )]
-        let (warm, window, batches, giant_bytes) = (
+        let (warm, window, batches, giant_bytes, tunnels_window) = (
             self.warm_ms as f64 / 1e3,
             self.window_ms as f64 / 1e3,
             self.batches_ms as f64 / 1e3,
             self.giant_bytes as f64,
+            self.tunnels_ms as f64 / 1e3,
         );
         let window = warm + window + OVERHEAD_S;
         match row.work {
@@ -131,6 +157,8 @@ impl Pace {
             Work::Idle { .. } => 3.5 + f64::from(self.watches) / 1_000.0,
             Work::BesideCrowd { .. } => 6.0 + 2.5 * (warm + batches),
             Work::Giant => 2.0 + 2.0 * giant_bytes / 250e6,
+            Work::Tunnels => 5.0 + tunnels_window + f64::from(self.tunnels) / 700.0,
+            Work::Storm => 10.0 + f64::from(self.returning) / 500.0,
         }
     }
 }

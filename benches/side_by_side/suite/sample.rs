@@ -26,6 +26,18 @@ pub(crate) struct Sample {
     pub(crate) keeps: Option<f64>,
     /// Connections to the upstream that the path had while the crowd was there.
     pub(crate) upstream_connections: Option<f64>,
+    /// Agents with a tunnel, and those whose tunnel went over TCP.
+    pub(crate) tunnels: Option<f64>,
+    pub(crate) over_tcp: Option<f64>,
+    /// What the relay used of a core while all tunnels were idle.
+    pub(crate) idle_core: Option<f64>,
+    /// From the relay's death until half of the agents were back, 99 of 100, and all, in seconds.
+    pub(crate) back_p50_s: Option<f64>,
+    pub(crate) back_p99_s: Option<f64>,
+    pub(crate) back_s: Option<f64>,
+    /// Their attempts, of all together and of the one that needed most.
+    pub(crate) dials: Option<f64>,
+    pub(crate) most_dials: Option<f64>,
     /// Memory of each process at its highest.
     pub(crate) peaks: Vec<Peak>,
     /// Cores that generator and upstream used.
