@@ -152,7 +152,10 @@ impl Shared {
         let Some(record) = token.record(id) else {
             return Err(record::misunderstood(&pair, "it is no token".to_owned()).into());
         };
-        let [of] = self.client.read([&self.keys.cluster(&record.tunnel)]).await?;
+        let [of] = self
+            .client
+            .read([&self.keys.cluster(&record.tunnel)])
+            .await?;
         let cluster: Cluster = read_if_there(of.as_ref())?.unwrap_or_default();
         let is_there = token.used.is_some() || token.generation == cluster.generation();
         Ok(is_there.then_some((record, token, pair.mod_revision)))
@@ -374,7 +377,10 @@ impl Shared {
                 return Ok(*revoked);
             }
             let certificates = self.certificates(Some(tunnel)).await?;
-            let good = certificates.iter().filter(|held| held.revoked.is_none()).count();
+            let good = certificates
+                .iter()
+                .filter(|held| held.revoked.is_none())
+                .count();
             let tokens = self.tokens().await?;
             let open = tokens
                 .iter()
@@ -418,9 +424,10 @@ impl Register for EtcdRegister {
         id: TokenId,
         certificate: CertificateRecord,
     ) -> BoxFuture<'_, Result<bool, RegisterFault>> {
-        self.run("written", async move {
-            self.0.redeem(id, &certificate).await
-        })
+        self.run(
+            "written",
+            async move { self.0.redeem(id, &certificate).await },
+        )
     }
 
     fn admit(&self, certificate: CertificateRecord) -> BoxFuture<'_, Result<bool, RegisterFault>> {
@@ -445,9 +452,10 @@ impl Register for EtcdRegister {
         &self,
         tunnel: TunnelName,
     ) -> BoxFuture<'_, Result<Vec<CertificateRecord>, RegisterFault>> {
-        self.run("read", async move {
-            self.0.certificates(Some(&tunnel)).await
-        })
+        self.run(
+            "read",
+            async move { self.0.certificates(Some(&tunnel)).await },
+        )
     }
 
     fn certificate(

@@ -91,7 +91,11 @@ impl Office {
     pub async fn forget_the_ended(self, shutdown: CancellationToken) {
         loop {
             let remembered = REMEMBERED.max(self.grace);
-            let before = self.clock.now().as_secs().saturating_sub(remembered.as_secs());
+            let before = self
+                .clock
+                .now()
+                .as_secs()
+                .saturating_sub(remembered.as_secs());
             let forgetting = self.register.forget(at(before));
             match shutdown.run_until_cancelled(forgetting).await {
                 Some(Ok(())) => {}
@@ -101,7 +105,11 @@ impl Office {
                 ),
                 None => return,
             }
-            if shutdown.run_until_cancelled(sleep(FORGETTING)).await.is_none() {
+            if shutdown
+                .run_until_cancelled(sleep(FORGETTING))
+                .await
+                .is_none()
+            {
                 return;
             }
         }

@@ -82,6 +82,13 @@ impl TunnelIdentity {
         ))
     }
 
+    /// The same, where a test revokes.
+    #[cfg(test)]
+    pub(crate) fn with_revoked(mut self, revoked: watch::Receiver<Arc<Revoked>>) -> Self {
+        self.revoked = revoked;
+        self
+    }
+
     /// Who judges agents, by the newest good state of the authorities.
     ///
     /// # Errors

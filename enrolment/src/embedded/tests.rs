@@ -64,7 +64,10 @@ async fn what_was_written_is_there_for_others_and_later() {
         again.certificates().await.unwrap(),
         std::slice::from_ref(&certificate)
     );
-    let known = again.certificate(certificate.tunnel.clone(), certificate.fingerprint).await.unwrap();
+    let known = again
+        .certificate(certificate.tunnel.clone(), certificate.fingerprint)
+        .await
+        .unwrap();
     assert_eq!(known, Some(certificate));
 }
 
@@ -73,10 +76,7 @@ async fn a_token_is_used_once_however_many_try_at_once() {
     let folder = Folder::new();
     let registers = [folder.open(), folder.open(), folder.open(), folder.open()];
     let [first, ..] = &registers;
-    first
-        .keep_token(token_of("edge-1.acme", 1))
-        .await
-        .unwrap();
+    first.keep_token(token_of("edge-1.acme", 1)).await.unwrap();
     let mut tries = tokio::task::JoinSet::new();
     for (number, register) in (0..).zip(registers) {
         tries.spawn(async move {

@@ -146,7 +146,12 @@ impl Client {
 
     /// Its members, for people.
     pub(super) fn place(&self) -> String {
-        let members: Vec<_> = self.etcd.endpoints.iter().map(|at| &*at.authority).collect();
+        let members: Vec<_> = self
+            .etcd
+            .endpoints
+            .iter()
+            .map(|at| &*at.authority)
+            .collect();
         format!("{} at etcd {}", self.etcd.prefix, members.join(", "))
     }
 
@@ -266,7 +271,10 @@ impl Client {
         &'a self,
         attempt: impl Fn(usize) -> BoxFuture<'a, Result<T, AttemptFault>>,
     ) -> Result<T, MemberFault> {
-        let (count, first) = (self.etcd.endpoints.len(), self.member.load(Ordering::Relaxed));
+        let (count, first) = (
+            self.etcd.endpoints.len(),
+            self.member.load(Ordering::Relaxed),
+        );
         let mut tried = 0;
         loop {
             let member = (first + tried) % count.max(1);

@@ -30,7 +30,13 @@ pub struct Etcd {
 }
 
 const KEYS: &[&str] = &["file", "etcd"];
-const ETCD_KEYS: &[&str] = &["endpoints", "prefix", "caFile", "certificateFile", "keyFile"];
+const ETCD_KEYS: &[&str] = &[
+    "endpoints",
+    "prefix",
+    "caFile",
+    "certificateFile",
+    "keyFile",
+];
 /// Nothing else is at home there, and who shares an etcd sees whose keys they are.
 const USUAL_PREFIX: &str = "/gangplank/";
 /// An etcd has seven members at most; more is a list pasted from elsewhere.

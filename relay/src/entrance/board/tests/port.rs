@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gangplank_config::role;
-use gangplank_enrolment::Revoked;
+use gangplank_enrolment::{Known, Revoked};
 use gangplank_pki::clock::{Clock, SystemClock};
 use gangplank_pki::issue::{CertificateAuthority, Issued, Kind, Request};
 use gangplank_pki::peer::AgentVerifier;
@@ -12,6 +12,7 @@ use gangplank_pki::{EntranceDomain, Fingerprint, TunnelName};
 use gangplank_tunnel::Session;
 use rustls_pki_types::CertificateDer;
 use tempfile::TempDir;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::ledger::Place;
@@ -40,6 +41,7 @@ pub(super) struct Port {
     pub(super) chains: Vec<Vec<CertificateDer<'static>>>,
     pub(super) clock: Arc<dyn Clock>,
     identity: TunnelIdentity,
+    revoked: watch::Sender<Arc<Revoked>>,
     _files: TempDir,
 }
 
@@ -67,8 +69,10 @@ impl Port {
         }
         let config = role::relay::load(&files.path().join("relay.yaml")).expect("a relay's file");
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let read = TunnelIdentity::read(&config.tunnel, Revoked::default(), Arc::clone(&clock));
+        let read = TunnelIdentity::read(&config.tunnel, &Known::default(), Arc::clone(&clock));
         let (identity, _) = read.expect("its identity");
+        let revoked = watch::Sender::default();
+        let identity = identity.with_revoked(revoked.subscribe());
         let chains = (0..NAMES.len() * PAPERS).map(|paper| {
             let tunnel = names[paper / PAPERS].clone();
             chain(&issue(&agents, Kind::Agent { tunnel }).cert_pem)
@@ -78,13 +82,14 @@ impl Port {
             names,
             clock,
             identity,
+            revoked,
             _files: files,
         }
     }
 
     /// A host of tunnels, by which nobody is revoked yet.
     pub(super) fn host(&self, registry: Registry<Arc<dyn Session>>, counters: Counters) -> Host {
-        self.identity.revocations().send_replace(Arc::default());
+        self.revoked.send_replace(Arc::default());
         Host {
             registry,
             counters,
@@ -104,7 +109,7 @@ impl Port {
     /// Revokes it too, and answers who judges from now on.
     pub(super) fn revoke(&self, paper: usize) -> AgentVerifier {
         let leaf = self.chains[paper].first().expect("a leaf");
-        self.identity.revocations().send_modify(|revoked| {
+        self.revoked.send_modify(|revoked| {
             let mut more = Revoked::clone(revoked);
             more.insert(Fingerprint::of(leaf));
             *revoked = Arc::new(more);

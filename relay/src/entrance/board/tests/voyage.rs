@@ -14,11 +14,12 @@ use gangplank_tunnel::{
 };
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::super::{Boarding, OnBoard, Passenger};
+use super::super::{Boarding, KnownNames, OnBoard, Passenger};
 use super::craft::{self, End, PASSENGER};
 use super::ledger::{Ledger, Place, Reception, State};
 use super::port::Port;
@@ -89,10 +90,14 @@ impl<'p> Voyage<'p> {
     pub(super) fn begin(port: &'p Port, hide_names: bool) -> Self {
         let (registry, counters) = (Registry::default(), Counters::default());
         let host = port.host(registry.clone(), counters.clone());
+        let names = KnownNames {
+            joined: watch::Sender::default().subscribe(),
+            hidden: hide_names,
+        };
         Self {
             port,
             ledger: Ledger::new(port.names.len(), hide_names),
-            boarding: Boarding::new(registry, counters, hide_names),
+            boarding: Boarding::new(registry, counters, names),
             host,
             tasks: TaskTracker::new(),
             agents: Vec::new(),
