@@ -1,66 +1,18 @@
 //! A tunnel leads one way: an agent cannot open a stream or send a datagram through its relay to anyone, so that one
 //! cluster's agent is no way into another's.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use gangplank_tunnel::wire::{CloseCode, ControlFrame, Hello, SoftwareName, VERSION};
-use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{Connection, ConnectionError, Endpoint, RecvStream, SendDatagramError, SendStream};
+use gangplank_tunnel::wire::CloseCode;
+use quinn::{ConnectionError, SendDatagramError};
 use tokio::time::timeout;
 
 use crate::support::agent_by_hand::AgentByHand;
-use crate::support::path::{RELAY_NAME, Relay};
-use crate::support::{caller, wait};
+use crate::support::bare_agent::BareAgent;
+use crate::support::wait;
 
 /// For something that must not happen. However slow the machine, a test that waits this long in vain is right.
 const MOMENT: Duration = Duration::from_millis(300);
-
-/// An agent with QUIC alone between it and the relay.
-struct BareAgent {
-    connection: Connection,
-    control: (SendStream, RecvStream),
-    _endpoint: Endpoint,
-}
-
-impl BareAgent {
-    async fn start(relay: &Relay, name: &str) -> Self {
-        let papers = relay.agents().agent(name);
-        let tls = caller::config(relay.authority(), Some(&papers), &["gangplank/1"]);
-        let crypto = QuicClientConfig::try_from(tls).expect("TLS 1.3");
-        let endpoint =
-            Endpoint::client("127.0.0.1:0".parse().expect("an address")).expect("a socket");
-        let config = quinn::ClientConfig::new(Arc::new(crypto));
-        let connecting = endpoint
-            .connect_with(config, relay.address, RELAY_NAME)
-            .expect("it begins");
-        let connection = wait::within("a session", connecting)
-            .await
-            .expect("the relay takes it");
-        let mut control = connection.open_bi().await.expect("a control stream");
-        let hello = Hello {
-            instance: 9,
-            slot: 0,
-            epoch: 1,
-            software: SoftwareName::fitting("bare"),
-        };
-        let frame = ControlFrame::Hello(hello).encode().expect("a hello");
-        control
-            .0
-            .write_all(&[&[VERSION], &frame[..]].concat())
-            .await
-            .expect("the relay reads");
-        let mut welcome = [0; 1];
-        wait::within("the welcome", control.1.read_exact(&mut welcome))
-            .await
-            .expect("a welcome");
-        Self {
-            connection,
-            control,
-            _endpoint: endpoint,
-        }
-    }
-}
 
 /// Case E35.
 #[tokio::test(flavor = "multi_thread")]
@@ -93,7 +45,7 @@ async fn nor_in_place_of_the_control_stream() {
     let BareAgent {
         connection,
         control: (mut send, mut receive),
-        _endpoint,
+        endpoint: _endpoint,
     } = BareAgent::start(&other.relay, "evil.acme").await;
     send.finish().expect("our end");
     receive.stop(0_u32.into()).expect("nothing more is read");

@@ -7,8 +7,10 @@
     reason = "a test that meets the unexpected has failed, and says where"
 )]
 
+mod admin_is_not_on_the_public_port;
 mod agents_may_move;
 mod agents_open_nothing_towards_the_relay;
+mod agents_return_to_a_relay_that_was_killed;
 mod api_server_errors_pass_unchanged;
 mod audit_lines_are_as_documented;
 mod audit_queue_that_is_full;
@@ -27,6 +29,7 @@ mod clusters_join_by_a_token;
 mod connections_leave_nothing_behind;
 mod cp_carries_fifty_megabytes;
 mod dev_opens_a_way;
+mod earlier_sessions_make_no_tunnels;
 mod earlier_sessions_open_nothing;
 mod early_answer_reaches_a_caller_that_still_sends;
 mod ends_and_breaks_pass_the_tunnel;
@@ -40,9 +43,12 @@ mod expired_own_certificates_are_told;
 mod expiry_is_exact;
 mod half_written_trust_keeps_the_last_good;
 mod handshakes_of_tomorrow_pass_the_relay;
+mod hostile_agents_cost_only_themselves;
 mod hostile_http2_costs_its_sender_alone;
+mod hostile_relays_cost_only_themselves;
 mod http2_is_spoken_by_the_book;
 mod http_version_is_the_one_agreed;
+mod idle_tunnels_are_there_at_once;
 mod impersonation_by_callers_is_refused;
 mod impostor_api_server_receives_nothing;
 mod intermediates_lead_to_the_anchor;
@@ -92,6 +98,7 @@ mod rights_in_the_manual_are_enough;
 mod roles_end_cleanly;
 mod siege_leaves_others_alone;
 mod silent_api_server_is_told;
+mod stopped_agents_are_passed_over;
 mod strangers_at_the_entrance_are_sent_away;
 mod strangers_use_nothing_up;
 mod support;

@@ -15,11 +15,14 @@ use crate::support::caller::AnyBody;
 use crate::support::certificates::Organisation;
 use crate::support::connection::{Connection, Protocol};
 use crate::support::fake_api_server::{Answer, AnswerBody, FakeApiServer, ok, whole};
-use crate::support::path::{Site, WAYS};
+use crate::support::path::{Course, Relay, Site, WAYS};
 use crate::support::wait;
 
 const PIECE: usize = 64 << 10;
 const PIECES: usize = (256 << 20) / PIECE;
+
+/// A gibibyte.
+const GIGABYTE: usize = (1 << 30) / PIECE;
 
 /// What a process may grow by while this passes: far less than one of the bodies.
 const GROWTH_KIB: u64 = 64 << 10;
@@ -47,9 +50,9 @@ fn expected() -> Vec<u8> {
     hash.finish().as_ref().to_vec()
 }
 
-fn large_answer() -> Response<AnswerBody> {
+fn large_answer(pieces: usize) -> Response<AnswerBody> {
     let pieces =
-        stream::iter(0..PIECES).map(|number| Ok::<_, std::io::Error>(Frame::data(piece(number))));
+        stream::iter(0..pieces).map(|number| Ok::<_, std::io::Error>(Frame::data(piece(number))));
     Response::new(BodyExt::boxed(StreamBody::new(pieces)))
 }
 
@@ -74,7 +77,9 @@ async fn server(uploaded: Arc<Mutex<Vec<u8>>>) -> FakeApiServer {
         let uploaded = Arc::clone(&uploaded);
         let answer: Answer = Box::pin(async move {
             match request.uri().path() {
-                "/large" => large_answer(),
+                "/large" => large_answer(PIECES),
+                "/gigabyte" => large_answer(GIGABYTE),
+                "/middling" => large_answer(PIECES / 4),
                 "/upload" => {
                     let hash = hash_of(request.into_body()).await;
                     *uploaded.lock().expect("not poisoned") = hash;
@@ -185,5 +190,45 @@ async fn stopped_readers_stop_nobody() {
                 "{way:?}: {before} KiB became {after} KiB"
             );
         }
+    }
+}
+
+/// One reader that stopped in the middle of a gibibyte, in a tunnel over each transport, beside one who reads on: the
+/// other's body passes, and relay and agent hold a window of what is not read.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_reader_that_stops_costs_a_window() {
+    let organisation = Organisation::new("stallers");
+    let server = server(Arc::default()).await;
+    for transport in ["Quic", "Tcp"] {
+        let relay = Arc::new(Relay::start());
+        let course = Course::by(relay.address).with(&format!("transport: {transport}"));
+        let exit = (&*server.kubeconfig(), &[&organisation][..]);
+        let site = Site::tunnel_on(&relay, "harbour.acme", exit, &course);
+        let papers = organisation.caller("a");
+        let mut other = Connection::open(&site, Some(&papers), Protocol::Two).await;
+        other.fetch("/small").await.expect("an answer");
+        let before = resident(&site);
+        let mut stalled = Connection::open(&site, Some(&papers), Protocol::One).await;
+        let mut unread = stalled
+            .get("/gigabyte")
+            .await
+            .expect("an answer")
+            .into_body();
+        wait::within("the first bytes", unread.frame())
+            .await
+            .expect("a frame")
+            .expect("data");
+        let answer = other.get("/middling").await.expect("an answer");
+        let mut body = answer.into_body();
+        let mut length = 0;
+        while let Some(frame) = wait::within("the next bytes", body.frame()).await {
+            length += frame
+                .expect("a whole body")
+                .into_data()
+                .map_or(0, |data| data.len());
+        }
+        assert_eq!(length, PIECES / 4 * PIECE, "{transport}");
+        assert_grew_little(&site, &before, transport);
+        drop(unread);
     }
 }

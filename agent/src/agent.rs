@@ -18,8 +18,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::boarding::Handoff;
 use crate::dial::Endpoints;
-use crate::dialler::{Crew, Dialler};
+use crate::dialler::{Crew, Dialler, Random};
 use crate::metrics::{Families, Renewals};
+use crate::moorings::Moorings;
 use crate::renewal::Renewal;
 use crate::settings::{Relay, Settings};
 use crate::view::{AgentView, Berth};
@@ -68,6 +69,7 @@ pub struct Agent {
     drain_limit: Duration,
     handoff: Arc<dyn Handoff>,
     clock: Arc<dyn Clock>,
+    random: Random,
 }
 
 /// A relay, and what goes with it.
@@ -129,6 +131,7 @@ impl Agent {
             drain_limit: settings.drain.limit,
             handoff,
             clock,
+            random: draw,
         })
     }
 
@@ -149,7 +152,7 @@ impl Agent {
             identity: identity.clone(),
             relays: in_turn(&self.relays),
             clock: Arc::clone(&self.clock),
-            random: draw,
+            random: self.random,
             metrics,
         });
         if let Some(renewal) = renewal {
@@ -160,7 +163,7 @@ impl Agent {
             identity,
             handoff: self.handoff,
             clock: self.clock,
-            random: draw,
+            random: self.random,
             instance: self.instance,
             tasks: tasks.clone(),
             shutdown: shutdown.clone(),
@@ -177,6 +180,7 @@ impl Agent {
                 berth: course.berth,
                 metrics: course.metrics,
                 dials: AtomicU64::new(0),
+                moorings: Moorings::default(),
             };
             tasks.spawn(Arc::new(dialler).run());
         }

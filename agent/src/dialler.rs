@@ -11,7 +11,7 @@ use gangplank_config::role::agent::Transport;
 use gangplank_config::{Anchors, KeyPair, Reloaded};
 use gangplank_pki::WithCauses;
 use gangplank_pki::clock::Clock;
-use gangplank_tunnel::wire::{Hello, SoftwareName};
+use gangplank_tunnel::wire::{CloseCode, Hello, SoftwareName};
 use gangplank_tunnel::{Closed, Session};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
@@ -23,6 +23,7 @@ use crate::boarding::{Exit, Handoff};
 use crate::company::Company;
 use crate::dial::{DialError, Endpoints, HEAD_START, Papers, Welcomed, introduce};
 use crate::metrics::Metrics;
+use crate::moorings::Moorings;
 use crate::settings::Relay;
 use crate::tunnel::Tunnel;
 use crate::view::{Berth, Standing};
@@ -54,6 +55,8 @@ pub(crate) struct Dialler {
     pub(crate) metrics: Metrics,
     /// Dials until now, over all slots: each is an epoch.
     pub(crate) dials: AtomicU64,
+    /// Its sessions that have not ended.
+    pub(crate) moorings: Moorings<dyn Session>,
 }
 
 /// The slot of the session that is always held. The others of a fallback lie above it.
@@ -262,6 +265,7 @@ impl Dialler {
             domain = %entrance_domain,
             "tunnel up"
         );
+        self.moor(&session);
         let (since, drain) = (Instant::now(), CancellationToken::new());
         self.metrics.tunnel_begun();
         if slot == FIRST_SLOT {
@@ -300,6 +304,16 @@ impl Dialler {
             drain,
             identity_generation,
         }
+    }
+
+    /// Counts a session among those that stand; the oldest ends when there are too many.
+    fn moor(&self, session: &Arc<dyn Session>) {
+        let Some(oldest) = self.moorings.add(session) else {
+            return;
+        };
+        let (relay, streams) = (&self.name, oldest.open_streams());
+        tracing::warn!(%relay, streams, "the relay ends none of its sessions; the oldest is ended here");
+        oldest.close(CloseCode::GoingAway, "too many sessions stand");
     }
 
     fn exit(&self, drain: &CancellationToken) -> Exit {

@@ -13,6 +13,7 @@ mod dial;
 mod dialler;
 pub mod enrolment;
 mod metrics;
+mod moorings;
 mod renewal;
 mod settings;
 mod tunnel;

@@ -56,7 +56,10 @@ impl Tunnel {
         loop {
             match reader.next().await {
                 Ok(Some(Notice::Drain { limit })) => {
-                    tracing::info!(relay = %self.exit.relay, ?limit, "the relay is going away");
+                    // Once: a relay may say it without end, and each time would be a line in the log.
+                    if !self.exit.drain.is_cancelled() {
+                        tracing::info!(relay = %self.exit.relay, ?limit, "the relay is going away");
+                    }
                     self.exit.drain.cancel();
                 }
                 Ok(Some(_later)) => {}

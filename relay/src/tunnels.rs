@@ -110,7 +110,10 @@ impl Host {
             relay_instance: self.relay_instance,
             entrance_domain: wire::EntranceDomain::fitting(self.domain.as_str()),
         };
-        match greeting.welcome(welcome).await {
+        // An agent may take nothing of it, and would keep a session that nobody attends.
+        let welcomed = timeout(GREETING_DEADLINE, greeting.welcome(welcome)).await;
+        let welcomed = welcomed.map_or(Err(GreetError::TooLate), |done| Ok(done?));
+        match welcomed {
             Ok((reader, writer)) => {
                 self.counters.tunnel_handshake("Accepted");
                 tracing::info!(
@@ -129,7 +132,7 @@ impl Host {
                 self.counters.tunnel_handshake(error.reason());
                 tracing::debug!(cluster = %name, reason = error.reason(), "the welcome was not taken");
                 session.close(
-                    CloseCode::ProtocolViolation,
+                    close_code_of_greeting(&error),
                     "the welcome could not be sent",
                 );
             }

@@ -218,6 +218,15 @@ impl Course {
         self.further.push_str(&format!("    {line}\n"));
         self
     }
+
+    /// And to another relay of the same authority, by this transport alone.
+    pub(crate) fn and(mut self, address: SocketAddr, transport: &str) -> Self {
+        self.further.push_str(&format!(
+            "  - address: \"{address}\"\n    serverName: {RELAY_NAME}\n    caFile: relay-ca.crt\n    \
+             transport: {transport}\n"
+        ));
+        self
+    }
 }
 
 /// An exit before a cluster, and the way to it.

@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::coop::consume_budget;
 
 use crate::stream::{StreamReader, StreamWriter};
 use crate::wire::{ControlFrame, FRAME_PREFIX, FrameKind, WireFault};
@@ -65,6 +66,8 @@ impl ControlReader {
     /// When the stream breaks off or the peer breaks the rules; close the session then.
     pub async fn next(&mut self) -> Result<Option<Notice>, ControlError> {
         loop {
+            // A peer that always has another frame gives others their turn.
+            consume_budget().await;
             let Some(frame) = self.next_frame().await? else {
                 return Ok(None);
             };

@@ -241,7 +241,20 @@ impl Running {
         Self::start_refusing(settings, None)
     }
 
+    /// One that always waits as long as it ever would.
+    pub(super) fn start_patient(settings: &Settings) -> Self {
+        Self::start_with(settings, None, |agent| agent.random = || u64::MAX)
+    }
+
     pub(super) fn start_refusing(settings: &Settings, refusal: Option<Refusal>) -> Self {
+        Self::start_with(settings, refusal, |_| {})
+    }
+
+    fn start_with(
+        settings: &Settings,
+        refusal: Option<Refusal>,
+        change: impl FnOnce(&mut Agent),
+    ) -> Self {
         let (sender, boarded) = mpsc::channel(8);
         let gate = Arc::new(Gate {
             boarded: sender,
@@ -249,7 +262,8 @@ impl Running {
         });
         let mut metrics = Registry::default();
         let agent = Agent::new(settings, gate, Arc::new(SystemClock), &mut metrics);
-        let agent = agent.expect("an agent");
+        let mut agent = agent.expect("an agent");
+        change(&mut agent);
         let (view, shutdown) = (agent.view(), CancellationToken::new());
         let abort = CancellationToken::new();
         let running = agent.run(shutdown.clone(), abort.clone().cancelled_owned());

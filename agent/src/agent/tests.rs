@@ -5,7 +5,10 @@ use gangplank_tunnel::wire::{AbortCode, CloseCode, RefusalCode, StreamStatus};
 use gangplank_tunnel::{Closed, Notice, StreamReset, await_hello, await_status};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use tokio::time::Instant;
+
 use super::fixture::{Harbour, Running, deadline, soon, until};
+use crate::backoff;
 use crate::boarding::Refusal;
 use crate::view::TunnelState;
 
@@ -180,6 +183,26 @@ async fn a_relay_of_another_authority_is_never_greeted() {
             .unwrap_or_default()
     };
     until(|| fault().contains("refused here")).await;
+    assert!(!agent.view.connected());
+}
+
+#[tokio::test]
+async fn a_relay_that_cannot_be_trusted_is_dialled_ever_more_seldom() {
+    let harbour = Harbour::open(false);
+    let agent = Running::start_patient(&harbour.settings("60s"));
+    let mut before = None;
+    for attempt in 0..3 {
+        let arrival = soon(harbour.endpoint.accept()).await.expect("an arrival");
+        let arrived = Instant::now();
+        if let Some(before) = before {
+            // A slow machine only makes it longer.
+            let least = backoff::delay(attempt - 1, u64::MAX);
+            assert!(arrived.duration_since(before) >= least, "{attempt}");
+        }
+        before = Some(Instant::now());
+        let refused = soon(arrival.complete(deadline())).await;
+        assert!(refused.is_err(), "it is not talked to");
+    }
     assert!(!agent.view.connected());
 }
 

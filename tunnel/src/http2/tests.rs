@@ -273,6 +273,78 @@ async fn a_relay_with_endless_headers_ends_its_session() {
     assert!(matches!(closed, Closed::Transport { .. }), "{closed:?}");
 }
 
+/// Bytes that look like chance and are the same each time.
+fn noise(seed: &mut u64) -> u8 {
+    *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+    seed.to_be_bytes()[0]
+}
+
+/// A request of HTTP/2 for `target` over the protocol of tunnels, without Huffman coding.
+fn asking_for(target: &str) -> Vec<u8> {
+    let literal =
+        |text: &str| [&[u8::try_from(text.len()).expect("short")], text.as_bytes()].concat();
+    let mut block = vec![0x02];
+    block.extend(literal("CONNECT"));
+    block.extend([0x87, 0x04]);
+    block.extend(literal(target));
+    block.push(0x01);
+    block.extend(literal("relay"));
+    block.push(0x00);
+    block.extend(literal(":protocol"));
+    block.extend(literal(PROTOCOL));
+    block
+}
+
+/// A relay that begins as one should, and goes on with any frames and now and then with what is none.
+#[tokio::test]
+async fn whatever_frames_a_relay_sends_the_session_ends_or_goes_on() {
+    let mut seed = 7;
+    for round in 0..100 {
+        let mut said = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        said.extend(frame(4, 0, 0, &[]));
+        said.extend(frame(1, 4, 1, &asking_for(CONTROL)));
+        said.extend(frame(1, 4, 3, &asking_for(CALLER)));
+        for _ in 0..noise(&mut seed) % 12 {
+            let (kind, flags, stream) = (
+                noise(&mut seed) % 11,
+                noise(&mut seed),
+                noise(&mut seed) % 7,
+            );
+            let content: Vec<u8> = (0..noise(&mut seed) % 40)
+                .map(|_| noise(&mut seed))
+                .collect();
+            match noise(&mut seed) % 8 {
+                0 => said.extend(content),
+                1 => said.extend(frame(1, 4, stream.into(), &asking_for(CALLER))),
+                _ => said.extend(frame(kind, flags, stream.into(), &content)),
+            }
+        }
+        let authorities = Authorities::new();
+        let acceptor = tls::server(authorities.relay_tls()).expect("a configuration");
+        let acceptor = TlsAcceptor::from(Arc::new(acceptor));
+        let (near, far) = tcp_pair().await;
+        let lying = async {
+            let mut tls = acceptor.accept(far).await.expect("TLS");
+            tls.write_all(&said).await.expect("written");
+            // Read on until the agent has had enough of it, or has nothing more to say.
+            tls.shutdown().await.expect("ended");
+            drop(tls.read_to_end(&mut Vec::new()).await);
+        };
+        let endpoint = AgentEndpoint::default();
+        let dialled = async {
+            let tls = authorities.agent_tls();
+            if let Ok(session) = endpoint.begin(near, RELAY_NAME, tls, deadline()).await {
+                while let Ok(mut stream) = session.accept().await {
+                    drop(stream.read_to_end(&mut Vec::new()).await);
+                }
+                session.closed().await;
+            }
+        };
+        let over = soon(async { tokio::join!(lying, dialled) }).await;
+        assert_eq!(over, ((), ()), "round {round}");
+    }
+}
+
 #[tokio::test]
 async fn the_closing_side_says_why() {
     for from_relay in [true, false] {

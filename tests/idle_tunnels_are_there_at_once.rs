@@ -1,0 +1,94 @@
+//! A tunnel that nobody has used for a while is the same tunnel, and the first request after that is served like any other.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use crate::support::certificates::Organisation;
+use crate::support::connection::{Connection, Protocol};
+use crate::support::fake_api_server::FakeApiServer;
+use crate::support::path::{Course, Relay, Site};
+
+const NAME: &str = "harbour.acme";
+
+/// Longer than either side takes a silent peer for dead, which is ten seconds.
+const SILENCE: Duration = Duration::from_secs(12);
+
+/// As long as a lunch, and ten times as long as many a library keeps an idle connection.
+const FIVE_MINUTES: Duration = Duration::from_secs(300);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_longer_than_a_silent_peer_is_waited_for() {
+    let (quic, tcp) = tokio::join!(
+        first_request_after(SILENCE, "Quic"),
+        first_request_after(SILENCE, "Tcp")
+    );
+    for took in [quic, tcp] {
+        assert!(took > Duration::ZERO, "both were served");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a load of minutes: make soak"]
+async fn soak_of_five_minutes() {
+    let (quic, tcp) = tokio::join!(
+        first_request_after(FIVE_MINUTES, "Quic"),
+        first_request_after(FIVE_MINUTES, "Tcp")
+    );
+    // A terminal that is gone is no reason to fail.
+    drop(writeln!(
+        std::io::stderr(),
+        "idle for {FIVE_MINUTES:?}: the first request took {quic:?} over QUIC, {tcp:?} over TCP"
+    ));
+    for took in [quic, tcp] {
+        assert!(took < Duration::from_secs(1), "{took:?}");
+    }
+}
+
+/// How long a new caller's first request takes after so long without any.
+async fn first_request_after(silence: Duration, transport: &str) -> Duration {
+    let (fake, organisation) = (FakeApiServer::echo().await, Organisation::new("acme"));
+    let relay = Arc::new(Relay::start());
+    let course = Course::by(relay.address).with(&format!("transport: {transport}"));
+    let exit = (&*fake.kubeconfig(), &[&organisation][..]);
+    let site = Site::tunnel_on(&relay, NAME, exit, &course);
+    let papers = organisation.caller("a");
+    let mut connection = Connection::open(&site, Some(&papers), Protocol::Two).await;
+    assert_eq!(connection.fetch("/before").await.expect("an answer").0, 200);
+    drop(connection);
+    let dials = accepted_dials(&site);
+    // This test is about silence, and there is no predicate for it.
+    sleep(silence).await;
+    let asked = Instant::now();
+    let mut connection = Connection::open(&site, Some(&papers), Protocol::Two).await;
+    assert_eq!(connection.fetch("/after").await.expect("an answer").0, 200);
+    let took = asked.elapsed();
+    assert_eq!(accepted_dials(&site), dials, "it is the same tunnel");
+    let tunnels = relay.process.status()["relay"]["tunnels"].clone();
+    let oldest = tunnels.as_array().and_then(|all| {
+        let ages = all.iter().map(|tunnel| tunnel["ageSeconds"].as_u64());
+        ages.map(Option::unwrap_or_default).max()
+    });
+    assert!(
+        oldest >= Some(silence.as_secs()),
+        "{}",
+        Value::from(tunnels)
+    );
+    took
+}
+
+/// Dials of the agent until now that led to a tunnel. Over TCP there are four, which come one after the other.
+fn accepted_dials(site: &Site) -> Vec<String> {
+    let accepted = |line: &&str| {
+        line.starts_with("gangplank_agent_dials_total{") && line.contains("outcome=\"Accepted\"")
+    };
+    let metrics = site.exit.metrics();
+    metrics
+        .lines()
+        .filter(accepted)
+        .map(str::to_owned)
+        .collect()
+}
