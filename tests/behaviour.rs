@@ -96,6 +96,7 @@ mod revocation_ends_everything_of_one_provider;
 mod revoked_certificates_end;
 mod rights_in_the_manual_are_enough;
 mod roles_end_cleanly;
+mod rolling_restarts_fail_nobody;
 mod siege_leaves_others_alone;
 mod silent_api_server_is_told;
 mod stopped_agents_are_passed_over;

@@ -67,8 +67,8 @@ const FIRST_SLOT: u16 = 0;
 pub(crate) enum Turn {
     /// It has ended, in this word.
     Ended(&'static str),
-    /// The relay is going away. What runs there goes on until it is gone.
-    RelayDrains,
+    /// The relay is going away. What runs there goes on until it is gone, which is told here.
+    RelayDrains(oneshot::Receiver<&'static str>),
     /// The agent's certificate was renewed. The old session serves until the new one stands; then
     /// the relay sends new callers to the new one and closes the old when its last caller left.
     Renewed,
@@ -99,6 +99,28 @@ struct Course {
     company: Option<Company>,
     /// How long QUIC is tried alone.
     head_start: Duration,
+    /// Resolves when the session ends by which the relay said that it is going away.
+    relay_leaves: Option<oneshot::Receiver<&'static str>>,
+}
+
+impl Course {
+    /// Waits for so long before the relay is dialled again; true when a relay that was going away is gone before
+    /// that. As long as it went nobody could know when it is back, and the waits became long; from now on it may be
+    /// back any moment.
+    async fn pause(&mut self, delay: Duration) -> bool {
+        let gone = async {
+            match &mut self.relay_leaves {
+                // Ended or forgotten: it is over.
+                Some(leaves) => drop(leaves.await),
+                None => pending().await,
+            }
+        };
+        let gone = tokio::time::timeout(delay, gone).await.is_ok();
+        if gone {
+            self.relay_leaves = None;
+        }
+        gone
+    }
 }
 
 impl Dialler {
@@ -108,6 +130,7 @@ impl Dialler {
         let mut course = Course {
             company: None,
             head_start: HEAD_START,
+            relay_leaves: None,
         };
         let mut attempt = 0;
         loop {
@@ -118,8 +141,17 @@ impl Dialler {
             attempt = if calm { 0 } else { attempt };
             let delay = backoff::delay(attempt, (self.crew.random)());
             attempt = attempt.saturating_add(1);
-            if shutdown.run_until_cancelled(sleep(delay)).await.is_none() {
-                return;
+            match shutdown.run_until_cancelled(course.pause(delay)).await {
+                Some(true) => {
+                    // All agents hear of it at once, and return one by one.
+                    attempt = 0;
+                    let delay = backoff::delay(attempt, (self.crew.random)());
+                    if shutdown.run_until_cancelled(sleep(delay)).await.is_none() {
+                        return;
+                    }
+                }
+                Some(false) => {}
+                None => return,
             }
         }
     }
@@ -162,7 +194,10 @@ impl Dialler {
                     }
                     return begun.elapsed() >= GOOD_SESSION;
                 }
-                Turn::RelayDrains => return begun.elapsed() >= GOOD_SESSION,
+                Turn::RelayDrains(ended) => {
+                    course.relay_leaves = Some(ended);
+                    return begun.elapsed() >= GOOD_SESSION;
+                }
             }
         }
     }
@@ -329,7 +364,7 @@ impl Dialler {
     /// Waits until the newest session needs a successor.
     pub(crate) async fn next_turn(&self, newest: Newest) -> Turn {
         let Newest {
-            ended,
+            mut ended,
             drain,
             identity_generation,
         } = newest;
@@ -342,8 +377,8 @@ impl Dialler {
             }
         };
         tokio::select! {
-            ended = ended => Turn::Ended(ended.unwrap_or("Panicked")),
-            () = drain.cancelled() => Turn::RelayDrains,
+            ended = &mut ended => Turn::Ended(ended.unwrap_or("Panicked")),
+            () = drain.cancelled() => Turn::RelayDrains(ended),
             () = renewed => Turn::Renewed,
         }
     }

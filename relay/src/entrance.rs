@@ -11,6 +11,7 @@
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gangplank_enrolment::Names;
 use gangplank_pki::{EntranceDomain, TunnelName, WithCauses};
@@ -20,7 +21,7 @@ use gangplank_tunnel::wire::{ServerName, StreamHeader};
 use gangplank_tunnel::{Session, splice};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
@@ -51,6 +52,10 @@ use forwarded::read_forwarded;
 use peek::{PEEK_DEADLINE, PeekError, Peeked, peek};
 use quay::{Place, Source};
 use refusal::{Farewell, Refusal};
+
+/// Callers who are taken in after the port was to be closed, because they had connected before: as many as may be on
+/// the quay. Without a bound a flood of them would keep it open.
+const MOST_LATECOMERS: usize = 4096;
 
 /// What the entrance goes by. Shared by all connections.
 #[derive(Debug)]
@@ -136,7 +141,8 @@ impl Entrance {
     }
 
     /// Accepts until `closing`, then closes the listener, so that a client's next attempt goes to the
-    /// next address. Connections run on in `connections`.
+    /// next address. Who has connected by then is let in: closing the port would reset it. Connections run
+    /// on in `connections`.
     pub(crate) async fn accept_callers(
         self: Arc<Self>,
         mut listener: Listener,
@@ -145,22 +151,38 @@ impl Entrance {
     ) {
         loop {
             let next = listener.accept(|| self.counters.accept_paused());
-            let Some((socket, address)) = closing.run_until_cancelled(next).await else {
+            let Some(arrived) = closing.run_until_cancelled(next).await else {
+                break;
+            };
+            self.welcome(arrived, &connections);
+        }
+        for _ in 0..MOST_LATECOMERS {
+            let next = listener.accept(|| self.counters.accept_paused());
+            // It is there, or it is not.
+            let Ok(arrived) = timeout(Duration::ZERO, next).await else {
                 return;
             };
-            let caller = Caller {
-                socket,
-                address,
-                arrived: Instant::now(),
-            };
-            let place = self.quay.arrive(Source::of(address.ip()));
-            let span = tracing::debug_span!(
-                "entrance",
-                client.addr = %address,
-                sni = tracing::field::Empty
-            );
-            connections.spawn(Arc::clone(&self).attend(caller, place).instrument(span));
+            self.welcome(arrived, &connections);
         }
+    }
+
+    fn welcome(
+        self: &Arc<Self>,
+        (socket, address): (TcpStream, SocketAddr),
+        connections: &TaskTracker,
+    ) {
+        let caller = Caller {
+            socket,
+            address,
+            arrived: Instant::now(),
+        };
+        let place = self.quay.arrive(Source::of(address.ip()));
+        let span = tracing::debug_span!(
+            "entrance",
+            client.addr = %address,
+            sni = tracing::field::Empty
+        );
+        connections.spawn(Arc::clone(self).attend(caller, place).instrument(span));
     }
 
     /// One connection, from arrival to its end.

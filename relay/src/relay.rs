@@ -220,12 +220,13 @@ impl Relay {
         tracing::info!(settle = ?self.drain.settle, limit = ?self.drain.limit, "relay draining");
         let drained = async {
             sleep(self.drain.settle).await;
-            self.tunnels.refuse_arrivals();
-            self.agents_leave.cancel();
+            // The port closes before anybody is told to leave: who comes again at once goes to the next address.
             closing.cancel();
             if accepting.await.is_err() {
                 tracing::error!("accepting callers ended by a panic; report this");
             }
+            self.tunnels.refuse_arrivals();
+            self.agents_leave.cancel();
             connections.close();
             if timeout(self.drain.limit, connections.wait()).await.is_err() {
                 tracing::warn!(

@@ -109,15 +109,15 @@ impl Observed for ObservedAgent {
     fn unready(&self) -> Vec<String> {
         let mut reasons = self.exit.unready();
         reasons.extend(self.exit.misnamed_for(&self.tunnel));
-        if !self.view.connected() {
-            let faults = self.view.tunnels().into_iter().map(|tunnel| {
-                format!(
-                    "no tunnel to {}: {}",
-                    tunnel.relay,
-                    tunnel.last_fault.unwrap_or_else(|| "dialling".to_owned())
-                )
-            });
-            reasons.extend(faults);
+        let connected = self.view.connected();
+        for tunnel in self.view.tunnels() {
+            let is_down = matches!(tunnel.state, TunnelState::Down);
+            // At the start each relay is waited for that may still answer, so that who restarts one agent after
+            // another leaves no relay without a tunnel; one that cannot be reached keeps nobody from serving.
+            if is_down && (!connected || tunnel.last_fault.is_none()) {
+                let fault = tunnel.last_fault.unwrap_or_else(|| "dialling".to_owned());
+                reasons.push(format!("no tunnel to {}: {fault}", tunnel.relay));
+            }
         }
         if self.draining.is_cancelled() {
             reasons.push("draining: this agent is about to end".to_owned());

@@ -43,8 +43,8 @@ pub(crate) struct Relay {
     pub(crate) process: Gangplank,
     /// Where callers and agents connect.
     pub(crate) address: SocketAddr,
-    authority: Authority,
-    agents: Authority,
+    authority: Arc<Authority>,
+    agents: Arc<Authority>,
     /// What its file has beside the usual.
     further: String,
 }
@@ -85,9 +85,29 @@ impl Relay {
             folder,
             process,
             address,
-            authority,
-            agents,
+            authority: Arc::new(authority),
+            agents: Arc::new(agents),
             further: further.to_owned(),
+        }
+    }
+
+    /// Another relay of the same name and authorities, with the same lines in its file.
+    pub(crate) fn start_sibling(&self) -> Self {
+        let folder = folder("relay");
+        copy_files(self.folder.path(), folder.path());
+        write_relay_config(
+            folder.path(),
+            SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            &self.further,
+        );
+        let process = Gangplank::start("relay", &folder.path().join("relay.yaml"));
+        Self {
+            address: process.address.expect("a relay listens"),
+            folder,
+            process,
+            authority: Arc::clone(&self.authority),
+            agents: Arc::clone(&self.agents),
+            further: self.further.clone(),
         }
     }
 
@@ -158,12 +178,18 @@ impl Relay {
 
     /// Whether a tunnel of that name is registered.
     pub(crate) fn has_tunnel(&self, name: &str) -> bool {
+        self.tunnels(name) > 0
+    }
+
+    /// How many tunnels of that name are registered.
+    pub(crate) fn tunnels(&self, name: &str) -> usize {
         let status = self.process.status();
         let tunnels = status["relay"]["tunnels"]
             .as_array()
             .cloned()
             .unwrap_or_default();
-        tunnels.iter().any(|tunnel| tunnel["name"] == name)
+        let of_name = tunnels.iter().filter(|tunnel| tunnel["name"] == name);
+        of_name.count()
     }
 }
 
@@ -241,7 +267,7 @@ pub(crate) struct Site {
     pub(crate) address: SocketAddr,
     /// The name callers ask for.
     pub(crate) entrance: String,
-    authority: Authority,
+    authority: Arc<Authority>,
     role: &'static str,
     kubectl: Option<PathBuf>,
 }
@@ -322,6 +348,64 @@ impl Site {
         Self::agent_in(host, exit, (relay, course), (name, tunnel))
     }
 
+    /// An agent of that name at two sibling relays, with this line in its file; it has its tunnels when it is ready.
+    pub(crate) fn at_both(
+        relays: [&Relay; 2],
+        name: &str,
+        (upstream, trusted): (&Path, &[&Organisation]),
+        line: &str,
+    ) -> Self {
+        let [first, second] = relays;
+        let (folder, authority) = exit_folder(name, upstream, trusted);
+        first.agents.agent(name).write(folder.path(), "agent");
+        fs::write(folder.path().join("relay-ca.crt"), first.authority.pem()).expect("written");
+        let relay = |relay: &Relay| {
+            let address = relay.address;
+            format!(
+                "  - {{ address: \"{address}\", serverName: {RELAY_NAME}, caFile: relay-ca.crt }}\n"
+            )
+        };
+        let text = format!(
+            "relays:\n{}{}tunnel: {{ certificateFile: agent.crt, keyFile: agent.key }}\n{line}{}",
+            relay(first),
+            relay(second),
+            exit_block()
+        );
+        fs::write(folder.path().join("agent.yaml"), text).expect("written");
+        Self {
+            exit: Gangplank::start("agent", &folder.path().join("agent.yaml")),
+            folder,
+            relay: None,
+            address: first.address,
+            entrance: format!("{name}.{DOMAIN}"),
+            authority: Arc::new(authority),
+            role: "agent",
+            kubectl: None,
+        }
+    }
+
+    /// Another agent with the same files.
+    pub(crate) fn start_replica(&self) -> Self {
+        let folder = folder("replica");
+        copy_files(self.folder.path(), folder.path());
+        fs::create_dir(folder.path().join("trust")).expect("a folder");
+        copy_files(
+            &self.folder.path().join("trust"),
+            &folder.path().join("trust"),
+        );
+        let file = folder.path().join(format!("{}.yaml", self.role));
+        Self {
+            exit: Gangplank::start(self.role, &file),
+            folder,
+            relay: self.relay.clone(),
+            address: self.address,
+            entrance: self.entrance.clone(),
+            authority: Arc::clone(&self.authority),
+            role: self.role,
+            kubectl: self.kubectl.clone(),
+        }
+    }
+
     /// Waits until the relay has its tunnel.
     fn registered(self, name: &str) -> Self {
         let relay = self.relay.as_ref().expect("an agent has a relay");
@@ -380,7 +464,7 @@ impl Site {
             relay: Some(Arc::clone(relay)),
             address: relay.address,
             entrance: format!("{name}.{DOMAIN}"),
-            authority,
+            authority: Arc::new(authority),
             role: "agent",
             kubectl: None,
         }
@@ -427,7 +511,7 @@ impl Site {
             relay: None,
             address,
             entrance: format!("{NAME}.{DOMAIN}"),
-            authority,
+            authority: Arc::new(authority),
             role: "proxy",
             kubectl: None,
         }
@@ -539,6 +623,16 @@ fn folder(name: &str) -> TempDir {
         .prefix(&format!("gangplank-{name}-"))
         .tempdir()
         .expect("a temporary folder")
+}
+
+/// Copies the files of a folder, but none of the folders in it.
+fn copy_files(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).expect("a folder") {
+        let file = entry.expect("an entry").path();
+        if let (true, Some(name)) = (file.is_file(), file.file_name()) {
+            fs::copy(&file, to.join(name)).expect("copied");
+        }
+    }
 }
 
 fn exit_folder(name: &str, upstream: &Path, trusted: &[&Organisation]) -> (TempDir, Authority) {
