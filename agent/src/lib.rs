@@ -15,6 +15,7 @@ pub mod enrolment;
 mod metrics;
 mod renewal;
 mod settings;
+mod silence;
 mod tunnel;
 mod view;
 mod way;
