@@ -14,7 +14,7 @@ use gangplank_pki::clock::Clock;
 use gangplank_tunnel::wire::{CloseCode, Hello, SoftwareName};
 use gangplank_tunnel::{Closed, Session};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -25,6 +25,7 @@ use crate::dial::{DialError, Endpoints, HEAD_START, Papers, Welcomed, introduce}
 use crate::metrics::Metrics;
 use crate::moorings::Moorings;
 use crate::settings::Relay;
+use crate::silence;
 use crate::tunnel::Tunnel;
 use crate::view::{Berth, Standing};
 
@@ -62,6 +63,13 @@ pub(crate) struct Dialler {
 /// The slot of the session that is always held. The others of a fallback lie above it.
 const FIRST_SLOT: u16 = 0;
 
+/// How long one attempt beside a silent session takes at most: QUIC's first packet leaves twice in it, and TCP has the time of some
+/// round trips.
+const SHORT_ATTEMPT: Duration = Duration::from_secs(3);
+
+/// How long QUIC is alone in it: until its first packet has been sent again.
+const SHORT_HEAD_START: Duration = Duration::from_millis(1200);
+
 /// Why a session needs a successor.
 #[derive(Debug)]
 pub(crate) enum Turn {
@@ -74,6 +82,8 @@ pub(crate) enum Turn {
     Renewed,
     /// UDP is open again: here is the successor.
     QuicIsBack(Box<Aboard>),
+    /// Nothing was heard on it for a while, and another one stands beside it.
+    Silent(Box<Aboard>),
 }
 
 /// A welcomed session, as it was dialled.
@@ -171,7 +181,8 @@ impl Dialler {
         };
         loop {
             let (begun, epoch) = (Instant::now(), aboard.epoch);
-            let over_tcp = is_over_tcp(&*aboard.welcomed.session);
+            let session = Arc::clone(&aboard.welcomed.session);
+            let over_tcp = is_over_tcp(&*session);
             let newest = self.begin(aboard, &CancellationToken::new());
             // Where QUIC did not get through the last time it is not waited for the next time.
             course.head_start = if over_tcp { Duration::ZERO } else { HEAD_START };
@@ -183,10 +194,11 @@ impl Dialler {
             let turn = tokio::select! {
                 turn = self.next_turn(newest) => turn,
                 turn = self.probe(), if over_tcp && self.relay.transport == Transport::Auto => turn,
+                turn = self.dial_beside(&*session), if !over_tcp => turn,
             };
             tracing::debug!(relay = %self.name, ?turn, epoch, "the relay is dialled again");
             match turn {
-                Turn::QuicIsBack(successor) => aboard = *successor,
+                Turn::QuicIsBack(successor) | Turn::Silent(successor) => aboard = *successor,
                 Turn::Renewed => return true,
                 Turn::Ended(reason) => {
                     if reason == Closed::Silent.reason() {
@@ -273,6 +285,36 @@ impl Dialler {
             }
         }
         pending().await
+    }
+
+    /// Waits until nothing is heard on a session, and dials beside it until something is. When the network was gone for a
+    /// moment, or lets no UDP pass any more, new callers come on board while the old session still waits: it sends what was lost after
+    /// pauses that double, and is given up late.
+    async fn dial_beside(&self, session: &dyn Session) -> Turn {
+        loop {
+            silence::begins(session).await;
+            tracing::debug!(relay = %self.name, "nothing is heard: the relay is dialled beside the session");
+            tokio::select! {
+                () = silence::ends(session) => {}
+                aboard = self.insist() => return Turn::Silent(Box::new(aboard)),
+            }
+        }
+    }
+
+    /// Dials until it is welcomed. Each attempt is short, since a handshake waits longer and longer for an answer, too.
+    async fn insist(&self) -> Aboard {
+        loop {
+            sleep(backoff::delay(0, (self.crew.random)())).await;
+            let dialling = self.dial(FIRST_SLOT, self.relay.transport, SHORT_HEAD_START);
+            match timeout(SHORT_ATTEMPT, dialling).await {
+                Ok(Ok(aboard)) => return aboard,
+                Ok(Err(error)) => {
+                    let (reason, error) = (error.reason(), WithCauses(&error));
+                    tracing::debug!(relay = %self.name, reason, %error, "no session beside the silent one");
+                }
+                Err(_elapsed) => {}
+            }
+        }
     }
 
     /// Takes a welcomed session into service, in a task of its own, until it ends; after `let_go` it gets

@@ -16,6 +16,7 @@ mod metrics;
 mod moorings;
 mod renewal;
 mod settings;
+mod silence;
 mod tunnel;
 mod view;
 mod way;

@@ -35,13 +35,17 @@ pub const MAX_STREAM_CREDIT: u32 = 16_384;
 /// other clusters.
 pub const CONTROL_STREAMS: u32 = 1;
 
-/// How often an agent speaks when it has nothing to say. Only agents do: a relay with ten thousand
+/// How often an agent speaks when it has nothing to say. Only agents do while they are heard: a relay with ten thousand
 /// idle tunnels would wake for each of them.
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(3);
 
-/// Silence after which the peer counts as dead: three keepalives may be lost. With the interval
-/// before it, a dead peer is noticed within 13 s.
-pub const IDLE_TIMEOUT_MS: u32 = 10_000;
+/// Silence after which a relay asks, too: agents within 400 ms of round trip have spoken by then, so it never comes to it while all is
+/// well. Without it the silence of a dead agent would count anew from whatever a caller says first, seconds later (RFC 9000 §10.1).
+pub const RELAY_ASKS_AFTER: Duration = Duration::from_millis(3500);
+
+/// Silence after which the peer counts as dead: three keepalives may be lost. It counts from the first packet of the silence that wants an
+/// answer, which both send by themselves; so a dead peer is noticed within 13 s.
+pub const IDLE_TIMEOUT_MS: u32 = 9_500;
 
 /// Buffer that is asked of the kernel for the UDP socket, each way: 4 MiB. A thousand agents that
 /// return at once send their first flights within milliseconds; in the kernel's default of 208 KiB
@@ -112,7 +116,7 @@ pub(super) fn relay_transport() -> TransportConfig {
     let mut transport = both_sides(ETHERNET_PAYLOAD);
     transport
         .max_concurrent_bidi_streams(CONTROL_STREAMS.into())
-        .keep_alive_interval(None);
+        .keep_alive_interval(Some(RELAY_ASKS_AFTER));
     transport
 }
 

@@ -613,4 +613,12 @@ fn ten_datagrams_fit_one_call_to_the_kernel() {
     assert!(10 * usize::from(limits::MAX_UDP_PAYLOAD) <= 65_507);
 }
 
+#[test]
+fn both_ask_early_enough_to_notice_a_dead_peer_within_thirteen_seconds() {
+    let idle = std::time::Duration::from_millis(limits::IDLE_TIMEOUT_MS.into());
+    for asks_after in [limits::KEEPALIVE_INTERVAL, limits::RELAY_ASKS_AFTER] {
+        assert!(asks_after + idle <= std::time::Duration::from_secs(13));
+    }
+}
+
 mod strangers;
