@@ -13,6 +13,7 @@ pub(crate) mod connection;
 pub(crate) mod curl;
 pub(crate) mod echo;
 pub(crate) mod entrance;
+pub(crate) mod etcd;
 pub(crate) mod exit_account;
 pub(crate) mod fake_api_server;
 pub(crate) mod frames;

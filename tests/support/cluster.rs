@@ -70,6 +70,11 @@ pub(crate) fn kubectl() -> PathBuf {
     BIN.join("kubectl")
 }
 
+/// The etcd that was built with the clusters.
+pub(crate) fn etcd() -> PathBuf {
+    BIN.join("etcd")
+}
+
 /// The folder of the cluster's programs, built when missing.
 fn build() -> PathBuf {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/build.sh");

@@ -67,9 +67,24 @@ impl Relay {
         relay
     }
 
+    /// Another relay of the same name and with the same authorities.
+    pub(crate) fn start_beside(&self, further: &str) -> Self {
+        let authorities = (Arc::clone(&self.authority), Arc::clone(&self.agents));
+        Self::start_of(None, Ipv4Addr::LOCALHOST, further, authorities)
+    }
+
     fn start_at(host: Option<&Host>, listen: Ipv4Addr, further: &str) -> Self {
+        let authorities = ["relay CA", "agents CA"].map(|name| Arc::new(Authority::new(name)));
+        Self::start_of(host, listen, further, authorities.into())
+    }
+
+    fn start_of(
+        host: Option<&Host>,
+        listen: Ipv4Addr,
+        further: &str,
+        (authority, agents): (Arc<Authority>, Arc<Authority>),
+    ) -> Self {
         let folder = folder("relay");
-        let (authority, agents) = (Authority::new("relay CA"), Authority::new("agents CA"));
         authority.relay(RELAY_NAME).write(folder.path(), "relay");
         for (name, text) in [
             ("agents-ca.crt", agents.pem()),
@@ -113,10 +128,16 @@ impl Relay {
 
     /// A relay where clusters join, and get certificates for so many seconds.
     pub(crate) fn start_enrolling(seconds: u64) -> Self {
-        Self::start_with(&format!(
+        let enrolment = Self::enrolment("{ file: enrolment.db }");
+        Self::start_with(&format!("{enrolment}  certificateLifetime: {seconds}s\n"))
+    }
+
+    /// The block for a relay where clusters join, with this register.
+    pub(crate) fn enrolment(register: &str) -> String {
+        format!(
             "enrolment:\n  certificateFile: agents-ca.crt\n  keyFile: agents-ca.key\n  relayCAFile: relay-ca.crt\n  \
-             register: {{ file: enrolment.db }}\n  certificateLifetime: {seconds}s\n"
-        ))
+             register: {register}\n"
+        )
     }
 
     /// A token for a cluster.
@@ -135,11 +156,18 @@ impl Relay {
 
     /// Makes a token for a cluster and joins as it, into a new folder.
     pub(crate) fn enrol(&self, name: &str, kubeconfig: &Path) -> TempDir {
+        let (joined, said) = self.join(&self.token(name), kubeconfig);
+        said.expect_success();
+        joined
+    }
+
+    /// Joins by a token, into a new folder.
+    pub(crate) fn join(&self, token: &str, kubeconfig: &Path) -> (TempDir, super::kubectl::Said) {
         let joined = folder("joined");
         let file = joined.path().join("token");
-        fs::write(&file, self.token(name)).expect("written");
+        fs::write(&file, token).expect("written");
         let text = |path: &Path| path.display().to_string();
-        super::gangplank::run(&[
+        let said = super::gangplank::run(&[
             "join",
             &self.address.to_string(),
             "--token-file",
@@ -148,9 +176,8 @@ impl Relay {
             &text(joined.path()),
             "--kubeconfig",
             &text(kubeconfig),
-        ])
-        .expect_success();
-        joined
+        ]);
+        (joined, said)
     }
 
     /// Starts it anew on the same port after it was ended.
@@ -433,10 +460,20 @@ impl Site {
         (upstream, trusted): (&Path, &[&Organisation]),
         course: &Course,
     ) -> Self {
-        let (folder, authority) = exit_folder(name, upstream, trusted);
         let joined = relay.enrol(name, upstream);
+        Self::of_joined(relay, (name, joined.path()), (upstream, trusted), course)
+    }
+
+    /// An agent that runs with what `gangplank join` wrote into this folder.
+    pub(crate) fn of_joined(
+        relay: &Arc<Relay>,
+        (name, joined): (&str, &Path),
+        (upstream, trusted): (&Path, &[&Organisation]),
+        course: &Course,
+    ) -> Self {
+        let (folder, authority) = exit_folder(name, upstream, trusted);
         let identity = folder.path().join("agent.pem");
-        fs::copy(joined.path().join("agent.pem"), identity).expect("join wrote it");
+        fs::copy(joined.join("agent.pem"), identity).expect("join wrote it");
         let tunnel = "{ identityFile: agent.pem, renewal: Automatic }";
         let exit = (folder, authority);
         Self::agent_in(None, exit, (relay, course), (name, tunnel)).registered(name)
