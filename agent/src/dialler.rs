@@ -125,7 +125,7 @@ impl Course {
                 None => pending().await,
             }
         };
-        let gone = tokio::time::timeout(delay, gone).await.is_ok();
+        let gone = timeout(delay, gone).await.is_ok();
         if gone {
             self.relay_leaves = None;
         }

@@ -100,8 +100,8 @@ impl Relay {
             folder,
             process,
             address,
-            authority: Arc::new(authority),
-            agents: Arc::new(agents),
+            authority: authority,
+            agents: agents,
             further: further.to_owned(),
         }
     }
