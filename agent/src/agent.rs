@@ -117,7 +117,8 @@ impl Agent {
             .map_err(|_failed| AgentError::NoRandomness)?;
         Ok(Self {
             endpoints: Endpoints {
-                quic: quic::AgentEndpoint::bind()?,
+                quic: quic::AgentEndpoint::bind()?
+                    .with_congestion_control(settings.congestion_control),
                 tcp: http2::AgentEndpoint::default(),
             },
             identity: settings.identity.watch()?,

@@ -8,6 +8,7 @@ use gangplank_config::material::{Anchors, KeyPair, Material};
 use gangplank_config::role;
 use gangplank_config::role::Drain;
 use gangplank_config::role::agent::Transport;
+use gangplank_tunnel::quic::CongestionControl;
 
 /// What an agent needs to know.
 #[derive(Debug, Clone)]
@@ -18,6 +19,8 @@ pub struct Settings {
     pub identity: Material<KeyPair>,
     /// The file of both, if the agent is to renew the certificate.
     pub renewal: Option<PathBuf>,
+    /// How fast it sends over QUIC.
+    pub congestion_control: CongestionControl,
     /// How to end.
     pub drain: Drain,
 }
@@ -55,6 +58,11 @@ impl From<&role::agent::Agent> for Settings {
             relays: agent.relays.iter().map(Relay::from).collect(),
             identity: agent.tunnel.clone(),
             renewal: agent.renewal.clone(),
+            congestion_control: match agent.congestion_control {
+                role::CongestionControl::DeliveryRate => CongestionControl::DeliveryRate,
+                role::CongestionControl::Cubic => CongestionControl::Cubic,
+                role::CongestionControl::Bbr => CongestionControl::Bbr,
+            },
             drain: agent.drain,
         }
     }

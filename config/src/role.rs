@@ -13,7 +13,7 @@ pub mod relay;
 mod blocks;
 mod enrolment;
 
-pub use blocks::{Drain, Log, LogFormat, LogLevel};
+pub use blocks::{CongestionControl, Drain, Log, LogFormat, LogLevel};
 
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ use gangplank_pki::clock::Clock;
 use gangplank_pki::peer::VerifierFault;
 use gangplank_tcp::Listener;
 use gangplank_tunnel::http2;
-use gangplank_tunnel::quic::{BindError, RelayEndpoint};
+use gangplank_tunnel::quic::{BindError, CongestionControl, RelayEndpoint};
 use prometheus_client::registry::Registry as Metrics;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -128,7 +128,11 @@ impl Relay {
         let (identity, reloaders) =
             TunnelIdentity::read(&config.tunnel, &known, clock).map_err(RelayError::Identity)?;
         let bound_with = identity.generations();
-        let (callers, endpoint, address) = bind_both(config.listen, &identity)?;
+        let (callers, endpoint, address) = bind_both(
+            config.listen,
+            &identity,
+            congestion(config.tunnel.congestion_control),
+        )?;
         let (registry, quay, counters) =
             (Registry::default(), Quay::default(), Counters::default());
         counters.register(metrics, registry.clone(), quay.clone());
@@ -251,11 +255,21 @@ impl Relay {
     }
 }
 
+/// The transport's word for a file's.
+const fn congestion(written: role::CongestionControl) -> CongestionControl {
+    match written {
+        role::CongestionControl::DeliveryRate => CongestionControl::DeliveryRate,
+        role::CongestionControl::Cubic => CongestionControl::Cubic,
+        role::CongestionControl::Bbr => CongestionControl::Bbr,
+    }
+}
+
 /// The same port for TCP and UDP. Where the kernel chooses, it chooses for TCP alone, and UDP may be
 /// taken there.
 fn bind_both(
     wanted: SocketAddr,
     identity: &TunnelIdentity,
+    congestion: CongestionControl,
 ) -> Result<(Listener, RelayEndpoint, SocketAddr), RelayError> {
     let tcp = |cause| RelayError::Tcp {
         address: wanted,
@@ -267,7 +281,7 @@ fn bind_both(
         let address = callers.local_address().map_err(tcp)?;
         attempts_left = attempts_left.saturating_sub(1);
         let tls = identity.tls().map_err(RelayError::Authorities)?;
-        match RelayEndpoint::bind(address, tls, identity.transport_secret()) {
+        match RelayEndpoint::bind(address, tls, identity.transport_secret(), congestion) {
             Ok(endpoint) => return Ok((callers, endpoint, address)),
             Err(error) if attempts_left == 0 => return Err(RelayError::Tunnels(error)),
             Err(_taken) => {}

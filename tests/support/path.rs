@@ -100,8 +100,8 @@ impl Relay {
             folder,
             process,
             address,
-            authority: authority,
-            agents: agents,
+            authority,
+            agents,
             further: further.to_owned(),
         }
     }

@@ -16,7 +16,8 @@ use tokio::time::{Instant, timeout};
 
 use crate::http2;
 use crate::quic::{
-    AgentEndpoint, AgentTls, HandshakeError, QuicSession, RelayEndpoint, RelaySecret, RelayTls,
+    AgentEndpoint, AgentTls, CongestionControl, HandshakeError, QuicSession, RelayEndpoint,
+    RelaySecret, RelayTls,
 };
 use crate::session::Session;
 use crate::stream::Stream;
@@ -128,7 +129,8 @@ impl Authorities {
 /// A relay's endpoint on a port of the kernel's choice.
 pub(crate) fn relay_endpoint(tls: RelayTls) -> RelayEndpoint {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    RelayEndpoint::bind(address, tls, RelaySecret::new([7; 32])).expect("an endpoint")
+    let secret = RelaySecret::new([7; 32]);
+    RelayEndpoint::bind(address, tls, secret, CongestionControl::default()).expect("an endpoint")
 }
 
 /// What comes of one dial at both ends.

@@ -7,9 +7,11 @@
 mod agent;
 mod apart;
 mod closing;
+mod congestion;
 mod credit;
 mod keys;
 pub mod limits;
+mod precedence;
 mod relay;
 mod route;
 mod runtime;
@@ -19,6 +21,7 @@ mod stream;
 
 pub use agent::AgentEndpoint;
 pub use closing::HandshakeError;
+pub use congestion::CongestionControl;
 pub use keys::RelaySecret;
 pub use relay::{Arrival, RelayEndpoint};
 pub use session::QuicSession;

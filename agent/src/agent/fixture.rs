@@ -14,7 +14,7 @@ use gangplank_pki::clock::{Clock, SystemClock};
 use gangplank_pki::issue::{CertificateAuthority, Issued, Kind, Request};
 use gangplank_pki::peer::AgentVerifier;
 use gangplank_pki::pem;
-use gangplank_tunnel::quic::{RelayEndpoint, RelaySecret, RelayTls};
+use gangplank_tunnel::quic::{CongestionControl, RelayEndpoint, RelaySecret, RelayTls};
 use gangplank_tunnel::wire::{EntranceDomain, Hello, ServerName, StreamHeader, Welcome};
 use gangplank_tunnel::{
     BoxFuture, ControlReader, ControlWriter, Session, Stream, announce, await_hello,
@@ -102,7 +102,8 @@ impl Harbour {
             agents: Arc::new(verifier.expect("a verifier")),
         };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let endpoint = RelayEndpoint::bind(address, tls, RelaySecret::new([1; 32]));
+        let secret = RelaySecret::new([1; 32]);
+        let endpoint = RelayEndpoint::bind(address, tls, secret, CongestionControl::default());
         let folder = tempfile::tempdir().expect("a folder");
         let harbour = Self {
             endpoint: endpoint.expect("an endpoint"),

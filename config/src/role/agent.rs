@@ -9,7 +9,7 @@ use crate::fault::Faults;
 use crate::http_proxy::{HttpProxy, ProxyEnvironment};
 use crate::material::{Anchors, KeyPair, Material, Purpose};
 use crate::role::exit::Exit;
-use crate::role::{Drain, Log, blocks, exit};
+use crate::role::{CongestionControl, Drain, Log, blocks, exit};
 use crate::scalar::{HostPort, server_name};
 use crate::section::Section;
 use crate::sheet::Sheet;
@@ -24,6 +24,8 @@ pub struct Agent {
     pub tunnel: Material<KeyPair>,
     /// The file in which the certificate is replaced before it expires, if the agent is to renew it.
     pub renewal: Option<PathBuf>,
+    /// How fast the agent sends to its relays over QUIC.
+    pub congestion_control: CongestionControl,
     /// The exit behind the tunnels.
     pub exit: Exit,
     /// Where metrics, probes and status are served, if at all.
@@ -75,7 +77,13 @@ impl Agent {
 }
 
 const KEYS: &[&str] = &["relays", "tunnel", "exit", "admin", "log", "drain"];
-const TUNNEL_KEYS: &[&str] = &["certificateFile", "keyFile", "identityFile", "renewal"];
+const TUNNEL_KEYS: &[&str] = &[
+    "certificateFile",
+    "keyFile",
+    "identityFile",
+    "renewal",
+    "congestionControl",
+];
 const RELAY_KEYS: &[&str] = &["address", "serverName", "caFile", "transport", "httpProxy"];
 const TRANSPORTS: &[(&str, Transport)] = &[
     ("Auto", Transport::Auto),
@@ -98,9 +106,9 @@ pub fn load(path: &Path, in_cluster: &InCluster) -> Result<Agent, Faults> {
 
 fn agent(section: &Section<'_>, in_cluster: &InCluster) -> Option<Agent> {
     let relays = relays(section);
-    let tunnel = section
-        .required_section("tunnel", TUNNEL_KEYS)
-        .and_then(|tunnel| identity(&tunnel));
+    let tunnel = section.required_section("tunnel", TUNNEL_KEYS);
+    let congestion_control = tunnel.as_ref().and_then(blocks::congestion_control);
+    let tunnel = tunnel.and_then(|tunnel| identity(&tunnel));
     let exit = exit::exit(section, in_cluster);
     let admin = blocks::admin(section);
     let log = blocks::log(section);
@@ -110,6 +118,7 @@ fn agent(section: &Section<'_>, in_cluster: &InCluster) -> Option<Agent> {
         relays: relays?,
         tunnel,
         renewal,
+        congestion_control: congestion_control?,
         exit: exit?,
         admin,
         log: log?,

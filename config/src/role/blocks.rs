@@ -56,6 +56,18 @@ impl LogLevel {
     }
 }
 
+/// What decides how many bytes a tunnel over QUIC has under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CongestionControl {
+    /// The rate at which the path delivers and its shortest round trip, both measured.
+    #[default]
+    DeliveryRate,
+    /// Until a packet is lost, then less.
+    Cubic,
+    /// Experimental.
+    Bbr,
+}
+
 /// How a role ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drain {
@@ -108,6 +120,16 @@ pub(crate) fn log(section: &Section<'_>) -> Option<Log> {
         format: format?,
         level: level?,
     })
+}
+
+/// `congestionControl: DeliveryRate` in the block of the tunnel.
+pub(crate) fn congestion_control(tunnel: &Section<'_>) -> Option<CongestionControl> {
+    let known = [
+        ("DeliveryRate", CongestionControl::DeliveryRate),
+        ("Cubic", CongestionControl::Cubic),
+        ("Bbr", CongestionControl::Bbr),
+    ];
+    tunnel.word("congestionControl", &known, CongestionControl::default())
 }
 
 /// `drain: { settle: …, limit: … }`.

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use crate::fault::Faults;
 use crate::material::{Anchors, KeyPair, Material, Purpose};
-use crate::role::{Drain, Log, blocks, enrolment};
+use crate::role::{CongestionControl, Drain, Log, blocks, enrolment};
 use crate::scalar::{self, HostName, quoted};
 use crate::section::Section;
 use crate::sheet::Sheet;
@@ -33,6 +33,7 @@ const TUNNEL_KEYS: &[&str] = &[
     "keyFile",
     "clientCAFile",
     "authorities",
+    "congestionControl",
 ];
 const AUTHORITY_KEYS: &[&str] = &["caFile", "accounts"];
 /// Authorities that accounts bring; beyond it the relay's own authority and `enrolment` are less work for all.
@@ -74,6 +75,8 @@ pub struct TunnelEntrance {
     pub agent_authorities: Material<Anchors>,
     /// Further ones, each for some accounts.
     pub account_authorities: Vec<AccountAuthority>,
+    /// How fast the relay sends to agents over QUIC.
+    pub congestion_control: CongestionControl,
 }
 
 /// Authorities that an account brings for its own agents.
@@ -177,11 +180,13 @@ fn tunnel_entrance(
     let key_pair = section.key_pair(purpose);
     let agent_authorities = section.anchors("clientCAFile");
     let account_authorities = account_authorities(section);
+    let congestion_control = blocks::congestion_control(section);
     Some(TunnelEntrance {
         server_name: server_name?,
         key_pair: key_pair?,
         agent_authorities: agent_authorities?,
         account_authorities: account_authorities?,
+        congestion_control: congestion_control?,
     })
 }
 

@@ -4,7 +4,9 @@ use std::time::Duration;
 use crate::fault::Faults;
 use crate::fixture::{Workplace, agent, authority, exit, issued};
 use crate::role::exit::ClientAuth;
-use crate::role::{Drain, LogFormat, LogLevel, agent as agent_role, proxy, relay};
+use crate::role::{
+    CongestionControl, Drain, LogFormat, LogLevel, agent as agent_role, proxy, relay,
+};
 use crate::upstream::{Credential, InCluster};
 
 /// What is planted, the text that is replaced, and what by.
@@ -462,6 +464,30 @@ fn a_relay_is_what_its_file_says() {
         limit: Duration::from_secs(90),
     };
     assert_eq!(relay.drain, drain);
+}
+
+#[test]
+fn congestion_control_is_set_at_each_end() {
+    for (word, meant) in [
+        ("DeliveryRate", Some(CongestionControl::DeliveryRate)),
+        ("Cubic", Some(CongestionControl::Cubic)),
+        ("Bbr", Some(CongestionControl::Bbr)),
+        ("cubic", None),
+    ] {
+        let place = Workplace::furnished();
+        let line = format!("  congestionControl: {word}\nhideNames");
+        place.edit("relay.yaml", "hideNames", &line);
+        let key = format!("keyFile: agent.key, congestionControl: {word}");
+        place.edit("agent.yaml", "keyFile: agent.key", &key);
+        let relay = relay::load(&place.path("relay.yaml")).ok();
+        let agent = load_agent(&place).ok();
+        let read = relay.map(|relay| relay.tunnel.congestion_control);
+        assert_eq!(read, meant, "{word}");
+        let read = agent.map(|agent| agent.congestion_control);
+        assert_eq!(read, meant, "{word}");
+    }
+    let agent = load_agent(&Workplace::furnished()).unwrap();
+    assert_eq!(agent.congestion_control, CongestionControl::default());
 }
 
 #[test]

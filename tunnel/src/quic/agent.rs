@@ -9,6 +9,7 @@ use quinn::crypto::rustls::QuicClientConfig;
 use tokio::time::{Instant, timeout_at};
 
 use super::closing::HandshakeError;
+use super::congestion::CongestionControl;
 use super::credit::StreamCredit;
 use super::keys::{RelaySecret, endpoint_config};
 use super::runtime::Considerate;
@@ -22,6 +23,7 @@ use crate::wire::{CloseCode, Message};
 #[derive(Debug, Clone)]
 pub struct AgentEndpoint {
     endpoint: Endpoint,
+    congestion: CongestionControl,
 }
 
 impl AgentEndpoint {
@@ -45,7 +47,17 @@ impl AgentEndpoint {
         let config = endpoint_config(&RelaySecret::new(secret))?;
         let endpoint =
             Endpoint::new(config, None, socket, Arc::new(Considerate)).map_err(unusable)?;
-        Ok(Self { endpoint })
+        Ok(Self {
+            endpoint,
+            congestion: CongestionControl::default(),
+        })
+    }
+
+    /// The same with another congestion control of the sessions that it will dial.
+    #[must_use]
+    pub const fn with_congestion_control(mut self, congestion: CongestionControl) -> Self {
+        self.congestion = congestion;
+        self
     }
 
     /// Where it sends from.
@@ -75,7 +87,7 @@ impl AgentEndpoint {
         let not_begun = |message: String| HandshakeError::NotBegun {
             message: Message::fitting(&message),
         };
-        let config = client_config(tls, route::mtu(address))
+        let config = client_config(tls, route::mtu(address), self.congestion)
             .map_err(|error| not_begun(error.to_string()))?;
         let connecting = self
             .endpoint
@@ -120,10 +132,14 @@ impl AgentEndpoint {
     }
 }
 
-fn client_config(tls: AgentTls, mtu: Option<usize>) -> Result<quinn::ClientConfig, TlsError> {
+fn client_config(
+    tls: AgentTls,
+    mtu: Option<usize>,
+    congestion: CongestionControl,
+) -> Result<quinn::ClientConfig, TlsError> {
     let config = tls::client(tls)?;
     let crypto = QuicClientConfig::try_from(config).map_err(|_none| TlsError::NoInitialSuite)?;
     let mut client = quinn::ClientConfig::new(Arc::new(crypto));
-    client.transport_config(Arc::new(limits::agent_transport(mtu)));
+    client.transport_config(Arc::new(limits::agent_transport(mtu, congestion)));
     Ok(client)
 }

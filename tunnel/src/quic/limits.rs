@@ -1,10 +1,10 @@
 //! Every limit of the QUIC transport, with the reason of its number.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::congestion::CubicConfig;
 use quinn::{MtuDiscoveryConfig, TransportConfig, VarInt};
+
+use super::congestion::CongestionControl;
 
 /// What one stream may hold that its reader has not taken: 1 MiB. One stream then moves 200 Mbit/s
 /// at 40 ms of round trip, and a caller that stops reading costs the relay no more than this.
@@ -112,8 +112,8 @@ pub(super) fn largest_tried(mtu: Option<usize>) -> u16 {
 
 /// What a relay's transport is set to. It stays with Ethernet's datagrams, whatever its routes: the bulk
 /// comes from the agents, and ten thousand searches would be the relay's.
-pub(super) fn relay_transport() -> TransportConfig {
-    let mut transport = both_sides(ETHERNET_PAYLOAD);
+pub(super) fn relay_transport(congestion: CongestionControl) -> TransportConfig {
+    let mut transport = both_sides(ETHERNET_PAYLOAD, congestion);
     transport
         .max_concurrent_bidi_streams(CONTROL_STREAMS.into())
         .keep_alive_interval(Some(RELAY_ASKS_AFTER));
@@ -121,15 +121,18 @@ pub(super) fn relay_transport() -> TransportConfig {
 }
 
 /// What an agent's transport is set to, on a route that carries packets of `mtu` bytes, if known.
-pub(super) fn agent_transport(mtu: Option<usize>) -> TransportConfig {
-    let mut transport = both_sides(largest_tried(mtu));
+pub(super) fn agent_transport(
+    mtu: Option<usize>,
+    congestion: CongestionControl,
+) -> TransportConfig {
+    let mut transport = both_sides(largest_tried(mtu), congestion);
     transport
         .max_concurrent_bidi_streams(INITIAL_STREAM_CREDIT.into())
         .keep_alive_interval(Some(KEEPALIVE_INTERVAL));
     transport
 }
 
-fn both_sides(largest_tried: u16) -> TransportConfig {
+fn both_sides(largest_tried: u16, congestion: CongestionControl) -> TransportConfig {
     let mut mtu = MtuDiscoveryConfig::default();
     mtu.interval(Duration::from_secs(600)) // RFC 8899 §5.1.1
         .upper_bound(largest_tried)
@@ -156,7 +159,7 @@ fn both_sides(largest_tried: u16) -> TransportConfig {
         .persistent_congestion_threshold(3) // RFC 9002 §7.6.1
         .crypto_buffer_size(CRYPTO_BUFFER)
         .allow_spin(false) // the round-trip time is nobody else's business
-        .congestion_controller_factory(Arc::new(CubicConfig::default()))
+        .congestion_controller_factory(congestion.factory())
         .enable_segmentation_offload(true); // without it bulk is three times dearer
     transport
 }

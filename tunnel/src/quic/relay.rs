@@ -9,6 +9,7 @@ use quinn::{Endpoint, Incoming, ValidationTokenConfig};
 use tokio::time::{Instant, timeout_at};
 
 use super::closing::HandshakeError;
+use super::congestion::CongestionControl;
 use super::credit::StreamCredit;
 use super::keys::{RelaySecret, endpoint_config};
 use super::limits;
@@ -23,6 +24,7 @@ use crate::wire::{CloseCode, Message};
 pub struct RelayEndpoint {
     endpoint: Endpoint,
     secret: RelaySecret,
+    congestion: CongestionControl,
     buffers: SocketBuffers,
     in_flight: Arc<AtomicUsize>,
 }
@@ -37,8 +39,9 @@ impl RelayEndpoint {
         address: SocketAddr,
         tls: RelayTls,
         secret: RelaySecret,
+        congestion: CongestionControl,
     ) -> Result<Self, BindError> {
-        let server = server_config(tls, &secret)?;
+        let server = server_config(tls, &secret, congestion)?;
         let (socket, buffers) = socket::bind(address)?;
         let endpoint = Endpoint::new(
             endpoint_config(&secret)?,
@@ -59,6 +62,7 @@ impl RelayEndpoint {
         Ok(Self {
             endpoint,
             secret,
+            congestion,
             buffers,
             in_flight: Arc::default(),
         })
@@ -84,8 +88,8 @@ impl RelayEndpoint {
     ///
     /// When the identity cannot be used; the old one stays.
     pub fn replace_tls(&self, tls: RelayTls) -> Result<(), TlsError> {
-        self.endpoint
-            .set_server_config(Some(server_config(tls, &self.secret)?));
+        let server = server_config(tls, &self.secret, self.congestion)?;
+        self.endpoint.set_server_config(Some(server));
         Ok(())
     }
 
@@ -190,6 +194,7 @@ impl Arrival {
 pub(super) fn server_config(
     tls: RelayTls,
     secret: &RelaySecret,
+    congestion: CongestionControl,
 ) -> Result<quinn::ServerConfig, TlsError> {
     let config = tls::server(tls)?;
     let crypto = QuicServerConfig::try_from(config).map_err(|_none| TlsError::NoInitialSuite)?;
@@ -197,7 +202,7 @@ pub(super) fn server_config(
     tokens.sent(0); // agents return from new addresses; a Retry proves them when it matters
     let mut server = quinn::ServerConfig::new(Arc::new(crypto), Arc::new(secret.token_key()));
     server
-        .transport_config(Arc::new(limits::relay_transport()))
+        .transport_config(Arc::new(limits::relay_transport(congestion)))
         .validation_token_config(tokens)
         .retry_token_lifetime(limits::RETRY_LIFETIME)
         .migration(true) // an agent behind NAT changes its port now and then

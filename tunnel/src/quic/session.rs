@@ -1,7 +1,7 @@
 //! A QUIC connection as a [`Session`].
 
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use quinn::{Connection, RecvStream, SendStream};
@@ -9,6 +9,7 @@ use rustls_pki_types::CertificateDer;
 
 use super::closing::{HandshakeError, closed};
 use super::credit::StreamCredit;
+use super::precedence::{Ledger, Place};
 use super::stream::{QuicReader, QuicWriter};
 use crate::session::{BoxFuture, Closed, Session, SessionError, Traffic};
 use crate::stream::{OpenStreams, Stream};
@@ -23,6 +24,7 @@ pub struct QuicSession {
     peer: Vec<CertificateDer<'static>>,
     open: OpenStreams,
     credit: Mutex<StreamCredit>,
+    ledger: Arc<Ledger>,
 }
 
 impl QuicSession {
@@ -49,13 +51,14 @@ impl QuicSession {
             peer,
             open: OpenStreams::default(),
             credit: Mutex::new(credit),
+            ledger: Ledger::new(),
         })
     }
 
     fn stream(&self, (send, receive): (SendStream, RecvStream)) -> Stream {
         let (read, write) = (
             Box::new(QuicReader(receive)),
-            Box::new(QuicWriter::new(send)),
+            Box::new(QuicWriter::new(send, Place::of(&self.ledger))),
         );
         Stream::new(read, write, &self.open)
     }

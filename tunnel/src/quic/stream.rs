@@ -9,6 +9,7 @@ use bytes::Bytes;
 use quinn::{ReadError, RecvStream, SendStream, StoppedError, VarInt, WriteError};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::precedence::Place;
 use crate::stream::{ReadHalf, StreamReset, WriteHalf};
 use crate::wire::AbortCode;
 
@@ -67,15 +68,26 @@ enum Interest {
 
 /// The sending half.
 pub(super) struct QuicWriter {
-    stream: SendStream,
+    pub(super) stream: SendStream,
     interest: Interest,
+    place: Place,
 }
 
 impl QuicWriter {
-    pub(super) const fn new(stream: SendStream) -> Self {
+    pub(super) const fn new(stream: SendStream, place: Place) -> Self {
         Self {
             stream,
             interest: Interest::Unasked,
+            place,
+        }
+    }
+
+    /// The stream's priority as it is to be for what is written now.
+    fn take_place(&mut self) {
+        if let Some(priority) = self.place.changed()
+            && self.stream.set_priority(priority).is_err()
+        {
+            tracing::trace!("the stream had ended before it was given a priority");
         }
     }
 }
@@ -120,9 +132,11 @@ impl AsyncWrite for QuicWriter {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream)
-            .poll_write(cx, buf)
-            .map_err(write_error)
+        self.take_place();
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, buf));
+        let written = written.map_err(write_error)?;
+        self.place.wrote(written);
+        Poll::Ready(Ok(written))
     }
 
     fn poll_write_vectored(
@@ -130,6 +144,7 @@ impl AsyncWrite for QuicWriter {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.take_place();
         let mut written = 0;
         for buf in bufs.iter().filter(|buf| !buf.is_empty()) {
             match Pin::new(&mut self.stream).poll_write(cx, buf) {
@@ -145,6 +160,7 @@ impl AsyncWrite for QuicWriter {
                 Poll::Pending => return Poll::Pending,
             }
         }
+        self.place.wrote(written);
         Poll::Ready(Ok(written))
     }
 

@@ -6,6 +6,8 @@ use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, SanType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::task::TaskTracker;
 
+use super::precedence::{Ledger, Place};
+use super::stream::QuicWriter;
 use super::*;
 use crate::fixture::{
     Authorities, agent_kind, authority, deadline, dial, identity, pair, relay_endpoint, relay_kind,
@@ -203,7 +205,7 @@ async fn datagrams_grow_to_what_the_route_carries() {
     let address = relay.local_address().expect("an address");
     let client = raw_client_with(
         raw_agent_config(&authorities, ALPN),
-        limits::agent_transport(route::mtu(address)),
+        limits::agent_transport(route::mtu(address), CongestionControl::default()),
     );
     let (at_relay, at_client) = raw_dial(&relay, &client).await;
     let (_at_relay, at_client) = (at_relay.expect("let in"), at_client.expect("let in"));
@@ -404,7 +406,7 @@ async fn an_agent_has_nothing_to_open_but_its_control_stream() {
 async fn a_relay_has_nothing_to_open_but_streams_of_callers() {
     let authorities = Authorities::new();
     let secret = RelaySecret::new([7; 32]);
-    let config = relay::server_config(authorities.relay_tls(), &secret).expect("a configuration");
+    let config = relay::server_config(authorities.relay_tls(), &secret, CongestionControl::default()).expect("a configuration");
     let address = (std::net::Ipv4Addr::LOCALHOST, 0).into();
     let raw = quinn::Endpoint::server(config, address).expect("an endpoint");
     let address = raw.local_addr().expect("an address");
@@ -430,6 +432,27 @@ async fn a_relay_has_nothing_to_open_but_streams_of_callers() {
     .await;
     let datagram = at_relay.send_datagram(Bytes::from_static(b"?"));
     assert_eq!(datagram, Err(quinn::SendDatagramError::UnsupportedByPeer));
+}
+
+#[tokio::test]
+async fn a_stream_that_has_sent_much_stands_behind_the_others() {
+    let authorities = Authorities::new();
+    let relay = relay_endpoint(authorities.relay_tls());
+    let client = raw_agent(&authorities, ALPN);
+    let (_at_relay, at_client) = raw_dial(&relay, &client).await;
+    let (send, _receive) = soon(at_client.expect("let in").open_bi())
+        .await
+        .expect("the control stream");
+    let mut writer = QuicWriter::new(send, Place::of(&Ledger::new()));
+    writer.write_all(b"?").await.expect("written");
+    assert_eq!(writer.stream.priority(), Ok(0));
+    for _ in 0..3 {
+        // What this test's window takes without a reader.
+        soon(writer.write_all(&[0; 100 << 10]))
+            .await
+            .expect("written");
+    }
+    assert_eq!(writer.stream.priority(), Ok(-1));
 }
 
 #[tokio::test]
@@ -570,7 +593,9 @@ fn a_killed_relay_that_returns_tells_its_agents() {
     let returned = {
         let _entered = second_life.enter();
         let secret = RelaySecret::new([7; 32]);
-        RelayEndpoint::bind(address, authorities.relay_tls(), secret).expect("the same port")
+        let congestion = CongestionControl::default();
+        RelayEndpoint::bind(address, authorities.relay_tls(), secret, congestion)
+            .expect("the same port")
     };
     let asked = tokio::time::Instant::now();
     assert_eq!(agent_life.block_on(session.closed()), Closed::Forgotten);

@@ -1,0 +1,205 @@
+use std::time::Duration;
+
+use self::strait::{DATAGRAM, Path, Strait};
+use super::model::Model;
+use crate::quic::limits;
+
+mod strait;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+/// One sender for so long, then counted for three seconds.
+fn settled(path: Path, after: Duration) -> Strait {
+    let mut strait = Strait::new(path, 1);
+    strait.run(after);
+    strait.run(3 * SECOND);
+    strait
+}
+
+fn lossy(lost_per_mille: u64) -> Path {
+    Path {
+        lost_per_mille,
+        ..Path::default()
+    }
+}
+
+#[test]
+fn the_rate_is_found_and_the_queue_stays_short() {
+    for path in [
+        Path::default(),
+        Path {
+            queue: 50_000_000,
+            ..Path::default()
+        },
+        Path {
+            rate: 125_000_000,
+            round_trip: MILLISECOND,
+            ..Path::default()
+        },
+        Path {
+            rate: 2_500_000,
+            round_trip: 200 * MILLISECOND,
+            ..Path::default()
+        },
+    ] {
+        let strait = settled(path, 4 * SECOND);
+        assert!(strait.used() > 0.93, "{path:?}: {}", strait.used());
+        let allowed = (path.round_trip / 2).max(15 * MILLISECOND);
+        assert!(
+            strait.queue_at(99) < allowed,
+            "{path:?}: {:?}",
+            strait.queue_at(99)
+        );
+    }
+}
+
+#[test]
+fn a_slow_path_keeps_its_rate_with_few_datagrams() {
+    let path = Path {
+        rate: 125_000,
+        queue: 50_000,
+        ..Path::default()
+    };
+    let strait = settled(path, 3 * SECOND);
+    assert!(strait.used() > 0.93, "{}", strait.used());
+    // Five datagrams of 12 ms each.
+    assert!(
+        strait.queue_at(99) < 60 * MILLISECOND,
+        "{:?}",
+        strait.queue_at(99)
+    );
+}
+
+#[test]
+fn loss_by_chance_leaves_the_rate_as_it_is() {
+    for per_mille in [1, 10, 15] {
+        let strait = settled(lossy(per_mille), 2 * SECOND);
+        assert!(strait.used() > 0.92, "{per_mille}: {}", strait.used());
+    }
+}
+
+#[test]
+fn loss_beyond_chance_is_answered() {
+    let strait = settled(lossy(60), 3 * SECOND);
+    assert!(strait.used() < 0.5, "{}", strait.used());
+    assert!(strait.used() > 0.02, "{}", strait.used());
+}
+
+#[test]
+fn a_shallow_queue_is_not_flooded() {
+    let path = Path {
+        queue: 25_000,
+        ..Path::default()
+    };
+    let strait = settled(path, 3 * SECOND);
+    let sender = &strait.senders[0];
+    let lost = sender.lost as f64 / sender.delivered as f64;
+    assert!(lost < 0.04, "{lost}");
+    assert!(strait.used() > 0.65, "{}", strait.used());
+}
+
+#[test]
+fn two_come_to_have_about_the_same() {
+    for per_mille in [0, 10] {
+        let mut strait = Strait::new(lossy(per_mille), 2);
+        let late = strait.senders.split_off(1);
+        strait.run(3 * SECOND);
+        strait.senders.extend(late);
+        strait.run(15 * SECOND);
+        strait.run(10 * SECOND);
+        let [first, second] = [0, 1].map(|number: usize| strait.senders[number].delivered as f64);
+        let ratio = first.max(second) / first.min(second);
+        assert!(ratio < 2.5, "{per_mille}: {ratio}");
+        assert!(strait.used() > 0.93, "{}", strait.used());
+        assert!(
+            strait.queue_at(99) < 25 * MILLISECOND,
+            "{:?}",
+            strait.queue_at(99)
+        );
+    }
+}
+
+#[test]
+fn a_path_that_becomes_slower_does_not_stay_full() {
+    let mut strait = settled(Path::default(), SECOND);
+    strait.path.rate /= 10;
+    strait.run(4 * SECOND);
+    strait.run(3 * SECOND);
+    assert!(
+        strait.queue_at(50) < 30 * MILLISECOND,
+        "{:?}",
+        strait.queue_at(50)
+    );
+    assert!(strait.used() > 0.85, "{}", strait.used());
+    strait.path.rate *= 10;
+    strait.run(3 * SECOND);
+    strait.run(SECOND);
+    assert!(strait.used() > 0.9, "{}", strait.used());
+}
+
+#[test]
+fn a_way_that_becomes_longer_keeps_its_rate() {
+    let mut strait = settled(Path::default(), SECOND);
+    strait.path.round_trip = 100 * MILLISECOND;
+    strait.run(4 * SECOND);
+    strait.run(2 * SECOND);
+    assert!(strait.used() > 0.85, "{}", strait.used());
+}
+
+#[test]
+fn what_is_idle_forgets_nothing() {
+    let mut strait = settled(Path::default(), SECOND);
+    strait.senders[0].supply = Some(100_000);
+    strait.run(12 * SECOND);
+    strait.senders[0].supply = None;
+    strait.run(SECOND);
+    assert!(strait.used() > 0.85, "{}", strait.used());
+    assert!(
+        strait.queue_at(99) < 20 * MILLISECOND,
+        "{:?}",
+        strait.queue_at(99)
+    );
+}
+
+#[test]
+fn a_path_that_was_cut_begins_anew() {
+    let mut strait = settled(Path::default(), SECOND);
+    strait.path.lost_per_mille = 1000;
+    strait.run(2 * SECOND);
+    assert_eq!(strait.senders[0].model.window(), 4 * DATAGRAM);
+    strait.path.lost_per_mille = 0;
+    strait.run(2 * SECOND);
+    strait.run(SECOND);
+    assert!(strait.used() > 0.93, "{}", strait.used());
+}
+
+#[test]
+fn the_window_is_bounded_both_ways() {
+    let mut model = Model::of_new_path(DATAGRAM);
+    assert_eq!(model.window(), 10 * DATAGRAM);
+    model.start_over();
+    assert_eq!(model.window(), 4 * DATAGRAM);
+    // A path without an end, at a gigabyte each millisecond.
+    let mut now = Duration::ZERO;
+    for _ in 0..64 {
+        let sent = now;
+        now += MILLISECOND;
+        model.acknowledge(now, sent, 1 << 30);
+        model.settle(now, 0, false);
+    }
+    assert_eq!(model.window(), limits::SEND_WINDOW);
+    model.start_over();
+    model.set_datagram(1200);
+    assert_eq!(model.initial_window(), 12_000);
+}
+
+#[test]
+fn a_path_that_says_it_is_congested_is_sent_less() {
+    let mut strait = settled(Path::default(), 2 * SECOND);
+    let before = strait.senders[0].model.window();
+    strait.senders[0].model.mark();
+    strait.run(100 * MILLISECOND);
+    let after = strait.senders[0].model.window();
+    assert!(after * 100 < before * 95, "{before} {after}");
+}
