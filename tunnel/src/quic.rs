@@ -13,6 +13,7 @@ pub mod limits;
 mod relay;
 mod route;
 mod runtime;
+mod segments;
 mod session;
 mod socket;
 mod stream;
