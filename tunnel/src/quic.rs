@@ -15,6 +15,7 @@ mod precedence;
 mod relay;
 mod route;
 mod runtime;
+mod segments;
 mod session;
 mod socket;
 mod stream;

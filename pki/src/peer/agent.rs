@@ -104,6 +104,20 @@ impl AgentVerifier {
         Self { grace, ..self }
     }
 
+    /// Whether time alone can have changed nothing of what this verifier says of a chain that it, or one that
+    /// differs in nothing, has accepted: every certificate and every CA is within its validity. Costs no
+    /// signature.
+    pub fn is_in_time(&self, chain: &[CertificateDer<'_>]) -> bool {
+        let now = self.clock.now();
+        let of_chain = chain.iter().all(|der| {
+            let read = Certificate::parse(der);
+            read.is_some_and(|read| read.not_before() <= now && now <= read.not_after())
+        });
+        let in_time =
+            |anchor: &TrustAnchor| anchor.not_before() <= now && now <= anchor.not_after();
+        of_chain && self.anchors.iter().all(|(anchor, _)| in_time(anchor))
+    }
+
     /// The moment by which a certificate is judged: now, or within the grace its own last.
     fn moment(&self, end_entity: &CertificateDer<'_>) -> UnixTime {
         let now = self.clock.now();

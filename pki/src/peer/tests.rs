@@ -324,6 +324,45 @@ fn revoked_agents_are_refused_and_late_ones_within_the_grace_only() {
     assert!(judged(&revoked, &late).is_err());
 }
 
+/// Looking at the time alone finds what verifying would have found, and lets nothing stay that has ended.
+#[test]
+fn what_is_in_time_is_what_time_has_not_ended() {
+    let ca = CertificateAuthority::create("tunnels", 40, now()).unwrap();
+    let late = ca.issue(&Request {
+        kind: Kind::Agent {
+            tunnel: TunnelName::parse("one.acme").unwrap(),
+        },
+        lifetime: Duration::from_secs(30 * DAY),
+        now: now(),
+    });
+    let late = late.unwrap();
+    let chain = crate::pem::certificates(late.cert_pem.as_bytes()).unwrap();
+    let leaf = crate::certificate::Certificate::parse(&chain[0]).unwrap();
+    let anchor = ca.anchor();
+    let ends = [
+        leaf.not_before(),
+        leaf.not_after(),
+        anchor.not_before(),
+        anchor.not_after(),
+    ];
+    let mut ended = 0;
+    for end in ends {
+        for moment in [end.as_secs() - 1, end.as_secs(), end.as_secs() + 1] {
+            let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(at(moment)));
+            let verifier = AgentVerifier::new(&[anchor.der().clone()], clock).unwrap();
+            let accepted = judged(&verifier, &late).is_ok();
+            assert_eq!(verifier.is_in_time(&chain), accepted, "{moment}");
+            ended += usize::from(!accepted);
+        }
+    }
+    assert!((1..ends.len() * 3).contains(&ended));
+    // An authority beside it that has ended is reason enough to verify.
+    let old = CertificateAuthority::create("old", 1, at(NOW - 10 * DAY)).unwrap();
+    let both = [anchor.der().clone(), old.anchor().der().clone()];
+    let verifier = AgentVerifier::new(&both, clock()).unwrap();
+    assert!(judged(&verifier, &late).is_ok() && !verifier.is_in_time(&chain));
+}
+
 #[test]
 fn who_joins_knows_the_relay_by_its_authority_s_fingerprint_alone() {
     let (ca, other) = (authority(), authority());

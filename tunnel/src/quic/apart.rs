@@ -14,6 +14,9 @@ use std::task::{Context, Poll, ready};
 
 use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
+use tokio::time::Instant;
+
+use super::segments::Segments;
 
 /// Batches that are asked of the kernel at a time. More are seldom there, and fewer calls are hardly to be had.
 const BATCHES: usize = 4;
@@ -21,9 +24,10 @@ const BATCHES: usize = 4;
 /// Bytes of a batch: all that one UDP message can have.
 const BATCH: usize = 64 << 10;
 
-/// A socket that hands over one datagram at a time.
+/// A socket that hands over one datagram at a time, and takes many at a time where that pays.
 pub(super) struct Apart {
     socket: Arc<dyn AsyncUdpSocket>,
+    segments: Segments,
     received: Mutex<Received>,
 }
 
@@ -41,6 +45,7 @@ impl Apart {
     pub(super) fn new(socket: Arc<dyn AsyncUdpSocket>) -> Self {
         Self {
             socket,
+            segments: Segments::default(),
             received: Mutex::new(Received {
                 batches: vec![0; BATCHES * BATCH],
                 metas: [RecvMeta::default(); BATCHES],
@@ -133,7 +138,11 @@ impl AsyncUdpSocket for Apart {
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        self.socket.try_send(transmit)
+        self.socket.try_send(transmit)?;
+        let bytes = transmit.contents.len();
+        self.segments
+            .sent(transmit.destination, bytes, Instant::now());
+        Ok(())
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -141,7 +150,8 @@ impl AsyncUdpSocket for Apart {
     }
 
     fn max_transmit_segments(&self) -> usize {
-        self.socket.max_transmit_segments()
+        let most = self.socket.max_transmit_segments();
+        self.segments.allowed(most, Instant::now())
     }
 
     fn may_fragment(&self) -> bool {

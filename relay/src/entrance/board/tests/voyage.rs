@@ -23,7 +23,7 @@ use super::super::{Boarding, KnownNames, OnBoard, Passenger};
 use super::craft::{self, End, PASSENGER};
 use super::ledger::{Ledger, Place, Reception, State};
 use super::port::Port;
-use crate::listener::recheck_agents;
+use crate::listener::{Reason, recheck_agents};
 use crate::metrics::Counters;
 use crate::registry::Registry;
 use crate::tunnels::Host;
@@ -152,7 +152,8 @@ impl<'p> Voyage<'p> {
             Event::Revoke { paper } => {
                 self.ledger.revoke(paper);
                 let verifier = self.port.revoke(paper);
-                recheck_agents(&self.host.registry, &verifier, &*self.port.clock).await;
+                let (registry, clock) = (&self.host.registry, &*self.port.clock);
+                recheck_agents(registry, &verifier, clock, Reason::Change).await;
             }
             Event::DrainRelay => {
                 self.ledger.drain_relay();
