@@ -32,9 +32,8 @@ async fn refusal(endpoint: &Endpoint, relay: &Relay) -> ConnectionError {
     let connecting = endpoint
         .connect(relay.address, RELAY_NAME)
         .expect("it begins");
-    let connecting = match connecting.into_0rtt() {
-        Ok(_) => panic!("it may speak before the handshake"),
-        Err(connecting) => connecting,
+    let Err(connecting) = connecting.into_0rtt() else {
+        panic!("it may speak before the handshake")
     };
     match wait::within("an attempt", connecting).await {
         Ok(connection) => wait::within("its end", connection.closed()).await,

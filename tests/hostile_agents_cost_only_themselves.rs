@@ -250,9 +250,9 @@ async fn more_tunnels_than_may_be(relay: Arc<Relay>, name: String) {
 /// Attempts that are given up in the middle of the handshake.
 async fn handshakes_that_are_left(relay: Arc<Relay>, name: String) {
     let papers = relay.agents().agent(&name);
-    for _ in 0..10 {
+    for _ in 0..2 {
         let endpoint = bare_agent::endpoint(&relay, &papers, TransportConfig::default());
-        let attempts: Vec<_> = (0..20)
+        let attempts: Vec<_> = (0..100)
             .map(|_| endpoint.connect(relay.address, RELAY_NAME).expect("begun"))
             .collect();
         drop(attempts);

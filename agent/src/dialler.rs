@@ -251,8 +251,10 @@ impl Dialler {
             .err()
             .map_or("Accepted", DialError::reason);
         self.metrics.dial(carrier, outcome);
+        let welcomed = welcomed?;
+        self.moor(&welcomed.session);
         Ok(Aboard {
-            welcomed: welcomed?,
+            welcomed,
             slot,
             epoch,
             identity_generation,
@@ -342,7 +344,6 @@ impl Dialler {
             domain = %entrance_domain,
             "tunnel up"
         );
-        self.moor(&session);
         let (since, drain) = (Instant::now(), CancellationToken::new());
         self.metrics.tunnel_begun();
         if slot == FIRST_SLOT {

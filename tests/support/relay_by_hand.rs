@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gangplank_pki::clock::SystemClock;
 use gangplank_pki::peer::AgentVerifier;
-use gangplank_tunnel::quic::RelaySecret;
+use gangplank_tunnel::quic::{CongestionControl, RelaySecret};
 use gangplank_tunnel::tls::RelayTls;
 use gangplank_tunnel::wire::{ControlFrame, EntranceDomain, VERSION, Welcome};
 use gangplank_tunnel::{Session, Stream, http2, quic};
@@ -64,7 +64,12 @@ impl RelayByHand {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let (address, accepting) = match carrier {
             Carrier::Quic => {
-                let endpoint = quic::RelayEndpoint::bind(any, tls, RelaySecret::new([3; 32]));
+                let endpoint = quic::RelayEndpoint::bind(
+                    any,
+                    tls,
+                    RelaySecret::new([3; 32]),
+                    CongestionControl::default(),
+                );
                 let endpoint = endpoint.expect("a port");
                 let address = endpoint.local_address().expect("an address");
                 (address, tokio::spawn(accept_quic(endpoint, sender)))

@@ -13,6 +13,7 @@ use gangplank_config::{Anchors, KeyPair, Material};
 use gangplank_pki::clock::{Clock as _, SystemClock};
 use gangplank_pki::issue::{CertificateAuthority, Kind, Request};
 use gangplank_pki::{TrustAnchor, TunnelName, pem};
+use gangplank_tunnel::quic::CongestionControl;
 
 use super::Job;
 use crate::papers::RELAY;
@@ -66,6 +67,7 @@ impl Shipyard {
             relays: vec![relay],
             identity: Material::fixed(KeyPair::new(chain, key)?),
             renewal: None,
+            congestion_control: CongestionControl::default(),
             drain: Drain::default(),
         })
     }

@@ -31,6 +31,11 @@ pub const SEND_BUFFER: usize = 64 << 10;
 /// behind a download's megabytes. 128 KiB are 10 ms at 100 Mbit/s.
 pub(super) const UNSENT: u32 = 128 << 10;
 
+/// What is read of a peer at a time before others have their turn: four TLS records, two milliseconds of the
+/// cheapest frames. SETTINGS and PING cost nothing but an answer, and who sends nothing else would otherwise keep
+/// a thread for as long as there is more of it.
+pub(super) const TURN: usize = 64 << 10;
+
 /// One frame: HTTP/2's own least. Small streams take turns with large ones frame by frame.
 const FRAME: u32 = 16 << 10;
 

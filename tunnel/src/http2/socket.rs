@@ -4,7 +4,7 @@ use std::io;
 use std::net::Shutdown;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
 use socket2::SockRef;
@@ -21,6 +21,8 @@ pub(super) struct Socket {
     tcp: Arc<TcpStream>,
     first: Bytes,
     meter: Meter,
+    /// Read since there was a pause.
+    taken: usize,
 }
 
 impl Socket {
@@ -34,6 +36,7 @@ impl Socket {
             tcp: Arc::new(tcp),
             first,
             meter,
+            taken: 0,
         }
     }
 
@@ -77,12 +80,24 @@ impl AsyncRead for Socket {
             self.meter.received(length);
             return Poll::Ready(Ok(()));
         }
+        if self.taken >= limits::TURN {
+            // A peer that always has more to say goes to the end of the line.
+            self.taken = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         loop {
-            ready!(self.tcp.poll_read_ready(cx))?;
+            let Poll::Ready(ready) = self.tcp.poll_read_ready(cx) else {
+                self.taken = 0;
+                return Poll::Pending;
+            };
+            ready?;
             match self.tcp.try_read_buf(buf) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 read => {
-                    self.meter.received(read?);
+                    let read = read?;
+                    self.taken += read;
+                    self.meter.received(read);
                     return Poll::Ready(Ok(()));
                 }
             }
@@ -143,5 +158,57 @@ impl Remains {
         };
         let ended = timeout(limits::LINGER, reading).await;
         tracing::trace!(?ended, "a tunnel's socket is closed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::AsyncWriteExt as _;
+    use tokio_util::task::TaskTracker;
+
+    use super::*;
+    use crate::fixture::{soon, tcp_pair};
+
+    #[tokio::test]
+    async fn a_peer_that_always_has_more_to_say_gives_way_and_comes_again() {
+        let (mut peer, near) = tcp_pair().await;
+        let roomy = SockRef::from(&near).set_recv_buffer_size(8 * limits::TURN);
+        roomy.expect("a larger buffer");
+        let whole = vec![7; 4 * limits::TURN];
+        let writing = TaskTracker::new().spawn(async move {
+            peer.write_all(&whole).await.expect("written");
+            peer
+        });
+        // More is there than one turn takes.
+        soon(async {
+            let mut ahead = vec![0; limits::TURN + limits::TURN / 2];
+            while near.peek(&mut ahead).await.expect("it stands") < ahead.len() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        let mut socket = Socket::new(near, Bytes::new(), Meter::new());
+        let mut heard = 0;
+        while heard < 4 * limits::TURN {
+            let at_once = soon(poll_fn(|cx| {
+                let mut at_once = 0;
+                loop {
+                    let mut space = [0; 4096];
+                    let mut buffer = ReadBuf::new(&mut space);
+                    match Pin::new(&mut socket).poll_read(cx, &mut buffer) {
+                        Poll::Ready(read) => read.expect("read"),
+                        Poll::Pending if at_once == 0 => return Poll::Pending,
+                        Poll::Pending => return Poll::Ready(at_once),
+                    }
+                    at_once += buffer.filled().len();
+                }
+            }))
+            .await;
+            assert!(at_once <= limits::TURN, "{at_once} bytes without a pause");
+            heard += at_once;
+        }
+        writing.await.expect("no panic");
     }
 }

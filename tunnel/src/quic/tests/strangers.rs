@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use quinn::TimeSource;
 use rustls::quic::{ClientConnection, Keys, Suite, Version};
-use rustls::{CipherSuite, Side};
+use rustls::{CipherSuite, Side, SupportedCipherSuite, Tls13CipherSuite};
 use tokio::net::UdpSocket;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -168,11 +168,7 @@ async fn under_pressure_an_address_is_proven_first_and_only_the_one_that_was_ask
 /// A clock that goes ahead.
 struct Ahead(Duration);
 
-#[expect(
-    clippy::disallowed_types,
-    clippy::disallowed_methods,
-    reason = "quinn's trait asks for it"
-)]
+#[expect(clippy::disallowed_methods, reason = "quinn's trait asks for it")]
 impl TimeSource for Ahead {
     fn now(&self) -> std::time::SystemTime {
         std::time::SystemTime::now() + self.0
@@ -216,8 +212,8 @@ fn initial_keys(id: &[u8]) -> Keys {
         .cipher_suites
         .iter()
         .find(|suite| suite.suite() == CipherSuite::TLS13_AES_128_GCM_SHA256)
-        .and_then(|suite| suite.tls13())
-        .and_then(|suite| suite.quic_suite())
+        .and_then(SupportedCipherSuite::tls13)
+        .and_then(Tls13CipherSuite::quic_suite)
         .expect("every provider has it");
     let Suite { suite, quic } = suite;
     Keys::initial(Version::V1, suite, quic, id, Side::Client)
