@@ -189,7 +189,12 @@ async fn a_token_of_before_proves_nothing() {
         (limits::RETRY_LIFETIME + Duration::from_secs(1), false),
     ] {
         let secret = RelaySecret::new([7; 32]);
-        let mut config = server_config(authorities.relay_tls(), &secret).expect("a configuration");
+        let mut config = server_config(
+            authorities.relay_tls(),
+            &secret,
+            CongestionControl::default(),
+        )
+        .expect("a configuration");
         config.time_source(Arc::new(Ahead(ahead)));
         let address = (Ipv4Addr::LOCALHOST, 0).into();
         let later = quinn::Endpoint::server(config, address).expect("an endpoint");
