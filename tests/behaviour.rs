@@ -90,6 +90,7 @@ mod revocation_ends_everything_of_one_provider;
 mod revoked_certificates_end;
 mod rights_in_the_manual_are_enough;
 mod roles_end_cleanly;
+mod service_manager_is_told;
 mod siege_leaves_others_alone;
 mod silent_api_server_is_told;
 mod strangers_at_the_entrance_are_sent_away;
