@@ -22,7 +22,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::status::Status;
+use crate::status::{CertificateStatus, Status};
 
 /// Connections at once: a scraper, two probes, a person with `gangplank status`, and room for each to retry.
 const CONNECTIONS: usize = 32;
@@ -37,6 +37,14 @@ const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
 pub(crate) trait Observed: Send + Sync {
     /// Why the role is not ready to take callers; empty when it is.
     fn unready(&self) -> Vec<String>;
+    /// How it goes, in a line.
+    fn summary(&self) -> String;
+    /// What it shows others, and the authorities by which it knows who is at the other end of a tunnel.
+    fn certificates(&self) -> Vec<CertificateStatus>;
+    /// Until when the authority of callers that ends first is good, in seconds since 1970.
+    fn callers_authorities_end(&self) -> Option<u64> {
+        None
+    }
     /// Everything `gangplank status` shows.
     fn status(&self) -> Status;
 }

@@ -246,6 +246,13 @@ impl RunningExit {
         })
     }
 
+    /// Until when the trust anchor that ends first is good, in seconds since 1970.
+    pub(crate) fn authorities_end(&self) -> Option<u64> {
+        let bundle = self.trust.current();
+        let anchors = bundle.providers().iter().flat_map(|it| it.anchors());
+        anchors.map(|anchor| anchor.not_after().as_secs()).min()
+    }
+
     /// The certificate that callers see now.
     pub(crate) fn certificates(&self) -> Vec<CertificateStatus> {
         status::of_key_pair("exit certificate", &self.serving.current())

@@ -3,10 +3,12 @@
 //! Everything that decides anything lives in the crates below; here they are joined.
 
 mod admin;
+mod certificate_metrics;
 mod cli;
 mod exit;
 mod failure;
 mod logging;
+mod manager;
 mod output;
 mod role;
 mod secret_file;

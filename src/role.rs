@@ -14,9 +14,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, Admin, Observed};
+use crate::certificate_metrics;
 use crate::cli::{self, Overrides};
 use crate::failure::{Failure, Outcome};
 use crate::logging::{self, Format};
+use crate::manager::Manager;
 use crate::status::CertificateStatus;
 
 /// How long the end waits for tasks that were told to stop. They only have to notice.
@@ -28,6 +30,8 @@ pub(crate) struct Stage {
     pub(crate) tasks: TaskTracker,
     /// Cancelled when the role is over and its helpers shall end.
     pub(crate) over: CancellationToken,
+    /// Who started the role, if they want to hear of it.
+    pub(crate) manager: Option<Arc<Manager>>,
     /// What goes on writing until all tasks have ended.
     writers: Writers,
 }
@@ -87,6 +91,8 @@ fn workers() -> usize {
 pub(crate) fn run_on_runtime<F: Future<Output = Outcome>>(
     role: impl FnOnce(Stage) -> F,
 ) -> Outcome {
+    let manager = Manager::of(|name| std::env::var_os(name), std::process::id());
+    let manager = manager.context("the service manager that started this cannot be told of it")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers())
         .enable_all()
@@ -96,6 +102,7 @@ pub(crate) fn run_on_runtime<F: Future<Output = Outcome>>(
     let stage = Stage {
         tasks: TaskTracker::new(),
         over: CancellationToken::new(),
+        manager: manager.map(Arc::new),
         writers: Arc::clone(&writers),
     };
     let outcome = runtime.block_on(async {
@@ -148,13 +155,13 @@ fn tell_of_expired(own: &[CertificateStatus]) {
     }
 }
 
-/// Serves the admin endpoint, if there is one, and says that the role listens.
+/// Serves the admin endpoint, if there is one, says that the role listens, and tells the service manager how it goes.
 pub(crate) fn announce(
     stage: &Stage,
     listen: Option<SocketAddr>,
     admin: Option<Listener>,
     role: Arc<dyn Observed>,
-    metrics: Registry,
+    mut metrics: Registry,
 ) {
     let text = |address: Option<SocketAddr>| address.map(|address| address.to_string());
     let admin_address = admin
@@ -166,7 +173,13 @@ pub(crate) fn announce(
         version = env!("CARGO_PKG_VERSION"),
         "listening"
     );
-    tell_of_expired(&role.status().certificates);
+    tell_of_expired(&role.certificates());
+    certificate_metrics::register(&mut metrics, Arc::clone(&role));
+    if let Some(manager) = &stage.manager {
+        let (manager, role) = (Arc::clone(manager), Arc::clone(&role));
+        let attending = manager.attend(role, stage.tasks.clone(), stage.over.clone());
+        stage.tasks.spawn(attending);
+    }
     if let Some(listener) = admin {
         let admin = Arc::new(Admin {
             role,

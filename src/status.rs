@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use gangplank_config::{KeyPair, Material};
+use gangplank_config::{Anchors, KeyPair, Material};
 use gangplank_pki::clock::{Clock as _, SystemClock, rfc3339};
 use gangplank_pki::inspect::inspect_der;
 use gangplank_pki::{Fingerprint, Provider, TrustAnchor};
+use gangplank_tunnel::Traffic;
 use rustls_pki_types::UnixTime;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -31,7 +32,7 @@ pub(crate) struct Status {
     /// The exit's part, of agent and proxy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) exit: Option<ExitStatus>,
-    /// The certificates it shows others.
+    /// The certificates it shows others, and the authorities by which it knows who is at the other end of a tunnel.
     pub(crate) certificates: Vec<CertificateStatus>,
 }
 
@@ -45,6 +46,43 @@ pub(crate) struct RelayStatus {
     pub(crate) domain: String,
     /// The registered tunnels.
     pub(crate) tunnels: Vec<TunnelStatus>,
+    /// Clusters that had a tunnel since the relay started, and have none now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) offline: Vec<OfflineStatus>,
+}
+
+/// A cluster without a tunnel.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct OfflineStatus {
+    /// `<cluster>.<account>`.
+    pub(crate) name: String,
+    /// Why its last tunnel ended, in a word.
+    pub(crate) last_error: String,
+    /// How long ago.
+    pub(crate) since_seconds: u64,
+}
+
+/// What a tunnel has moved over the network, seen from the role that is asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TrafficStatus {
+    /// Bytes sent.
+    pub(crate) sent_bytes: u64,
+    /// Bytes received.
+    pub(crate) received_bytes: u64,
+    /// Datagrams sent and lost on the way; none over TCP.
+    pub(crate) lost_datagrams: u64,
+}
+
+impl From<Traffic> for TrafficStatus {
+    fn from(traffic: Traffic) -> Self {
+        Self {
+            sent_bytes: traffic.sent,
+            received_bytes: traffic.received,
+            lost_datagrams: traffic.datagrams_lost,
+        }
+    }
 }
 
 /// One tunnel as the relay sees it.
@@ -67,6 +105,12 @@ pub(crate) struct TunnelStatus {
     pub(crate) rtt_micros: Option<u64>,
     /// Callers' connections on it now.
     pub(crate) streams: u64,
+    /// What it has moved.
+    #[serde(default)]
+    pub(crate) traffic: TrafficStatus,
+    /// Why the cluster's last tunnel that ended did, in a word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) last_error: Option<String>,
 }
 
 /// The sessions of an agent.
@@ -77,6 +121,20 @@ pub(crate) struct AgentStatus {
     pub(crate) tunnel: String,
     /// One entry a relay.
     pub(crate) relays: Vec<RelaySessionStatus>,
+    /// How renewing the agent's certificate goes, if the agent does that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) renewal: Option<RenewalStatus>,
+}
+
+/// How renewing an agent's certificate goes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RenewalStatus {
+    /// When two thirds of the present certificate's life are over.
+    pub(crate) next: String,
+    /// Why the last attempt failed, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) last_error: Option<String>,
 }
 
 /// An agent's session with one relay.
@@ -93,6 +151,9 @@ pub(crate) struct RelaySessionStatus {
     pub(crate) rtt_micros: Option<u64>,
     /// Callers' connections on it now.
     pub(crate) streams: u64,
+    /// What it has moved.
+    #[serde(default)]
+    pub(crate) traffic: TrafficStatus,
     /// What went wrong last, if anything did.
     pub(crate) last_error: Option<String>,
 }
@@ -155,8 +216,11 @@ pub(crate) struct RevocationListStatus {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CertificateStatus {
-    /// What it is for, or its subject.
+    /// What it is for, or of a caller's authority its subject.
     pub(crate) name: String,
+    /// The subject of an authority of agents or relays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) subject: Option<String>,
     /// SHA-256 of it.
     pub(crate) fingerprint: String,
     /// Its last moment.
@@ -164,6 +228,9 @@ pub(crate) struct CertificateStatus {
     /// Whether that is past.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) expired: bool,
+    /// Its last moment in seconds since 1970, for the metric.
+    #[serde(skip)]
+    pub(crate) last_second: u64,
 }
 
 impl Status {
@@ -186,9 +253,11 @@ impl From<&TrustAnchor> for CertificateStatus {
     fn from(anchor: &TrustAnchor) -> Self {
         Self {
             name: anchor.subject_text().to_owned(),
+            subject: None,
             fingerprint: anchor.fingerprint().to_string(),
             not_after: rfc3339(anchor.not_after()),
             expired: is_past(anchor.not_after()),
+            last_second: anchor.not_after().as_secs(),
         }
     }
 }
@@ -225,10 +294,25 @@ pub(crate) fn of_key_pair(name: &str, pair: &KeyPair) -> Option<CertificateStatu
     let summary = inspect_der(leaf)?;
     Some(CertificateStatus {
         name: name.to_owned(),
+        subject: None,
         fingerprint: Fingerprint::of(leaf).to_string(),
         not_after: rfc3339(summary.not_after),
         expired: is_past(summary.not_after),
+        last_second: summary.not_after.as_secs(),
     })
+}
+
+/// Authorities as they are in their file now.
+pub(crate) fn of_authorities(name: &str, material: &Material<Anchors>) -> Vec<CertificateStatus> {
+    let Ok(anchors) = material.read() else {
+        return Vec::new();
+    };
+    let of_anchor = |anchor: &TrustAnchor| CertificateStatus {
+        name: name.to_owned(),
+        subject: Some(anchor.subject_text().to_owned()),
+        ..CertificateStatus::from(anchor)
+    };
+    anchors.anchors().iter().map(of_anchor).collect()
 }
 
 fn is_past(moment: UnixTime) -> bool {

@@ -99,6 +99,7 @@ mod rights_in_the_manual_are_enough;
 mod roles_end_cleanly;
 mod rolling_restarts_fail_nobody;
 mod several_relays_share_a_register;
+mod service_manager_is_told;
 mod siege_leaves_others_alone;
 mod silent_api_server_is_told;
 mod stopped_agents_are_passed_over;

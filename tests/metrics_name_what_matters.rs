@@ -309,7 +309,7 @@ async fn bother(relay: &Arc<Relay>) {
         1
     );
     assert_eq!(
-        counted.value("gangplank_relay_tunnels{tunnel=\"harbour.acme\"}"),
+        counted.value("gangplank_relay_tunnels{tunnel=\"harbour.acme\",transport=\"quic\"}"),
         1
     );
 

@@ -10,7 +10,7 @@ use gangplank_config::{Anchors, Fault, KeyPair, Reloaded, Reloader};
 use gangplank_pki::clock::Clock;
 use gangplank_pki::crypto;
 use gangplank_tunnel::quic::BindError;
-use gangplank_tunnel::{http2, quic};
+use gangplank_tunnel::{Ledger, http2, quic};
 use prometheus_client::registry::Registry;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +23,7 @@ use crate::metrics::{Families, Renewals};
 use crate::moorings::Moorings;
 use crate::renewal::Renewal;
 use crate::settings::{Relay, Settings};
-use crate::view::{AgentView, Berth};
+use crate::view::{AgentView, Berth, RenewalNote};
 
 /// After the drain's limit, the time for aborted streams to come to their end: no I/O is left in it.
 const AFTERMATH: Duration = Duration::from_secs(5);
@@ -62,8 +62,9 @@ pub struct Agent {
     endpoints: Endpoints,
     identity: (Reloaded<KeyPair>, Reloader<KeyPair>),
     /// The file in which the certificate is renewed, and the counter of it.
-    renewal: Option<(PathBuf, Renewals)>,
+    renewal: Option<(PathBuf, Renewals, RenewalNote)>,
     relays: Vec<Course>,
+    ledger: Ledger<Arc<str>>,
     view: AgentView,
     instance: u128,
     drain_limit: Duration,
@@ -94,7 +95,8 @@ impl Agent {
         clock: Arc<dyn Clock>,
         metrics: &mut Registry,
     ) -> Result<Self, AgentError> {
-        let families = Families::register(metrics);
+        let ledger = Ledger::new(settings.relays.len());
+        let families = Families::register(metrics, &ledger);
         let course = |relay: &Relay| -> Result<Course, Fault> {
             let name: Arc<str> = relay.to_string().into();
             Ok(Course {
@@ -110,6 +112,9 @@ impl Agent {
             .iter()
             .map(course)
             .collect::<Result<Vec<_>, _>>()?;
+        let identity = settings.identity.watch()?;
+        let note = settings.renewal.as_ref();
+        let note = note.map(|_file| RenewalNote::of(identity.0.clone()));
         let mut instance = [0; 16];
         let random = crypto::provider().secure_random;
         random
@@ -121,13 +126,18 @@ impl Agent {
                     .with_congestion_control(settings.congestion_control),
                 tcp: http2::AgentEndpoint::default(),
             },
-            identity: settings.identity.watch()?,
-            view: AgentView::new(relays.iter().map(|course| course.berth.clone()).collect()),
+            identity,
+            view: AgentView::new(
+                relays.iter().map(|course| course.berth.clone()).collect(),
+                note.clone(),
+            ),
             renewal: settings
                 .renewal
                 .clone()
-                .map(|file| (file, families.renewals())),
+                .zip(note)
+                .map(|(file, note)| (file, families.renewals(), note)),
             relays,
+            ledger,
             instance: u128::from_be_bytes(instance),
             drain_limit: settings.drain.limit,
             handoff,
@@ -148,13 +158,14 @@ impl Agent {
         let tasks = TaskTracker::new();
         let (identity, reloader) = self.identity;
         tasks.spawn(reloader.run(shutdown.clone()));
-        let renewal = self.renewal.map(|(file, metrics)| Renewal {
+        let renewal = self.renewal.map(|(file, metrics, note)| Renewal {
             file,
             identity: identity.clone(),
             relays: in_turn(&self.relays),
             clock: Arc::clone(&self.clock),
             random: self.random,
             metrics,
+            note,
         });
         if let Some(renewal) = renewal {
             tasks.spawn(renewal.run(shutdown.clone()));
@@ -180,6 +191,7 @@ impl Agent {
                 name: course.name,
                 berth: course.berth,
                 metrics: course.metrics,
+                ledger: self.ledger.clone(),
                 dials: AtomicU64::new(0),
                 moorings: Moorings::default(),
             };

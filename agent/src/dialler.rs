@@ -12,7 +12,7 @@ use gangplank_config::{Anchors, KeyPair, Reloaded};
 use gangplank_pki::WithCauses;
 use gangplank_pki::clock::Clock;
 use gangplank_tunnel::wire::{CloseCode, Hello, SoftwareName};
-use gangplank_tunnel::{Closed, Session};
+use gangplank_tunnel::{Closed, Entry, Ledger, Session};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -54,6 +54,7 @@ pub(crate) struct Dialler {
     pub(crate) name: Arc<str>,
     pub(crate) berth: Berth,
     pub(crate) metrics: Metrics,
+    pub(crate) ledger: Ledger<Arc<str>>,
     /// Dials until now, over all slots: each is an epoch.
     pub(crate) dials: AtomicU64,
     /// Its sessions that have not ended.
@@ -322,18 +323,13 @@ impl Dialler {
     /// Takes a welcomed session into service, in a task of its own, until it ends; after `let_go` it gets
     /// no new callers.
     pub(crate) fn begin(&self, aboard: Aboard, let_go: &CancellationToken) -> Newest {
-        let Aboard {
-            welcomed,
-            slot,
-            epoch,
-            identity_generation,
-        } = aboard;
+        let (slot, epoch) = (aboard.slot, aboard.epoch);
         let Welcomed {
             session,
             welcome,
             reader,
             writer,
-        } = welcomed;
+        } = aboard.welcomed;
         let entrance_domain = welcome.entrance_domain.as_str().to_owned();
         tracing::info!(
             relay = %self.name,
@@ -345,7 +341,7 @@ impl Dialler {
             "tunnel up"
         );
         let (since, drain) = (Instant::now(), CancellationToken::new());
-        self.metrics.tunnel_begun();
+        let (transport, entry) = (session.transport(), self.enter(&session));
         if slot == FIRST_SLOT {
             self.berth.moor(Standing {
                 session: Arc::clone(&session),
@@ -370,7 +366,8 @@ impl Dialler {
         let (ending, ended) = oneshot::channel();
         self.crew.tasks.spawn(async move {
             let closed = tunnel.serve(reader, writer).await;
-            metrics.tunnel_ended(closed.reason());
+            metrics.tunnel_ended(transport, closed.reason());
+            entry.close(closed.reason());
             berth.cast_off(epoch, &closed);
             tracing::info!(relay = %name, slot, epoch, reason = closed.reason(), %closed, "tunnel down");
             if ending.send(closed.reason()).is_err() {
@@ -380,7 +377,7 @@ impl Dialler {
         Newest {
             ended,
             drain,
-            identity_generation,
+            identity_generation: aboard.identity_generation,
         }
     }
 
@@ -392,6 +389,13 @@ impl Dialler {
         let (relay, streams) = (&self.name, oldest.open_streams());
         tracing::warn!(%relay, streams, "the relay ends none of its sessions; the oldest is ended here");
         oldest.close(CloseCode::GoingAway, "too many sessions stand");
+    }
+
+    /// Counts a session from here on.
+    fn enter(&self, session: &Arc<dyn Session>) -> Entry<Arc<str>> {
+        self.metrics.tunnel_begun(session.transport());
+        self.ledger
+            .enter(Arc::clone(&self.name), Arc::clone(session))
     }
 
     fn exit(&self, drain: &CancellationToken) -> Exit {

@@ -25,7 +25,7 @@ pub use agent::{Agent, AgentError};
 pub use boarding::{Boarding, Handoff, Refusal};
 pub use dial::LookUpError;
 pub use settings::{Relay, Settings};
-pub use view::{AgentView, TunnelState, TunnelView};
+pub use view::{AgentView, RenewalView, TunnelState, TunnelView};
 #[doc(hidden)] // for the fuzz target of this parser alone
 pub use way::proxy_status;
 pub use way::{ProxyFault, WayError};

@@ -2,16 +2,22 @@
 
 use std::sync::Arc;
 
+use gangplank_tunnel::Ledger;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// A relay, as the agent's file names it.
+mod carried;
+
+use carried::Carried;
+
+/// A relay, as the agent's file names it, and what carries tunnels to it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RelayLabel {
+struct RelayTransport {
     relay: String,
+    transport: &'static str,
 }
 
 /// A relay and how something went there: one of the words of the error enums, or `Accepted`.
@@ -21,7 +27,7 @@ struct RelayOutcome {
     outcome: &'static str,
 }
 
-/// A relay, a transport, and how an attempt to reach the one over the other went.
+/// A relay, a transport, and how an attempt to reach the one over the other went, or why a tunnel there ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DialOutcome {
     relay: String,
@@ -39,8 +45,8 @@ pub(crate) struct Metrics {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Families {
     dials: Family<DialOutcome, Counter>,
-    ends: Family<RelayOutcome, Counter>,
-    tunnels: Family<RelayLabel, Gauge>,
+    ends: Family<DialOutcome, Counter>,
+    tunnels: Family<RelayTransport, Gauge>,
     streams: Family<RelayOutcome, Counter>,
     renewals: Family<Outcome, Counter>,
 }
@@ -64,7 +70,7 @@ impl Renewals {
 
 impl Families {
     /// Registers everything under `agent_`.
-    pub(crate) fn register(registry: &mut Registry) -> Self {
+    pub(crate) fn register(registry: &mut Registry, ledger: &Ledger<Arc<str>>) -> Self {
         let families = Self::default();
         let agent = registry.sub_registry_with_prefix("agent");
         agent.register(
@@ -74,10 +80,14 @@ impl Families {
         );
         agent.register(
             "tunnel_ends",
-            "Sessions that ended by reason",
+            "Sessions that ended by transport and reason",
             families.ends.clone(),
         );
-        agent.register("tunnels", "Sessions that stand", families.tunnels.clone());
+        agent.register(
+            "tunnels",
+            "Sessions that stand by transport",
+            families.tunnels.clone(),
+        );
         agent.register(
             "streams",
             "Callers' streams by outcome",
@@ -88,6 +98,7 @@ impl Families {
             "Attempts to renew the tunnel's certificate by outcome",
             families.renewals.clone(),
         );
+        agent.register_collector(Box::new(Carried(ledger.clone())));
         families
     }
 
@@ -120,21 +131,24 @@ impl Metrics {
             .inc();
     }
 
-    pub(crate) fn tunnel_begun(&self) {
-        self.tunnels(1);
+    pub(crate) fn tunnel_begun(&self, transport: &'static str) {
+        self.tunnels(transport, 1);
     }
 
-    pub(crate) fn tunnel_ended(&self, reason: &'static str) {
-        self.tunnels(-1);
-        self.families
-            .ends
-            .get_or_create(&self.labelled(reason))
-            .inc();
-    }
-
-    fn tunnels(&self, change: i64) {
-        let label = RelayLabel {
+    pub(crate) fn tunnel_ended(&self, transport: &'static str, outcome: &'static str) {
+        self.tunnels(transport, -1);
+        let label = DialOutcome {
             relay: self.relay.to_string(),
+            transport,
+            outcome,
+        };
+        self.families.ends.get_or_create(&label).inc();
+    }
+
+    fn tunnels(&self, transport: &'static str, change: i64) {
+        let label = RelayTransport {
+            relay: self.relay.to_string(),
+            transport,
         };
         self.families.tunnels.get_or_create(&label).inc_by(change);
     }

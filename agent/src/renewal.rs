@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use gangplank_config::reload::Report;
 use gangplank_config::{Anchors, KeyPair, Reloaded};
-use gangplank_pki::clock::Clock;
+use gangplank_pki::clock::{Clock, at};
 use gangplank_pki::inspect::inspect_der;
 use gangplank_pki::{TunnelName, WithCauses};
+use rustls_pki_types::UnixTime;
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,7 @@ use crate::dialler::Random;
 use crate::enrolment::{Address, Enrolled, EnrolmentError, Present, renew};
 use crate::metrics::Renewals;
 use crate::settings::Relay;
+use crate::view::RenewalNote;
 
 /// How long the clock is believed at a time: it may be set meanwhile.
 const LOOK: Duration = Duration::from_secs(60);
@@ -39,6 +41,7 @@ pub(crate) struct Renewal {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Random,
     pub(crate) metrics: Renewals,
+    pub(crate) note: RenewalNote,
 }
 
 /// Why a certificate was not renewed.
@@ -90,11 +93,13 @@ impl Renewal {
                 Ok(()) => {
                     attempt = 0;
                     self.metrics.renewed("Renewed");
+                    self.note.note(None);
                     tracing::info!(file = %self.file.display(), "the tunnel's certificate was renewed");
                     self.taken_over(generation).await;
                 }
                 Err(fault) => {
                     self.metrics.renewed(fault.reason());
+                    self.note.note(Some(WithCauses(&fault).to_string()));
                     tell(&fault, attempt);
                     let pause = if fault.needs_a_person() {
                         PATIENCE
@@ -120,14 +125,10 @@ impl Renewal {
     }
 
     fn until_due(&self) -> Duration {
-        let identity = self.identity.current();
-        let Some(leaf) = identity.leaf().and_then(|leaf| inspect_der(leaf)) else {
+        let Some(due) = due(&self.identity.current()) else {
             return Duration::ZERO;
         };
-        let (begin, end) = (leaf.not_before.as_secs(), leaf.not_after.as_secs());
-        let two_thirds = end.saturating_sub(begin) / 3 * 2;
-        let due = begin.saturating_add(two_thirds);
-        Duration::from_secs(due.saturating_sub(self.clock.now().as_secs()))
+        Duration::from_secs(due.as_secs().saturating_sub(self.clock.now().as_secs()))
     }
 
     /// Asks one relay, at the next attempt the next.
@@ -174,6 +175,14 @@ impl Renewal {
             tracing::warn!(file = %self.file.display(), "the renewed certificate is not in use yet");
         }
     }
+}
+
+/// The moment at which two thirds of a certificate's life are over.
+pub(crate) fn due(identity: &KeyPair) -> Option<UnixTime> {
+    let leaf = identity.leaf().and_then(|leaf| inspect_der(leaf))?;
+    let (begin, end) = (leaf.not_before.as_secs(), leaf.not_after.as_secs());
+    let two_thirds = end.saturating_sub(begin) / 3 * 2;
+    Some(at(begin.saturating_add(two_thirds)))
 }
 
 /// The first failure is a warning, and so is each that a person has to know of; the others are counted.

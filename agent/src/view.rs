@@ -4,13 +4,62 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use gangplank_config::{KeyPair, Reloaded};
 use gangplank_tunnel::{Closed, Session, Traffic};
+use rustls_pki_types::UnixTime;
 use tokio::time::Instant;
+
+use crate::renewal;
 
 /// A look at a running agent. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct AgentView {
     relays: Arc<[Berth]>,
+    renewal: Option<RenewalNote>,
+}
+
+/// How renewing the agent's certificate goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RenewalView {
+    /// When the next renewal begins.
+    pub due: UnixTime,
+    /// Why the last attempt failed, if it did.
+    pub last_fault: Option<String>,
+}
+
+/// What is seen of the renewal: the certificate of the moment, and what its task notes.
+#[derive(Debug, Clone)]
+pub(crate) struct RenewalNote {
+    pub(crate) identity: Reloaded<KeyPair>,
+    pub(crate) last_fault: Arc<Mutex<Option<String>>>,
+}
+
+impl RenewalNote {
+    pub(crate) fn of(identity: Reloaded<KeyPair>) -> Self {
+        Self {
+            identity,
+            last_fault: Arc::default(),
+        }
+    }
+
+    /// The last attempt failed for this reason, or did not.
+    pub(crate) fn note(&self, fault: Option<String>) {
+        *self
+            .last_fault
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = fault;
+    }
+
+    fn look(&self) -> Option<RenewalView> {
+        let last_fault = self
+            .last_fault
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        Some(RenewalView {
+            due: renewal::due(&self.identity.current())?,
+            last_fault: last_fault.clone(),
+        })
+    }
 }
 
 /// The tunnel to one relay at one moment.
@@ -52,10 +101,16 @@ pub enum TunnelState {
 }
 
 impl AgentView {
-    pub(crate) fn new(berths: Vec<Berth>) -> Self {
+    pub(crate) fn new(berths: Vec<Berth>, renewal: Option<RenewalNote>) -> Self {
         Self {
             relays: berths.into(),
+            renewal,
         }
+    }
+
+    /// How renewing the certificate goes, if this agent does that.
+    pub fn renewal(&self) -> Option<RenewalView> {
+        self.renewal.as_ref()?.look()
     }
 
     /// One entry a relay, in the order of the agent's file.

@@ -44,7 +44,7 @@ impl Landing {
     pub(crate) async fn receive(self: &Arc<Self>, socket: TcpStream, first_bytes: Vec<u8>) {
         let counters = &self.host.counters;
         let Ok(_place) = self.handshakes.try_acquire() else {
-            counters.tunnel_handshake("Crowded");
+            counters.tunnel_handshake("tcp", "Crowded");
             // If that fails the socket is dead already, and closing it does the same.
             drop(socket.set_zero_linger());
             return;
@@ -58,7 +58,7 @@ impl Landing {
                 }));
             }
             Err(error) => {
-                counters.tunnel_handshake(error.reason());
+                counters.tunnel_handshake("tcp", error.reason());
                 tracing::debug!(
                     reason = error.reason(),
                     error = %WithCauses(&error),

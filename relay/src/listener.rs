@@ -92,7 +92,7 @@ impl TunnelListener {
         let session = match arrival.complete(Instant::now() + HANDSHAKE_DEADLINE).await {
             Ok(session) => session,
             Err(error) => {
-                self.host.counters.tunnel_handshake(error.reason());
+                self.host.counters.tunnel_handshake("quic", error.reason());
                 tracing::debug!(
                     reason = error.reason(),
                     error = %WithCauses(&error),

@@ -1,19 +1,15 @@
 //! What is counted. Labels come from closed sets of words and from names that a certificate proved,
 //! never from what a caller wrote: no server name is ever a label.
 
-use std::fmt;
-
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
-use prometheus_client::metrics::MetricType;
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry as Metrics;
 
-use crate::entrance::Quay;
-use crate::registry::Registry;
+mod standings;
+
+pub(crate) use standings::Standings;
 
 /// How something went: `reason` is one of the words of the error enums, or `Accepted`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -21,16 +17,17 @@ pub(crate) struct Outcome {
     outcome: &'static str,
 }
 
+/// How something went on one transport, `quic` or `tcp`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TransportOutcome {
+    transport: &'static str,
+    outcome: &'static str,
+}
+
 /// Which way bytes went.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Direction {
     direction: &'static str,
-}
-
-/// A tunnel's name, proven by the agent's certificate.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TunnelLabel {
-    tunnel: String,
 }
 
 /// The relay's counters. Cheap to clone.
@@ -42,8 +39,8 @@ pub(crate) struct Counters {
     ends: Family<Outcome, Counter>,
     bytes: Family<Direction, Counter>,
     accept_pauses: Counter,
-    tunnel_handshakes: Family<Outcome, Counter>,
-    tunnel_ends: Family<Outcome, Counter>,
+    tunnel_handshakes: Family<TransportOutcome, Counter>,
+    tunnel_ends: Family<TransportOutcome, Counter>,
     enrolments: Family<Outcome, Counter>,
 }
 
@@ -66,10 +63,7 @@ impl Default for Counters {
 
 impl Counters {
     /// Registers everything under `relay_`.
-    pub(crate) fn register<S>(&self, metrics: &mut Metrics, tunnels: Registry<S>, quay: Quay)
-    where
-        S: Send + Sync + fmt::Debug + 'static,
-    {
+    pub(crate) fn register(&self, metrics: &mut Metrics, standings: Standings) {
         let relay = metrics.sub_registry_with_prefix("relay");
         relay.register(
             "callers",
@@ -99,12 +93,12 @@ impl Counters {
         );
         relay.register(
             "tunnel_handshakes",
-            "Agents' connections by how the handshake and greeting went",
+            "Agents' connections by transport and how the handshake and greeting went",
             self.tunnel_handshakes.clone(),
         );
         relay.register(
             "tunnel_ends",
-            "Registered tunnels that ended, by why",
+            "Registered tunnels that ended, by transport and why",
             self.tunnel_ends.clone(),
         );
         relay.register(
@@ -112,7 +106,7 @@ impl Counters {
             "Visits for an agent's certificate, by what came of them",
             self.enrolments.clone(),
         );
-        relay.register_collector(Box::new(Standings { tunnels, quay }));
+        relay.register_collector(Box::new(standings));
     }
 
     /// A caller is on board after that many seconds.
@@ -160,10 +154,9 @@ impl Counters {
     }
 
     /// An agent's connection became a tunnel (`Accepted`) or did not.
-    pub(crate) fn tunnel_handshake(&self, outcome: &'static str) {
-        self.tunnel_handshakes
-            .get_or_create(&Outcome { outcome })
-            .inc();
+    pub(crate) fn tunnel_handshake(&self, transport: &'static str, outcome: &'static str) {
+        let label = TransportOutcome { transport, outcome };
+        self.tunnel_handshakes.get_or_create(&label).inc();
     }
 
     /// Somebody came for an agent's certificate and got it (`Granted`), or did not.
@@ -172,56 +165,8 @@ impl Counters {
     }
 
     /// A tunnel ended.
-    pub(crate) fn tunnel_ended(&self, outcome: &'static str) {
-        self.tunnel_ends.get_or_create(&Outcome { outcome }).inc();
+    pub(crate) fn tunnel_ended(&self, transport: &'static str, outcome: &'static str) {
+        let label = TransportOutcome { transport, outcome };
+        self.tunnel_ends.get_or_create(&label).inc();
     }
-}
-
-/// Gauges read off the registry at each scrape, so that they can never drift from it.
-struct Standings<S> {
-    tunnels: Registry<S>,
-    quay: Quay,
-}
-
-impl<S> fmt::Debug for Standings<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Standings").finish_non_exhaustive()
-    }
-}
-
-impl<S: Send + Sync + fmt::Debug + 'static> Collector for Standings<S> {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut by_name = std::collections::BTreeMap::<_, (i64, i64)>::new();
-        for tunnel in self.tunnels.tunnels() {
-            let standing = by_name.entry(tunnel.name().clone()).or_default();
-            standing.0 = standing.0.saturating_add(1);
-            standing.1 = standing.1.saturating_add(count(tunnel.open_streams()));
-        }
-        let waiting = ConstGauge::new(count(self.quay.waiting()));
-        let help = "Callers that have connected and are not yet on board.";
-        waiting.encode(encoder.encode_descriptor(
-            "waiting_callers",
-            help,
-            None,
-            MetricType::Gauge,
-        )?)?;
-        let labelled = |name: &gangplank_pki::TunnelName| TunnelLabel {
-            tunnel: name.to_string(),
-        };
-        let help = "Registered tunnels by name.";
-        let mut gauge = encoder.encode_descriptor("tunnels", help, None, MetricType::Gauge)?;
-        for (name, (tunnels, _)) in &by_name {
-            ConstGauge::new(*tunnels).encode(gauge.encode_family(&labelled(name))?)?;
-        }
-        let help = "Callers on board by tunnel name.";
-        let mut gauge = encoder.encode_descriptor("open_streams", help, None, MetricType::Gauge)?;
-        for (name, (_, streams)) in &by_name {
-            ConstGauge::new(*streams).encode(gauge.encode_family(&labelled(name))?)?;
-        }
-        Ok(())
-    }
-}
-
-fn count(number: usize) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -224,6 +224,11 @@ impl<S> Registry<S> {
         self.arrivals.subscribe()
     }
 
+    /// How many tunnels are registered.
+    pub(crate) fn count(&self) -> usize {
+        self.names.lock().tunnels
+    }
+
     /// All registered tunnels, in no order.
     pub(crate) fn tunnels(&self) -> Vec<Arc<Tunnel<S>>> {
         self.names

@@ -11,8 +11,8 @@ use gangplank_pki::peer;
 use gangplank_pki::{EntranceDomain, TunnelName, WithCauses};
 use gangplank_tunnel::wire::{CloseCode, Welcome};
 use gangplank_tunnel::{
-    Closed, ControlError, ControlReader, ControlWriter, GreetError, Greeting, Notice, Session,
-    await_hello, wire,
+    Closed, ControlError, ControlReader, ControlWriter, GreetError, Greeting, Ledger, Notice,
+    Session, await_hello, wire,
 };
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -34,6 +34,8 @@ const LONGEST_FAREWELL: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Debug, Clone)]
 pub(crate) struct Host {
     pub(crate) registry: Registry<Arc<dyn Session>>,
+    /// What tunnels carry, those that get no new callers included.
+    pub(crate) ledger: Ledger<TunnelName>,
     pub(crate) counters: Counters,
     /// By which agents are judged.
     pub(crate) identity: TunnelIdentity,
@@ -67,7 +69,8 @@ impl Host {
         match peer::tunnel_name(session.peer_certificates()) {
             Ok(name) => self.host(session, name).await,
             Err(error) => {
-                self.counters.tunnel_handshake(error.reason());
+                self.counters
+                    .tunnel_handshake(session.transport(), error.reason());
                 tracing::info!(reason = error.reason(), %error, "an agent's certificate names no tunnel");
                 session.close(CloseCode::NameRefused, &error.to_string());
             }
@@ -97,7 +100,8 @@ impl Host {
         let registration = match registered {
             Ok(registration) => registration,
             Err(error) => {
-                self.counters.tunnel_handshake(error.reason());
+                self.counters
+                    .tunnel_handshake(session.transport(), error.reason());
                 tracing::info!(cluster = %name, reason = error.reason(), %error, "a tunnel was refused");
                 session.close(close_code_of(error), &error.to_string());
                 return;
@@ -115,7 +119,8 @@ impl Host {
         let welcomed = welcomed.map_or(Err(GreetError::TooLate), |done| Ok(done?));
         match welcomed {
             Ok((reader, writer)) => {
-                self.counters.tunnel_handshake("Accepted");
+                self.counters
+                    .tunnel_handshake(session.transport(), "Accepted");
                 tracing::info!(
                     cluster = %name,
                     session = registration.tunnel().id(),
@@ -129,7 +134,8 @@ impl Host {
                 self.attend(registration, reader, writer).await;
             }
             Err(error) => {
-                self.counters.tunnel_handshake(error.reason());
+                self.counters
+                    .tunnel_handshake(session.transport(), error.reason());
                 tracing::debug!(cluster = %name, reason = error.reason(), "the welcome was not taken");
                 session.close(
                     close_code_of_greeting(&error),
@@ -153,7 +159,8 @@ impl Host {
         match await_hello(session, Instant::now() + GREETING_DEADLINE).await {
             Ok(greeting) => Some(greeting),
             Err(error) => {
-                self.counters.tunnel_handshake(error.reason());
+                self.counters
+                    .tunnel_handshake(session.transport(), error.reason());
                 tracing::debug!(
                     agent.addr = %session.remote_address(),
                     reason = error.reason(),
@@ -175,6 +182,9 @@ impl Host {
     ) {
         let tunnel = Arc::clone(registration.tunnel());
         let session = tunnel.session();
+        let entry = self
+            .ledger
+            .enter(tunnel.name().clone(), Arc::clone(session));
         let mut heard = pin!(next_turn(&mut reader));
         let turn = tokio::select! {
             closed = session.closed() => Turn::Ended(closed),
@@ -184,7 +194,7 @@ impl Host {
         };
         let reason = turn.reason();
         tracing::info!(cluster = %tunnel.name(), session = tunnel.id(), reason, "tunnel withdrawn");
-        self.counters.tunnel_ended(reason);
+        self.counters.tunnel_ended(session.transport(), reason);
         let turn = match turn {
             Turn::RelayDrains => {
                 self.say_drain(&mut writer).await;
@@ -197,12 +207,12 @@ impl Host {
             }
             turn => turn,
         };
-        let Some((code, limit)) = turn.farewell() else {
-            return;
-        };
-        drop(registration);
-        self.finish_running_streams(&tunnel, &mut writer, (code, limit))
-            .await;
+        if let Some((code, limit)) = turn.farewell() {
+            drop(registration);
+            self.finish_running_streams(&tunnel, &mut writer, (code, limit))
+                .await;
+        }
+        entry.close(reason);
     }
 
     /// Lets the streams of a tunnel that gets no new ones come to their end, then closes the session.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use gangplank_enrolment::{Contact, Known};
 use gangplank_pki::TunnelName;
-use gangplank_tunnel::Session;
+use gangplank_tunnel::{Account, Ledger, Session, Traffic};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -37,12 +37,15 @@ pub struct TunnelView {
     pub open_streams: usize,
     /// Callers' bytes in both directions, of connections that have ended.
     pub bytes: u64,
+    /// What went over the network.
+    pub traffic: Traffic,
 }
 
 /// A look at a running relay. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct RelayView {
     registry: Registry<Arc<dyn Session>>,
+    ledger: Ledger<TunnelName>,
     quay: Quay,
     contact: watch::Receiver<Contact>,
     accepting: Arc<AtomicBool>,
@@ -51,13 +54,14 @@ pub struct RelayView {
 
 impl RelayView {
     pub(crate) fn new(
-        registry: Registry<Arc<dyn Session>>,
+        (registry, ledger): (Registry<Arc<dyn Session>>, Ledger<TunnelName>),
         quay: Quay,
         known: &Known,
         draining: CancellationToken,
     ) -> Self {
         Self {
             registry,
+            ledger,
             quay,
             contact: known.contact(),
             accepting: Arc::default(),
@@ -86,10 +90,21 @@ impl RelayView {
                 rtt: tunnel.session().round_trip_time(),
                 open_streams: tunnel.open_streams(),
                 bytes: tunnel.carried_bytes(),
+                traffic: tunnel.session().traffic(),
             })
             .collect();
         tunnels.sort_by(|a, b| (&a.name, a.instance, a.slot).cmp(&(&b.name, b.instance, b.slot)));
         tunnels
+    }
+
+    /// What is known of each cluster that has, or had, a tunnel since the relay started, by name.
+    pub fn clusters(&self) -> Vec<Account<TunnelName>> {
+        self.ledger.accounts()
+    }
+
+    /// How many tunnels are registered.
+    pub fn count(&self) -> usize {
+        self.registry.count()
     }
 
     /// Callers that have connected and are not yet on board.

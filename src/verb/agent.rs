@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use gangplank_agent::{Agent, AgentView, Boarding, Handoff, Settings, TunnelState, TunnelView};
 use gangplank_config::upstream::InCluster;
-use gangplank_config::{KeyPair, Material, ProxyEnvironment, role};
-use gangplank_pki::clock::SystemClock;
+use gangplank_config::{Anchors, KeyPair, Material, ProxyEnvironment, role};
+use gangplank_pki::clock::{SystemClock, rfc3339};
 use gangplank_pki::peer;
 use gangplank_proxy::{Caller, Exit, Witness};
 use gangplank_tunnel::BoxFuture;
@@ -19,7 +19,9 @@ use crate::exit::RunningExit;
 use crate::failure::{Failure, Outcome};
 use crate::role::{Stage, announce, bind_admin, run_on_runtime, start_log};
 use crate::signals::{self, Shutdown};
-use crate::status::{self, AgentStatus, RelaySessionStatus, Status};
+use crate::status::{
+    self, AgentStatus, CertificateStatus, RelaySessionStatus, RenewalStatus, Status, TrafficStatus,
+};
 
 /// Loads the file and holds the tunnels until it was told to end.
 pub(crate) fn run(arguments: &RoleArguments) -> Outcome {
@@ -59,6 +61,11 @@ pub(crate) async fn serve(config: role::agent::Agent, stage: Stage, shutdown: Sh
         exit,
         tunnel,
         key_pair: config.tunnel,
+        relays: settings
+            .relays
+            .iter()
+            .map(|relay| relay.authorities.clone())
+            .collect(),
         draining: shutdown.drain.clone(),
         since: Instant::now(),
     };
@@ -101,6 +108,8 @@ struct ObservedAgent {
     tunnel: String,
     /// Read anew for each status: it may be replaced while the agent runs.
     key_pair: Material<KeyPair>,
+    /// The authorities of each relay, likewise.
+    relays: Vec<Material<Anchors>>,
     draining: CancellationToken,
     since: Instant,
 }
@@ -125,16 +134,39 @@ impl Observed for ObservedAgent {
         reasons
     }
 
-    fn status(&self) -> Status {
+    fn summary(&self) -> String {
+        let tunnels = self.view.tunnels();
+        let is_up = |tunnel: &&TunnelView| matches!(tunnel.state, TunnelState::Up { .. });
+        let up = tunnels.iter().filter(is_up).count();
+        format!("tunnels to {up} of {} relays", tunnels.len())
+    }
+
+    fn certificates(&self) -> Vec<CertificateStatus> {
         let mut certificates = status::of_material("agent certificate", &self.key_pair);
         certificates.extend(self.exit.certificates());
+        for relay in &self.relays {
+            certificates.extend(status::of_authorities("authority of relays", relay));
+        }
+        certificates
+    }
+
+    fn callers_authorities_end(&self) -> Option<u64> {
+        self.exit.authorities_end()
+    }
+
+    fn status(&self) -> Status {
+        let renewal = self.view.renewal().map(|renewal| RenewalStatus {
+            next: rfc3339(renewal.due),
+            last_error: renewal.last_fault,
+        });
         Status {
             agent: Some(AgentStatus {
                 tunnel: self.tunnel.clone(),
                 relays: self.view.tunnels().into_iter().map(session).collect(),
+                renewal,
             }),
             exit: Some(self.exit.status()),
-            certificates,
+            certificates: self.certificates(),
             ..Status::of_role("agent", self.since, self.unready())
         }
     }
@@ -142,12 +174,14 @@ impl Observed for ObservedAgent {
 
 fn session(tunnel: TunnelView) -> RelaySessionStatus {
     let (mut age_seconds, mut rtt_micros, mut streams) = (None, None, 0);
+    let mut moved = TrafficStatus::default();
     let mut state = "down".to_owned();
     if let TunnelState::Up {
         transport,
         age,
         round_trip_time,
         open_streams,
+        traffic,
         ..
     } = tunnel.state
     {
@@ -155,6 +189,7 @@ fn session(tunnel: TunnelView) -> RelaySessionStatus {
         age_seconds = Some(age.as_secs());
         rtt_micros = status::micros(round_trip_time);
         streams = u64::try_from(open_streams).unwrap_or(u64::MAX);
+        moved = traffic.into();
     }
     RelaySessionStatus {
         relay: tunnel.relay.to_string(),
@@ -162,6 +197,7 @@ fn session(tunnel: TunnelView) -> RelaySessionStatus {
         age_seconds,
         rtt_micros,
         streams,
+        traffic: moved,
         last_error: tunnel.last_fault,
     }
 }

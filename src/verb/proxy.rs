@@ -17,7 +17,7 @@ use crate::exit::RunningExit;
 use crate::failure::Outcome;
 use crate::role::{Stage, announce, bind_admin, run_on_runtime, start_log};
 use crate::signals;
-use crate::status::Status;
+use crate::status::{CertificateStatus, Status};
 
 /// Loads the file and serves callers until it was told to end.
 pub(crate) fn run(arguments: &ListenerArguments) -> Outcome {
@@ -70,10 +70,22 @@ impl Observed for ObservedProxy {
         reasons
     }
 
+    fn summary(&self) -> String {
+        "ready".to_owned()
+    }
+
+    fn certificates(&self) -> Vec<CertificateStatus> {
+        self.exit.certificates()
+    }
+
+    fn callers_authorities_end(&self) -> Option<u64> {
+        self.exit.authorities_end()
+    }
+
     fn status(&self) -> Status {
         Status {
             exit: Some(self.exit.status()),
-            certificates: self.exit.certificates(),
+            certificates: self.certificates(),
             ..Status::of_role("proxy", self.since, self.unready())
         }
     }

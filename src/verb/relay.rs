@@ -1,12 +1,16 @@
 //! `gangplank relay`: the entrance.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gangplank_config::{KeyPair, Material, role};
+use gangplank_config::role;
+use gangplank_config::role::relay::TunnelEntrance;
+use gangplank_pki::TunnelName;
 use gangplank_pki::clock::SystemClock;
 use gangplank_relay::{Relay, RelayView};
+use gangplank_tunnel::End;
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 
@@ -15,7 +19,7 @@ use crate::cli::ListenerArguments;
 use crate::failure::Outcome;
 use crate::role::{Stage, announce, bind_admin, run_on_runtime, start_log};
 use crate::signals;
-use crate::status::{self, RelayStatus, Status, TunnelStatus};
+use crate::status::{self, CertificateStatus, OfflineStatus, RelayStatus, Status, TunnelStatus};
 
 /// How long the register may be away before this relay says that it is not ready: an etcd that chooses a new
 /// leader, or whose members are restarted one after the other, is away for a second or two.
@@ -35,7 +39,7 @@ async fn serve(config: role::relay::Relay, stage: Stage) -> Outcome {
     let admin = bind_admin(config.admin)?;
     let mut metrics = Registry::with_prefix("gangplank");
     let domain = config.domain.to_string();
-    let key_pair = config.tunnel.key_pair.clone();
+    let tunnel = config.tunnel.clone();
     let relay = Relay::bind(config, Arc::new(SystemClock), &mut metrics)
         .await
         .map_err(anyhow::Error::new)?;
@@ -43,7 +47,7 @@ async fn serve(config: role::relay::Relay, stage: Stage) -> Outcome {
         view: relay.view(),
         listen: relay.local_address(),
         domain,
-        key_pair,
+        tunnel,
         since: Instant::now(),
     };
     announce(
@@ -62,8 +66,8 @@ struct ObservedRelay {
     view: RelayView,
     listen: SocketAddr,
     domain: String,
-    /// Read anew for each status: it may be replaced while the relay runs.
-    key_pair: Material<KeyPair>,
+    /// Its files are read anew for each status: they may be replaced while the relay runs.
+    tunnel: TunnelEntrance,
     since: Instant,
 }
 
@@ -87,8 +91,30 @@ impl Observed for ObservedRelay {
         reasons
     }
 
+    fn summary(&self) -> String {
+        let (tunnels, waiting) = (self.view.count(), self.view.waiting_callers());
+        format!("tunnels: {tunnels}, callers waiting: {waiting}")
+    }
+
+    fn certificates(&self) -> Vec<CertificateStatus> {
+        let mut certificates = status::of_material("relay certificate", &self.tunnel.key_pair);
+        let of_accounts = self.tunnel.account_authorities.iter();
+        let authorities = of_accounts.map(|account| &account.authorities);
+        for authorities in std::iter::once(&self.tunnel.agent_authorities).chain(authorities) {
+            certificates.extend(status::of_authorities("authority of agents", authorities));
+        }
+        certificates
+    }
+
     fn status(&self) -> Status {
+        let clusters = self.view.clusters();
+        let ends = clusters
+            .iter()
+            .filter_map(|cluster| Some((&cluster.peer, cluster.last_end?)));
+        let ends: BTreeMap<&TunnelName, End> = ends.collect();
         let tunnels = self.view.tunnels().into_iter().map(|tunnel| TunnelStatus {
+            last_error: ends.get(&tunnel.name).map(|end| end.reason.to_owned()),
+            traffic: tunnel.traffic.into(),
             name: tunnel.name.to_string(),
             instance: format!("{:032x}", tunnel.instance),
             slot: tunnel.slot,
@@ -98,13 +124,25 @@ impl Observed for ObservedRelay {
             rtt_micros: status::micros(tunnel.rtt),
             streams: u64::try_from(tunnel.open_streams).unwrap_or(u64::MAX),
         });
+        let tunnels: Vec<_> = tunnels.collect();
+        let names: BTreeSet<&str> = tunnels.iter().map(|tunnel| tunnel.name.as_str()).collect();
+        let offline = ends
+            .iter()
+            .filter(|(name, _)| !names.contains(name.as_str()));
+        let offline = offline.map(|(name, end)| OfflineStatus {
+            name: name.to_string(),
+            last_error: end.reason.to_owned(),
+            since_seconds: end.at.elapsed().as_secs(),
+        });
+        let offline = offline.collect();
         Status {
             relay: Some(RelayStatus {
                 listen: self.listen.to_string(),
                 domain: self.domain.clone(),
-                tunnels: tunnels.collect(),
+                tunnels,
+                offline,
             }),
-            certificates: status::of_material("relay certificate", &self.key_pair),
+            certificates: self.certificates(),
             ..Status::of_role("relay", self.since, self.unready())
         }
     }

@@ -10,7 +10,7 @@ use crate::cli::StatusArguments;
 use crate::failure::Outcome;
 use crate::output::{columns, show};
 use crate::status::{
-    AgentStatus, CertificateStatus, ExitStatus, ProviderStatus, RelayStatus, Status,
+    AgentStatus, CertificateStatus, ExitStatus, OfflineStatus, ProviderStatus, RelayStatus, Status,
 };
 
 /// A local endpoint that has not answered by then does not work.
@@ -81,8 +81,9 @@ fn table(status: &Status) -> String {
 
 fn relay(relay: &RelayStatus) -> String {
     let title = format!("Entrances: *.{} at {}", relay.domain, relay.listen);
+    let offline = offline(&relay.offline);
     if relay.tunnels.is_empty() {
-        return format!("{title}\nNo tunnel: no agent is connected");
+        return format!("{title}\nNo tunnel: no agent is connected{offline}");
     }
     let mut rows = vec![header(&[
         "TUNNEL",
@@ -93,6 +94,9 @@ fn relay(relay: &RelayStatus) -> String {
         "AGE",
         "RTT",
         "STREAMS",
+        "SENT",
+        "RECEIVED",
+        "LAST ERROR",
     ])];
     rows.extend(relay.tunnels.iter().map(|tunnel| {
         vec![
@@ -104,9 +108,25 @@ fn relay(relay: &RelayStatus) -> String {
             span(tunnel.age_seconds),
             round_trip(tunnel.rtt_micros),
             tunnel.streams.to_string(),
+            bytes(tunnel.traffic.sent_bytes),
+            bytes(tunnel.traffic.received_bytes),
+            tunnel.last_error.clone().unwrap_or_else(|| "-".to_owned()),
         ]
     }));
-    format!("{title}\n{}", columns(&rows))
+    format!("{title}\n{}{offline}", columns(&rows))
+}
+
+/// Clusters that had a tunnel, if there are any.
+fn offline(clusters: &[OfflineStatus]) -> String {
+    if clusters.is_empty() {
+        return String::new();
+    }
+    let mut rows = vec![header(&["OFFLINE", "SINCE", "LAST ERROR"])];
+    rows.extend(clusters.iter().map(|cluster| {
+        let since = span(cluster.since_seconds);
+        vec![cluster.name.clone(), since, cluster.last_error.clone()]
+    }));
+    format!("\n{}", columns(&rows))
 }
 
 fn agent(agent: &AgentStatus) -> String {
@@ -116,6 +136,8 @@ fn agent(agent: &AgentStatus) -> String {
         "SINCE",
         "RTT",
         "STREAMS",
+        "SENT",
+        "RECEIVED",
         "LAST ERROR",
     ])];
     rows.extend(agent.relays.iter().map(|relay| {
@@ -125,10 +147,17 @@ fn agent(agent: &AgentStatus) -> String {
             relay.age_seconds.map_or_else(|| "-".to_owned(), span),
             round_trip(relay.rtt_micros),
             relay.streams.to_string(),
+            bytes(relay.traffic.sent_bytes),
+            bytes(relay.traffic.received_bytes),
             relay.last_error.clone().unwrap_or_else(|| "-".to_owned()),
         ]
     }));
-    format!("Tunnel: {}\n{}", agent.tunnel, columns(&rows))
+    let renewal = agent.renewal.as_ref().map_or_else(String::new, |renewal| {
+        let fault = renewal.last_error.as_ref();
+        let fault = fault.map_or_else(String::new, |fault| format!("; the last attempt: {fault}"));
+        format!("\nRenewal: {}{fault}", renewal.next)
+    });
+    format!("Tunnel: {}\n{}{renewal}", agent.tunnel, columns(&rows))
 }
 
 fn exit(exit: &ExitStatus) -> String {
@@ -215,7 +244,10 @@ fn certificates(title: &str, certificates: &[CertificateStatus]) -> String {
     let mut rows = vec![header(&[title, "GOOD UNTIL", "FINGERPRINT"])];
     rows.extend(certificates.iter().map(|shown| {
         vec![
-            shown.name.clone(),
+            match &shown.subject {
+                Some(subject) => format!("{} ({subject})", shown.name),
+                None => shown.name.clone(),
+            },
             good_until(shown),
             shown.fingerprint.clone(),
         ]
@@ -237,6 +269,16 @@ fn round_trip(micros: Option<u64>) -> String {
         None => "-".to_owned(),
         Some(micros) if micros < 1000 => format!("{micros}us"),
         Some(micros) => format!("{}.{}ms", micros / 1000, micros % 1000 / 100),
+    }
+}
+
+/// Bytes as kubectl prints memory.
+fn bytes(bytes: u64) -> String {
+    match bytes {
+        0..10_240 => format!("{bytes}B"),
+        10_240..10_485_760 => format!("{}Ki", bytes >> 10),
+        10_485_760..10_737_418_240 => format!("{}Mi", bytes >> 20),
+        _ => format!("{}Gi", bytes >> 30),
     }
 }
 

@@ -15,6 +15,7 @@ mod control;
 mod fixture;
 mod greeting;
 pub mod http2;
+mod ledger;
 pub mod quic;
 mod session;
 mod splice;
@@ -25,6 +26,7 @@ pub mod wire;
 pub use boarding::{BoardingError, announce, answer, await_status, receive_header};
 pub use control::{ControlError, ControlReader, ControlWriter, Notice};
 pub use greeting::{GreetError, Greeting, await_hello, greet};
+pub use ledger::{Account, End, Entry, Ledger};
 pub use session::{BoxFuture, Closed, Session, SessionError, Traffic};
 pub use splice::{Ended, Patience, Spliced, splice};
 pub use stream::{

@@ -68,6 +68,24 @@ pub struct Traffic {
     pub datagrams_sent: u64,
     /// Datagrams received.
     pub datagrams_received: u64,
+    /// Datagrams sent and lost on the way, as far as this side knows.
+    pub datagrams_lost: u64,
+}
+
+impl Traffic {
+    /// What both have moved together.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self {
+            sent: self.sent.saturating_add(other.sent),
+            received: self.received.saturating_add(other.received),
+            datagrams_sent: self.datagrams_sent.saturating_add(other.datagrams_sent),
+            datagrams_received: self
+                .datagrams_received
+                .saturating_add(other.datagrams_received),
+            datagrams_lost: self.datagrams_lost.saturating_add(other.datagrams_lost),
+        }
+    }
 }
 
 /// Why a stream could not be had: the session has ended.

@@ -209,7 +209,7 @@ async fn no_name_of_a_caller_becomes_a_label() {
         "{scrape}"
     );
     assert!(
-        scrape.contains("relay_tunnels{tunnel=\"c.acme\"} 1"),
+        scrape.contains("relay_tunnels{tunnel=\"c.acme\",transport=\"quic\"} 1"),
         "{scrape}"
     );
 }

@@ -136,6 +136,7 @@ impl Session for QuicSession {
             received: stats.udp_rx.bytes,
             datagrams_sent: stats.udp_tx.datagrams,
             datagrams_received: stats.udp_rx.datagrams,
+            datagrams_lost: stats.path.lost_packets,
         }
     }
 }

@@ -1,0 +1,148 @@
+//! How the relay stands at each scrape: read off registry, ledger and quay, so that it can never drift from them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use gangplank_pki::TunnelName;
+use gangplank_tunnel::{Account, Ledger, Session};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Unit;
+
+use crate::entrance::Quay;
+use crate::registry::Registry;
+
+/// A tunnel's name, proven by the agent's certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfTunnel {
+    tunnel: String,
+}
+
+/// A tunnel's name and what carries it, `quic` or `tcp`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
+struct OfTransport {
+    tunnel: String,
+    transport: &'static str,
+}
+
+/// A tunnel's name and which way bytes went, seen from the relay.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfDirection {
+    tunnel: String,
+    direction: &'static str,
+}
+
+/// What is looked at.
+#[derive(Debug)]
+pub(crate) struct Standings {
+    tunnels: Registry<Arc<dyn Session>>,
+    ledger: Ledger<TunnelName>,
+    quay: Quay,
+}
+
+impl Standings {
+    pub(crate) fn of(
+        tunnels: &Registry<Arc<dyn Session>>,
+        ledger: &Ledger<TunnelName>,
+        quay: &Quay,
+    ) -> Self {
+        Self {
+            tunnels: tunnels.clone(),
+            ledger: ledger.clone(),
+            quay: quay.clone(),
+        }
+    }
+}
+
+impl Collector for Standings {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let waiting = ConstGauge::new(count(self.quay.waiting()));
+        let help = "Callers that have connected and are not yet on board.";
+        waiting.encode(encoder.encode_descriptor(
+            "waiting_callers",
+            help,
+            None,
+            MetricType::Gauge,
+        )?)?;
+        self.encode_registered(&mut encoder)?;
+        encode_carried(&self.ledger.accounts(), &mut encoder)
+    }
+}
+
+impl Standings {
+    /// Tunnels that take callers, and who is on board.
+    fn encode_registered(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let (mut tunnels, mut streams) = (BTreeMap::new(), BTreeMap::new());
+        for tunnel in self.tunnels.tunnels() {
+            let name = tunnel.name().to_string();
+            let on_board: &mut i64 = streams.entry(name.clone()).or_default();
+            *on_board = on_board.saturating_add(count(tunnel.open_streams()));
+            let label = OfTransport {
+                tunnel: name,
+                transport: tunnel.session().transport(),
+            };
+            let standing: &mut i64 = tunnels.entry(label).or_default();
+            *standing = standing.saturating_add(1);
+        }
+        let help = "Registered tunnels by name and transport.";
+        let mut gauge = encoder.encode_descriptor("tunnels", help, None, MetricType::Gauge)?;
+        for (label, tunnels) in &tunnels {
+            ConstGauge::new(*tunnels).encode(gauge.encode_family(label)?)?;
+        }
+        let help = "Callers on board by tunnel name.";
+        let mut gauge = encoder.encode_descriptor("open_streams", help, None, MetricType::Gauge)?;
+        for (tunnel, streams) in streams {
+            ConstGauge::new(streams).encode(gauge.encode_family(&OfTunnel { tunnel })?)?;
+        }
+        Ok(())
+    }
+}
+
+/// What tunnels have moved over the network, those that have ended included.
+fn encode_carried(
+    accounts: &[Account<TunnelName>],
+    encoder: &mut DescriptorEncoder<'_>,
+) -> fmt::Result {
+    let help = "Bytes that a cluster's tunnels moved over the network, by direction.";
+    let mut counter = encoder.encode_descriptor("tunnel_bytes", help, None, MetricType::Counter)?;
+    for account in accounts {
+        let (sent, received) = (account.traffic.sent, account.traffic.received);
+        for (direction, bytes) in [("sent", sent), ("received", received)] {
+            let tunnel = account.peer.to_string();
+            let label = OfDirection { tunnel, direction };
+            ConstCounter::new(bytes).encode(counter.encode_family(&label)?)?;
+        }
+    }
+    let help = "Datagrams that were sent to a cluster's agents and lost on the way.";
+    let mut counter =
+        encoder.encode_descriptor("tunnel_datagrams_lost", help, None, MetricType::Counter)?;
+    for account in accounts {
+        let lost = ConstCounter::new(account.traffic.datagrams_lost);
+        lost.encode(counter.encode_family(&label_of(account))?)?;
+    }
+    let help = "Round trip to a cluster's agents, of several tunnels the longest.";
+    let unit = Unit::Seconds;
+    let mut gauge =
+        encoder.encode_descriptor("tunnel_round_trip", help, Some(&unit), MetricType::Gauge)?;
+    for account in accounts {
+        if let Some(round_trip) = account.round_trip {
+            let seconds = ConstGauge::new(round_trip.as_secs_f64());
+            seconds.encode(gauge.encode_family(&label_of(account))?)?;
+        }
+    }
+    Ok(())
+}
+
+fn label_of(account: &Account<TunnelName>) -> OfTunnel {
+    OfTunnel {
+        tunnel: account.peer.to_string(),
+    }
+}
+
+fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
