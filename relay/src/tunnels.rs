@@ -149,7 +149,8 @@ impl Host {
     fn is_still_accepted(&self, session: &dyn Session, name: &TunnelName) -> bool {
         let verdict = self.identity.judge(session.peer_certificates());
         let Err(error) = verdict else { return true };
-        self.counters.tunnel_handshake("CertificateEnded");
+        self.counters
+            .tunnel_handshake(session.transport(), "CertificateEnded");
         tracing::info!(cluster = %name, %error, "a tunnel was refused: its agent's certificate is not accepted any more");
         session.close(CloseCode::CertificateEnded, &error.to_string());
         false
