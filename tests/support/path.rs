@@ -5,12 +5,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use gangplank_link::Host;
 use tempfile::TempDir;
 
 use super::certificates::{Authority, Organisation, Papers};
 use super::cluster::Cluster;
-use super::gangplank::Gangplank;
+use super::gangplank::{Gangplank, Surroundings};
 use super::kubectl::Kubectl;
 use super::wait;
 
@@ -57,17 +56,17 @@ impl Relay {
 
     /// A relay with further lines in its file.
     pub(crate) fn start_with(further: &str) -> Self {
-        Self::start_at(None, Ipv4Addr::LOCALHOST, further)
+        Self::start_at(&Surroundings::default(), Ipv4Addr::LOCALHOST, further)
     }
 
-    /// A relay on a host of the test's own, which agents find at this address.
-    pub(crate) fn start_on(host: &Host, address: Ipv4Addr) -> Self {
-        let mut relay = Self::start_at(Some(host), Ipv4Addr::UNSPECIFIED, "");
+    /// A relay in surroundings of the test's own, which agents find at this address, with further lines in its file.
+    pub(crate) fn start_in(surroundings: &Surroundings, address: Ipv4Addr, further: &str) -> Self {
+        let mut relay = Self::start_at(surroundings, Ipv4Addr::UNSPECIFIED, further);
         relay.address.set_ip(address.into());
         relay
     }
 
-    fn start_at(host: Option<&Host>, listen: Ipv4Addr, further: &str) -> Self {
+    fn start_at(surroundings: &Surroundings, listen: Ipv4Addr, further: &str) -> Self {
         let folder = folder("relay");
         let (authority, agents) = (Authority::new("relay CA"), Authority::new("agents CA"));
         authority.relay(RELAY_NAME).write(folder.path(), "relay");
@@ -79,7 +78,8 @@ impl Relay {
             fs::write(folder.path().join(name), text).expect("written");
         }
         write_relay_config(folder.path(), SocketAddr::from((listen, 0)), further);
-        let process = Gangplank::start_at(host, "relay", &folder.path().join("relay.yaml"), &[]);
+        let file = folder.path().join("relay.yaml");
+        let process = Gangplank::start_in(surroundings, "relay", &file, &[]);
         let address = process.address.expect("a relay listens");
         Self {
             folder,
@@ -138,7 +138,8 @@ impl Relay {
         let listen = self.process.address.expect("a relay listens");
         write_relay_config(self.folder.path(), listen, &self.further);
         let file = self.folder.path().join("relay.yaml");
-        self.process = Gangplank::start_at(self.process.host(), "relay", &file, &[]);
+        let surroundings = self.process.surroundings().clone();
+        self.process = Gangplank::start_in(&surroundings, "relay", &file, &[]);
     }
 
     /// The folder with everything the relay has.
@@ -200,7 +201,7 @@ impl Prepared {
 /// How an agent gets to its relay.
 #[derive(Debug, Clone)]
 pub(crate) struct Course {
-    address: SocketAddr,
+    address: String,
     further: String,
 }
 
@@ -208,7 +209,15 @@ impl Course {
     /// It dials this address.
     pub(crate) fn by(address: SocketAddr) -> Self {
         Self {
-            address,
+            address: address.to_string(),
+            further: String::new(),
+        }
+    }
+
+    /// It looks this name up.
+    pub(crate) fn by_name(name: &str, port: u16) -> Self {
+        Self {
+            address: format!("{name}:{port}"),
             further: String::new(),
         }
     }
@@ -264,19 +273,19 @@ impl Site {
         upstream: &Path,
         trusted: &[&Organisation],
     ) -> Self {
-        Self::tunnel_from(None, relay, name, upstream, trusted)
+        let course = Course::by(relay.address);
+        Self::tunnel_on(relay, name, (upstream, trusted), &course)
     }
 
-    /// The same on a host of the test's own.
-    pub(crate) fn tunnel_from(
-        host: Option<&Host>,
+    /// The same in surroundings of the test's own, and on another course.
+    pub(crate) fn tunnel_in(
+        surroundings: &Surroundings,
         relay: &Arc<Relay>,
         name: &str,
-        upstream: &Path,
-        trusted: &[&Organisation],
+        exit: (&Path, &[&Organisation]),
+        course: &Course,
     ) -> Self {
-        let course = Course::by(relay.address);
-        Self::agent_from(host, relay, name, (upstream, trusted), &course).registered(name)
+        Self::agent_from(surroundings, relay, name, exit, course).registered(name)
     }
 
     /// The same on another course than the straight one.
@@ -296,11 +305,11 @@ impl Site {
         exit: (&Path, &[&Organisation]),
         course: &Course,
     ) -> Self {
-        Self::agent_from(None, relay, name, exit, course)
+        Self::agent_from(&Surroundings::default(), relay, name, exit, course)
     }
 
     fn agent_from(
-        host: Option<&Host>,
+        surroundings: &Surroundings,
         relay: &Arc<Relay>,
         name: &str,
         (upstream, trusted): (&Path, &[&Organisation]),
@@ -310,7 +319,7 @@ impl Site {
         relay.agents.agent(name).write(folder.path(), "agent");
         let tunnel = "{ certificateFile: agent.crt, keyFile: agent.key }";
         let exit = (folder, authority);
-        Self::agent_in(host, exit, (relay, course), (name, tunnel))
+        Self::agent_in(surroundings, exit, (relay, course), (name, tunnel))
     }
 
     /// Waits until the relay has its tunnel.
@@ -346,11 +355,17 @@ impl Site {
         fs::copy(joined.path().join("agent.pem"), identity).expect("join wrote it");
         let tunnel = "{ identityFile: agent.pem, renewal: Automatic }";
         let exit = (folder, authority);
-        Self::agent_in(None, exit, (relay, course), (name, tunnel)).registered(name)
+        Self::agent_in(
+            &Surroundings::default(),
+            exit,
+            (relay, course),
+            (name, tunnel),
+        )
+        .registered(name)
     }
 
     fn agent_in(
-        host: Option<&Host>,
+        surroundings: &Surroundings,
         (folder, authority): (TempDir, Authority),
         (relay, course): (&Arc<Relay>, &Course),
         (name, tunnel): (&str, &str),
@@ -364,7 +379,8 @@ impl Site {
             exit_block()
         );
         fs::write(folder.path().join("agent.yaml"), text).expect("written");
-        let exit = Gangplank::start_at(host, "agent", &folder.path().join("agent.yaml"), &[]);
+        let file = folder.path().join("agent.yaml");
+        let exit = Gangplank::start_in(surroundings, "agent", &file, &[]);
         Self {
             folder,
             exit,
@@ -439,7 +455,8 @@ impl Site {
     /// Starts the exit anew after it was ended. A `proxy` gets another port.
     pub(crate) fn restart_exit(&mut self) {
         let file = self.folder.path().join(format!("{}.yaml", self.role));
-        self.exit = Gangplank::start_at(self.exit.host(), self.role, &file, &[]);
+        let surroundings = self.exit.surroundings().clone();
+        self.exit = Gangplank::start_in(&surroundings, self.role, &file, &[]);
         if let Some(address) = self.exit.address {
             self.address = address;
         }
