@@ -50,7 +50,7 @@ seeds: ## The fuzz targets compile, and take their seeds
 	cargo test --locked --test seeds
 	cargo check --locked --quiet --manifest-path fuzz/Cargo.toml --target-dir target/fuzz --no-default-features --bins
 
-soak: cluster kubectls ## Loads of minutes, attacks at full size; a million hostile requests and chains beside Go's verdicts, new each time (CASES=1000 SEED=7)
+soak: cluster kubectls ## Loads of minutes, attacks at full size, every fault in turn; a million hostile requests and chains beside Go's verdicts, new each time (CASES=1000 SEED=7)
 	GANGPLANK_CASES=$(SOAK_CASES) GANGPLANK_SEED=$(SOAK_SEED) \
 	  cargo test --locked --release -p gangplank-proxy --lib -- hostile_requests_before hostile_requests_where --nocapture
 	GANGPLANK_CHAINS=$(SOAK_CASES) GANGPLANK_SEED=$(SOAK_SEED) \

@@ -1,21 +1,18 @@
-//! Where UDP is blocked a tunnel goes over TCP, and everything works through it; when UDP is open again new
-//! callers go over QUIC, and what runs goes on. Where TCP has to take an HTTP proxy, it takes it.
+//! Where UDP is blocked a tunnel goes over TCP, with the same rules; where TCP has to take an HTTP proxy, it takes it. What happens
+//! when UDP is blocked or opened in the middle is in `every_fault_is_survived/udp.rs`.
 
 use std::fs;
 use std::sync::Arc;
 
 use serde_json::Value;
-use tokio::time::Instant;
 
 use crate::support::certificates::Organisation;
 use crate::support::connection::{Connection, Protocol};
 use crate::support::fake_api_server::FakeApiServer;
-use crate::support::gangplank::{self, Gangplank};
-use crate::support::held::{Held, Place};
+use crate::support::gangplank;
 use crate::support::http_proxy::{HttpProxy, Manner};
 use crate::support::path::{Course, Relay, Site};
-use crate::support::strait::Strait;
-use crate::support::{cluster, kubectl, wait};
+use crate::support::{kubectl, wait};
 
 const NAME: &str = "harbour.acme";
 
@@ -27,82 +24,10 @@ fn at_relay(relay: &Relay) -> Vec<String> {
     tunnels.iter().map(transport).collect()
 }
 
-/// What the agent says of its first session.
-fn at_agent(agent: &Gangplank) -> String {
-    let state = &agent.status()["agent"]["relays"][0]["state"];
-    state.as_str().expect("a word").to_owned()
-}
-
 fn await_carriers(relay: &Relay, carriers: &[&str]) {
     wait::until(&format!("the relay to have {carriers:?}"), || {
         (at_relay(relay) == carriers).then_some(())
     });
-}
-
-fn await_state(agent: &Gangplank, state: &str) {
-    wait::until(&format!("the agent to be {state}"), || {
-        (at_agent(agent) == state).then_some(())
-    });
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn everything_works_over_tcp_and_moves_back_to_quic() {
-    let cluster = cluster::shared();
-    let organisation = Organisation::new("blocked");
-    let place = Place::new(cluster, "udp-blocked", &[&organisation]).await;
-    let relay = Arc::new(Relay::start());
-    let strait = Strait::to(relay.address, false);
-    let course = Course::by(strait.address);
-    let upstream = &cluster.facts.proxy_kubeconfig;
-    let site = Site::tunnel_on(&relay, NAME, (upstream, &[&organisation]), &course);
-    let site = site.with_kubectl(cluster);
-    await_state(&site.exit, "up (tcp)");
-    await_carriers(&relay, &["tcp"; 4]);
-    let mut over_tcp = Held::open(&place, &site, &organisation).await;
-
-    strait.let_udp_pass(true);
-    await_state(&site.exit, "up (quic)");
-    await_carriers(&relay, &["quic"]);
-    // What was on board over TCP is still there, and beside it what came over QUIC.
-    over_tcp.assert_alive().await;
-    let mut over_quic = Held::open(&place, &site, &organisation).await;
-    over_tcp.assert_alive().await;
-    over_quic.assert_alive().await;
-    let dials = |transport: &str| {
-        let relay = strait.address;
-        let line = format!(
-            "gangplank_agent_dials_total{{relay=\"{relay}\",transport=\"{transport}\",outcome=\"Accepted\"}}"
-        );
-        site.exit.metric(&line).unwrap_or_default()
-    };
-    assert!((dials("tcp") - 4.0).abs() < 0.1, "{}", site.exit.metrics());
-    assert!((dials("quic") - 1.0).abs() < 0.1, "{}", site.exit.metrics());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn udp_lost_in_the_middle_ends_what_ran_and_lets_callers_in_again() {
-    let (fake, organisation) = (FakeApiServer::echo().await, Organisation::new("acme"));
-    let relay = Arc::new(Relay::start());
-    let strait = Strait::to(relay.address, true);
-    let course = Course::by(strait.address);
-    let upstream = fake.kubeconfig();
-    let site = Site::tunnel_on(&relay, NAME, (&upstream, &[&organisation]), &course);
-    await_state(&site.exit, "up (quic)");
-    let papers = organisation.caller("a");
-    let mut kept = Connection::open(&site, Some(&papers), Protocol::Two).await;
-    assert_eq!(kept.fetch("/before").await.expect("an answer").0, 200);
-
-    strait.let_udp_pass(false);
-    let lost = Instant::now();
-    kept.await_close("the connection over QUIC").await;
-    let noticed = lost.elapsed();
-    await_state(&site.exit, "up (tcp)");
-    let back = lost.elapsed();
-    let mut anew = Connection::open(&site, Some(&papers), Protocol::Two).await;
-    assert_eq!(anew.fetch("/after").await.expect("an answer").0, 200);
-    println!(
-        "UDP lost: a caller's connection ended after {noticed:?}, the tunnel was back after {back:?}"
-    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -308,7 +308,8 @@ impl Dialler {
     async fn insist(&self) -> Aboard {
         loop {
             sleep(backoff::delay(0, (self.crew.random)())).await;
-            let dialling = self.dial(FIRST_SLOT, self.relay.transport, SHORT_HEAD_START);
+            // Seldom needed, and large: it is not to lie in each dialler.
+            let dialling = Box::pin(self.dial(FIRST_SLOT, self.relay.transport, SHORT_HEAD_START));
             match timeout(SHORT_ATTEMPT, dialling).await {
                 Ok(Ok(aboard)) => return aboard,
                 Ok(Err(error)) => {

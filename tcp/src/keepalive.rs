@@ -10,7 +10,9 @@ use tokio::net::TcpStream;
 /// after which common NATs and load balancers forget a connection.
 const INTERVAL: Duration = Duration::from_secs(15);
 
-/// Unanswered probes after which the far end has vanished: 75 s of silence in all.
+/// Unanswered probes after which the far end has vanished: 75 s of silence in all. They are for connections on which nothing is under
+/// way; what is under way the kernel sends again for as long as `net.ipv4.tcp_retries2` says. `TCP_USER_TIMEOUT` would shorten that, and
+/// would also end whoever is there, answers, and has no room for so long: somebody who stopped the output of an exec to read it.
 const PROBES: u32 = 4;
 
 /// Bytes that the kernel takes beyond what the far end has room for: 128 KiB. A far end that reads nothing

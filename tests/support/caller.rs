@@ -106,16 +106,22 @@ pub(crate) async fn http1_over(stream: TlsStream<TcpStream>) -> http1::SendReque
 
 /// HTTP/2 on a TLS connection.
 pub(crate) async fn http2_over(stream: TlsStream<TcpStream>) -> http2::SendRequest<AnyBody> {
+    try_http2_over(stream).await.expect("HTTP/2")
+}
+
+/// The same on one that may be gone.
+pub(crate) async fn try_http2_over(
+    stream: TlsStream<TcpStream>,
+) -> hyper::Result<http2::SendRequest<AnyBody>> {
     // As Go's client has it: a connection window that no handful of unread streams fills, and room for headers.
     let (sender, connection) = http2::Builder::new(TokioExecutor::new())
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(1 << 30)
         .max_header_list_size(10 << 20)
         .handshake(TokioIo::new(stream))
-        .await
-        .expect("HTTP/2");
+        .await?;
     tokio::spawn(async move { drop(connection.await) });
-    sender
+    Ok(sender)
 }
 
 /// A body with these bytes.

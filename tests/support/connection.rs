@@ -36,14 +36,20 @@ enum Sender {
     Two(http2::SendRequest<AnyBody>),
 }
 
+impl Protocol {
+    /// Its name in a handshake (ALPN).
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::One => "http/1.1",
+            Self::Two => "h2",
+        }
+    }
+}
+
 impl Connection {
     /// Connects with papers, or none.
     pub(crate) async fn open(site: &Site, papers: Option<&Papers>, protocol: Protocol) -> Self {
-        let name = match protocol {
-            Protocol::One => "http/1.1",
-            Protocol::Two => "h2",
-        };
-        let stream = caller::board(site, papers, &[name])
+        let stream = caller::board(site, papers, &[protocol.name()])
             .await
             .expect("the handshake");
         Self::over(stream, protocol, &site.entrance).await
@@ -55,14 +61,24 @@ impl Connection {
         protocol: Protocol,
         entrance: &str,
     ) -> Self {
+        let begun = Self::try_over(stream, protocol, entrance).await;
+        begun.expect("the beginning of HTTP")
+    }
+
+    /// On one that may be gone.
+    pub(crate) async fn try_over(
+        stream: TlsStream<TcpStream>,
+        protocol: Protocol,
+        entrance: &str,
+    ) -> hyper::Result<Self> {
         let sender = match protocol {
             Protocol::One => Sender::One(caller::http1_over(stream).await),
-            Protocol::Two => Sender::Two(caller::http2_over(stream).await),
+            Protocol::Two => Sender::Two(caller::try_http2_over(stream).await?),
         };
-        Self {
+        Ok(Self {
             sender,
             entrance: entrance.to_owned(),
-        }
+        })
     }
 
     /// Sends a request whose URI is a path; host or authority are the site's unless it has its own.

@@ -1,5 +1,6 @@
 //! The program under test as a process, with its log in a file and its ports asked from the kernel.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,13 +12,23 @@ use serde_json::Value;
 
 use super::{hosts, wait};
 
+/// What a role runs in, if not here and plainly.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Surroundings {
+    /// Its host.
+    pub(crate) host: Option<Host>,
+    /// A command that ends by becoming the one that stands behind it.
+    pub(crate) through: Vec<String>,
+    /// What its environment has beside ours.
+    pub(crate) variables: Vec<(String, String)>,
+}
+
 /// A running `gangplank` role.
 #[derive(Debug)]
 pub(crate) struct Gangplank {
     child: Mutex<Child>,
     log: PathBuf,
-    /// Where it runs, if not here.
-    host: Option<Host>,
+    surroundings: Surroundings,
     /// Where callers (and agents) connect; of an agent: nothing.
     pub(crate) address: Option<SocketAddr>,
     /// Metrics, health and status.
@@ -31,7 +42,15 @@ pub(crate) fn program() -> &'static Path {
 
 /// A command with none of the machine's `GANGPLANK_…` variables, and none of its proxies.
 pub(crate) fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(program());
+    command_through(&[], arguments)
+}
+
+/// The same through a command that becomes it.
+pub(crate) fn command_through(through: &[String], arguments: &[&str]) -> Command {
+    let words = through.iter().map(OsStr::new);
+    let mut words = words.chain([program().as_os_str()]);
+    let mut command = Command::new(words.next().expect("at least the program"));
+    command.args(words);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("GANGPLANK_") {
             command.env_remove(name);
@@ -62,12 +81,12 @@ impl Gangplank {
 
     /// The same with further arguments.
     pub(crate) fn start_with(role: &str, config: &Path, further: &[&str]) -> Self {
-        Self::start_at(None, role, config, further)
+        Self::start_in(&Surroundings::default(), role, config, further)
     }
 
-    /// The same on a host of the test's own.
-    pub(crate) fn start_at(
-        host: Option<&Host>,
+    /// The same in surroundings of the test's own.
+    pub(crate) fn start_in(
+        surroundings: &Surroundings,
         role: &str,
         config: &Path,
         further: &[&str],
@@ -79,20 +98,23 @@ impl Gangplank {
             .open(&log)
             .expect("a log file");
         let started_at = output.metadata().expect("its size").len();
-        let mut command = command(&[
+        let options = [
             role,
             "--log-format",
             "json",
             "--log-level",
             "info,gangplank=debug",
-        ]);
+        ];
+        let mut command = command_through(&surroundings.through, &options);
         command
+            .envs(surroundings.variables.iter().cloned())
             .arg("--config")
             .arg(config)
             .args(further)
             .stdout(Stdio::null())
             .stderr(output);
-        let mut child = hosts::at(host, || command.spawn()).expect("gangplank starts");
+        let mut child =
+            hosts::at(surroundings.host.as_ref(), || command.spawn()).expect("gangplank starts");
         let listening = wait::until(
             &format!("{role} to listen (log: {})", log.display()),
             || {
@@ -111,7 +133,7 @@ impl Gangplank {
         Self {
             child: Mutex::new(child),
             log,
-            host: host.cloned(),
+            surroundings: surroundings.clone(),
             address: address("listen.addr"),
             admin: address("admin.addr").expect("every role under test has an admin address"),
         }
@@ -119,7 +141,12 @@ impl Gangplank {
 
     /// Where it runs, if not here.
     pub(crate) fn host(&self) -> Option<&Host> {
-        self.host.as_ref()
+        self.surroundings.host.as_ref()
+    }
+
+    /// What it runs in.
+    pub(crate) fn surroundings(&self) -> &Surroundings {
+        &self.surroundings
     }
 
     /// What its admin endpoint answers.
@@ -152,9 +179,14 @@ impl Gangplank {
 
     /// SIGTERM.
     pub(crate) fn ask_to_end(&self) {
+        self.signal("-TERM");
+    }
+
+    /// Any signal, as kill(1) names it.
+    pub(crate) fn signal(&self, signal: &str) {
         let pid = self.pid().to_string();
         let sent = Command::new("kill")
-            .args(["-TERM", &pid])
+            .args([signal, &pid])
             .status()
             .expect("kill runs");
         assert!(sent.success(), "the signal was delivered");

@@ -5,12 +5,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use gangplank_link::Host;
 use tempfile::TempDir;
 
 use super::certificates::{Authority, Organisation, Papers};
 use super::cluster::Cluster;
-use super::gangplank::Gangplank;
+use super::gangplank::{Gangplank, Surroundings};
 use super::kubectl::Kubectl;
 use super::wait;
 
@@ -57,12 +56,12 @@ impl Relay {
 
     /// A relay with further lines in its file.
     pub(crate) fn start_with(further: &str) -> Self {
-        Self::start_at(None, Ipv4Addr::LOCALHOST, further)
+        Self::start_at(&Surroundings::default(), Ipv4Addr::LOCALHOST, further)
     }
 
-    /// A relay on a host of the test's own, which agents find at this address.
-    pub(crate) fn start_on(host: &Host, address: Ipv4Addr) -> Self {
-        let mut relay = Self::start_at(Some(host), Ipv4Addr::UNSPECIFIED, "");
+    /// A relay in surroundings of the test's own, which agents find at this address, with further lines in its file.
+    pub(crate) fn start_in(surroundings: &Surroundings, address: Ipv4Addr, further: &str) -> Self {
+        let mut relay = Self::start_at(surroundings, Ipv4Addr::UNSPECIFIED, further);
         relay.address.set_ip(address.into());
         relay
     }
@@ -70,16 +69,17 @@ impl Relay {
     /// Another relay of the same name and with the same authorities.
     pub(crate) fn start_beside(&self, further: &str) -> Self {
         let authorities = (Arc::clone(&self.authority), Arc::clone(&self.agents));
-        Self::start_of(None, Ipv4Addr::LOCALHOST, further, authorities)
+        let surroundings = Surroundings::default();
+        Self::start_of(&surroundings, Ipv4Addr::LOCALHOST, further, authorities)
     }
 
-    fn start_at(host: Option<&Host>, listen: Ipv4Addr, further: &str) -> Self {
+    fn start_at(surroundings: &Surroundings, listen: Ipv4Addr, further: &str) -> Self {
         let authorities = ["relay CA", "agents CA"].map(|name| Arc::new(Authority::new(name)));
-        Self::start_of(host, listen, further, authorities.into())
+        Self::start_of(surroundings, listen, further, authorities.into())
     }
 
     fn start_of(
-        host: Option<&Host>,
+        surroundings: &Surroundings,
         listen: Ipv4Addr,
         further: &str,
         (authority, agents): (Arc<Authority>, Arc<Authority>),
@@ -94,7 +94,8 @@ impl Relay {
             fs::write(folder.path().join(name), text).expect("written");
         }
         write_relay_config(folder.path(), SocketAddr::from((listen, 0)), further);
-        let process = Gangplank::start_at(host, "relay", &folder.path().join("relay.yaml"), &[]);
+        let file = folder.path().join("relay.yaml");
+        let process = Gangplank::start_in(surroundings, "relay", &file, &[]);
         let address = process.address.expect("a relay listens");
         Self {
             folder,
@@ -185,7 +186,8 @@ impl Relay {
         let listen = self.process.address.expect("a relay listens");
         write_relay_config(self.folder.path(), listen, &self.further);
         let file = self.folder.path().join("relay.yaml");
-        self.process = Gangplank::start_at(self.process.host(), "relay", &file, &[]);
+        let surroundings = self.process.surroundings().clone();
+        self.process = Gangplank::start_in(&surroundings, "relay", &file, &[]);
     }
 
     /// The folder with everything the relay has.
@@ -253,7 +255,7 @@ impl Prepared {
 /// How an agent gets to its relay.
 #[derive(Debug, Clone)]
 pub(crate) struct Course {
-    address: SocketAddr,
+    address: String,
     further: String,
 }
 
@@ -261,7 +263,15 @@ impl Course {
     /// It dials this address.
     pub(crate) fn by(address: SocketAddr) -> Self {
         Self {
-            address,
+            address: address.to_string(),
+            further: String::new(),
+        }
+    }
+
+    /// It looks this name up.
+    pub(crate) fn by_name(name: &str, port: u16) -> Self {
+        Self {
+            address: format!("{name}:{port}"),
             further: String::new(),
         }
     }
@@ -326,19 +336,19 @@ impl Site {
         upstream: &Path,
         trusted: &[&Organisation],
     ) -> Self {
-        Self::tunnel_from(None, relay, name, upstream, trusted)
+        let course = Course::by(relay.address);
+        Self::tunnel_on(relay, name, (upstream, trusted), &course)
     }
 
-    /// The same on a host of the test's own.
-    pub(crate) fn tunnel_from(
-        host: Option<&Host>,
+    /// The same in surroundings of the test's own, and on another course.
+    pub(crate) fn tunnel_in(
+        surroundings: &Surroundings,
         relay: &Arc<Relay>,
         name: &str,
-        upstream: &Path,
-        trusted: &[&Organisation],
+        exit: (&Path, &[&Organisation]),
+        course: &Course,
     ) -> Self {
-        let course = Course::by(relay.address);
-        Self::agent_from(host, relay, name, (upstream, trusted), &course).registered(name)
+        Self::agent_from(surroundings, relay, name, exit, course).registered(name)
     }
 
     /// The same on another course than the straight one.
@@ -358,11 +368,11 @@ impl Site {
         exit: (&Path, &[&Organisation]),
         course: &Course,
     ) -> Self {
-        Self::agent_from(None, relay, name, exit, course)
+        Self::agent_from(&Surroundings::default(), relay, name, exit, course)
     }
 
     fn agent_from(
-        host: Option<&Host>,
+        surroundings: &Surroundings,
         relay: &Arc<Relay>,
         name: &str,
         (upstream, trusted): (&Path, &[&Organisation]),
@@ -372,7 +382,7 @@ impl Site {
         relay.agents.agent(name).write(folder.path(), "agent");
         let tunnel = "{ certificateFile: agent.crt, keyFile: agent.key }";
         let exit = (folder, authority);
-        Self::agent_in(host, exit, (relay, course), (name, tunnel))
+        Self::agent_in(surroundings, exit, (relay, course), (name, tunnel))
     }
 
     /// An agent of that name at two sibling relays, with this line in its file; it has its tunnels when it is ready.
@@ -476,11 +486,17 @@ impl Site {
         fs::copy(joined.join("agent.pem"), identity).expect("join wrote it");
         let tunnel = "{ identityFile: agent.pem, renewal: Automatic }";
         let exit = (folder, authority);
-        Self::agent_in(None, exit, (relay, course), (name, tunnel)).registered(name)
+        Self::agent_in(
+            &Surroundings::default(),
+            exit,
+            (relay, course),
+            (name, tunnel),
+        )
+        .registered(name)
     }
 
     fn agent_in(
-        host: Option<&Host>,
+        surroundings: &Surroundings,
         (folder, authority): (TempDir, Authority),
         (relay, course): (&Arc<Relay>, &Course),
         (name, tunnel): (&str, &str),
@@ -494,7 +510,8 @@ impl Site {
             exit_block()
         );
         fs::write(folder.path().join("agent.yaml"), text).expect("written");
-        let exit = Gangplank::start_at(host, "agent", &folder.path().join("agent.yaml"), &[]);
+        let file = folder.path().join("agent.yaml");
+        let exit = Gangplank::start_in(surroundings, "agent", &file, &[]);
         Self {
             folder,
             exit,
@@ -569,7 +586,8 @@ impl Site {
     /// Starts the exit anew after it was ended. A `proxy` gets another port.
     pub(crate) fn restart_exit(&mut self) {
         let file = self.folder.path().join(format!("{}.yaml", self.role));
-        self.exit = Gangplank::start_at(self.exit.host(), self.role, &file, &[]);
+        let surroundings = self.exit.surroundings().clone();
+        self.exit = Gangplank::start_in(&surroundings, self.role, &file, &[]);
         if let Some(address) = self.exit.address {
             self.address = address;
         }

@@ -92,6 +92,7 @@ impl Port {
         self.revoked.send_replace(Arc::default());
         Host {
             registry,
+            ledger: Ledger::new(LEDGER),
             counters,
             identity: self.identity.clone(),
             relay_instance: 1,
