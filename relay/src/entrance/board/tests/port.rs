@@ -9,7 +9,7 @@ use gangplank_pki::clock::{Clock, SystemClock};
 use gangplank_pki::issue::{CertificateAuthority, Issued, Kind, Request};
 use gangplank_pki::peer::AgentVerifier;
 use gangplank_pki::{EntranceDomain, Fingerprint, TunnelName};
-use gangplank_tunnel::Session;
+use gangplank_tunnel::{Ledger, Session};
 use rustls_pki_types::CertificateDer;
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -92,7 +92,7 @@ impl Port {
         self.revoked.send_replace(Arc::default());
         Host {
             registry,
-            ledger: Ledger::new(LEDGER),
+            ledger: Ledger::new(64),
             counters,
             identity: self.identity.clone(),
             relay_instance: 1,
