@@ -60,7 +60,7 @@ async fn eventful_server() -> FakeApiServer {
         Box::pin(async move {
             let version = query.rsplit_once("resourceVersion=");
             let Some(version) = version.and_then(|(_, version)| version.parse::<u32>().ok()) else {
-                sleep(if number % SLOW == 0 {
+                sleep(if number.is_multiple_of(SLOW) {
                     LONG_THOUGHT
                 } else {
                     THOUGHT
@@ -197,8 +197,7 @@ async fn roll_under(load: Load) -> String {
     drop(fleet);
 
     assert_eq!(tally.failed(), BTreeMap::new(), "{said}");
-    let count = |counter: &std::sync::atomic::AtomicUsize| counter.load(Ordering::SeqCst);
-    assert_eq!(count(&tally.answered), asked);
+    assert_eq!(tally.answered.load(Ordering::SeqCst), asked);
     let (first, last) = (told.iter().min(), told.iter().max());
     assert!(
         first
@@ -207,17 +206,7 @@ async fn roll_under(load: Load) -> String {
         "{told:?}"
     );
     hold_that_changes_arrived_once(&fake);
-    format!(
-        "{said}{asked} requests ({:.0} a second) and {} events of {} watches in {seconds:.0} s: 0 failed, the slowest \
-         {} ms; {} sent anew, {} connections, {} watches taken up again",
-        f64::from(u32::try_from(asked).unwrap_or(u32::MAX)) / seconds,
-        count(&tally.events),
-        told.len(),
-        count(&tally.slowest),
-        count(&tally.sent_anew),
-        count(&tally.connections),
-        count(&tally.resumed)
-    )
+    format!("{said}{}", tally.summary(asked, told.len(), seconds))
 }
 
 fn hold_that_changes_arrived_once(fake: &FakeApiServer) {

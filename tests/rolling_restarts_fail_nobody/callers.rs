@@ -50,6 +50,21 @@ impl Tally {
         self.failed.lock().expect("not poisoned").clone()
     }
 
+    /// What there was to see when nothing failed.
+    pub(super) fn summary(&self, asked: usize, watches: usize, seconds: f64) -> String {
+        let count = |counter: &AtomicUsize| counter.load(Ordering::SeqCst);
+        let pace = f64::from(u32::try_from(asked).unwrap_or(u32::MAX)) / seconds;
+        format!(
+            "{asked} requests ({pace:.0} a second) and {} events of {watches} watches in {seconds:.0} s: 0 failed, the \
+             slowest {} ms; {} sent anew, {} connections, {} watches taken up again",
+            count(&self.events),
+            count(&self.slowest),
+            count(&self.sent_anew),
+            count(&self.connections),
+            count(&self.resumed)
+        )
+    }
+
     pub(super) fn finish(&self) {
         self.over.store(true, Ordering::SeqCst);
     }
@@ -128,6 +143,7 @@ impl Caller {
         }
         let sender = self.dial().await?;
         *kept = Some(sender.clone());
+        drop(kept);
         Ok(sender)
     }
 
@@ -179,7 +195,11 @@ impl Caller {
     async fn ask(self: Arc<Self>, number: usize) {
         let begun = Instant::now();
         // One in ten changes something.
-        let method = if number % 10 == 0 { "POST" } else { "GET" };
+        let method = if number.is_multiple_of(10) {
+            "POST"
+        } else {
+            "GET"
+        };
         let path = format!(
             "/api/v1/namespaces/a/configmaps?fieldManager=caller-{}-{number}",
             self.number
