@@ -5,7 +5,7 @@ use std::fs;
 use crate::support::certificates::Organisation;
 use crate::support::fake_api_server::FakeApiServer;
 use crate::support::gangplank::{Gangplank, http_get};
-use crate::support::path::{Site, Way};
+use crate::support::path::{Relay, Site, Way};
 use crate::support::wait;
 
 fn await_reason(role: &Gangplank, reason: &str) {
@@ -71,11 +71,33 @@ async fn reason_by_reason() {
     unmounted.exit.await_ready();
 }
 
+/// Who restarts one agent after another must not leave a relay without any: a new agent is ready once each relay has
+/// answered, or has not.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_waits_for_each_of_its_relays_once() {
+    let (known, fake) = (Organisation::new("known"), FakeApiServer::echo().await);
+    let relay = Relay::start();
+    let mute = relay.start_sibling();
+    mute.process.kill();
+    // TCP is refused there, and QUIC never answered.
+    let _mute = std::net::UdpSocket::bind(mute.address).expect("its port is free");
+    let exit = (&*fake.kubeconfig(), &[&known][..]);
+    let site = Site::at_both([&relay, &mute], "harbour.acme", exit, "");
+    wait::until("the one tunnel", || {
+        relay.has_tunnel("harbour.acme").then_some(())
+    });
+    await_reason(
+        &site.exit,
+        &format!("no tunnel to {}: dialling", mute.address),
+    );
+    site.exit.await_ready();
+}
+
 /// An admin endpoint tells and does nothing else.
 #[test]
 fn and_nothing_can_be_done_there() {
     use std::io::{Read as _, Write as _};
-    let relay = crate::support::path::Relay::start();
+    let relay = Relay::start();
     for (request, code) in [
         ("POST /readyz", 405),
         ("DELETE /status", 405),

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use http::Response;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use self::callers::{Caller, Tally};
 use crate::support::certificates::Organisation;
@@ -36,18 +36,36 @@ struct Load {
     watches: usize,
     /// Between two requests of each caller.
     pace: Duration,
+    /// Between two requests of a caller who connects anew for each of them, if there is one.
+    newcomers: Option<Duration>,
+    /// How often all four are restarted.
+    rounds: usize,
     /// The `drain` line of all four files.
     drain: &'static str,
 }
 
+/// How long an answer takes, so that there is always somebody who waits for one.
+const THOUGHT: Duration = Duration::from_millis(50);
+
+/// One in so many takes longer than a tunnel needs to be replaced.
+const SLOW: u64 = 20;
+const LONG_THOUGHT: Duration = Duration::from_secs(1);
+
 /// An API server where something happens at each of these moments, which every watch tells from its version on.
 async fn eventful_server() -> FakeApiServer {
-    let begun = Instant::now();
+    let (begun, asked) = (Instant::now(), Arc::<AtomicU64>::default());
     FakeApiServer::start(&["h2", "http/1.1"], move |request| {
         let query = request.uri().query().unwrap_or_default().to_owned();
+        let number = asked.fetch_add(1, Ordering::SeqCst);
         Box::pin(async move {
             let version = query.rsplit_once("resourceVersion=");
             let Some(version) = version.and_then(|(_, version)| version.parse::<u32>().ok()) else {
+                sleep(if number.is_multiple_of(SLOW) {
+                    LONG_THOUGHT
+                } else {
+                    THOUGHT
+                })
+                .await;
                 return ok("{}");
             };
             let events = stream::unfold(version, move |version| async move {
@@ -149,19 +167,23 @@ async fn roll_under(load: Load) -> String {
         addresses.rotate_left(number % 2);
         let caller = Arc::new(Caller {
             number,
-            addresses,
-            entrance: site.entrance.clone(),
-            tls: Arc::clone(&tls),
-            tally: Arc::clone(&tally),
-            kept: tokio::sync::Mutex::default(),
+            ..Caller::like(&tally, addresses, &site.entrance, &tls)
         });
         asking.spawn(Arc::clone(&caller).ask_at(load.pace));
         for _ in 0..load.watches {
             watching.spawn(Arc::clone(&caller).watch());
         }
     }
+    if let Some(pace) = load.newcomers {
+        let newcomer = Caller {
+            number: load.callers,
+            keeps: false,
+            ..Caller::like(&tally, addresses, &site.entrance, &tls)
+        };
+        asking.spawn(Arc::new(newcomer).ask_at(pace));
+    }
     let rolling = tokio::task::spawn_blocking(move || {
-        let said = fleet.roll();
+        let said: String = (0..load.rounds).map(|_| fleet.roll()).collect();
         (fleet, said)
     });
     let (fleet, said) = rolling.await.expect("they restart");
@@ -175,8 +197,7 @@ async fn roll_under(load: Load) -> String {
     drop(fleet);
 
     assert_eq!(tally.failed(), BTreeMap::new(), "{said}");
-    let count = |counter: &std::sync::atomic::AtomicUsize| counter.load(Ordering::SeqCst);
-    assert_eq!(count(&tally.answered), asked);
+    assert_eq!(tally.answered.load(Ordering::SeqCst), asked);
     let (first, last) = (told.iter().min(), told.iter().max());
     assert!(
         first
@@ -185,17 +206,7 @@ async fn roll_under(load: Load) -> String {
         "{told:?}"
     );
     hold_that_changes_arrived_once(&fake);
-    format!(
-        "{said}{asked} requests ({:.0} a second) and {} events of {} watches in {seconds:.0} s: 0 failed, the slowest \
-         {} ms; {} sent anew, {} connections, {} watches taken up again",
-        f64::from(u32::try_from(asked).unwrap_or(u32::MAX)) / seconds,
-        count(&tally.events),
-        told.len(),
-        count(&tally.slowest),
-        count(&tally.sent_anew),
-        count(&tally.connections),
-        count(&tally.resumed)
-    )
+    format!("{said}{}", tally.summary(asked, told.len(), seconds))
 }
 
 fn hold_that_changes_arrived_once(fake: &FakeApiServer) {
@@ -214,6 +225,8 @@ async fn of_two_relays_and_two_agents() {
         callers: 4,
         watches: 2,
         pace: Duration::from_millis(100),
+        newcomers: None,
+        rounds: 1,
         drain: "drain: { settle: 100ms, limit: 30s }\n",
     });
     tell(&said.await);
@@ -224,7 +237,7 @@ fn tell(said: &str) {
     drop(std::io::stderr().write_all(format!("{said}\n").as_bytes()));
 }
 
-/// Two hundred requests a second and fifty watches, and the roles end as they do by default.
+/// Two hundred requests a second and fifty watches, and callers who come anew; the roles end as they do by default.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a load of a minute: make soak"]
 async fn soak_of_all_at_two_hundred_requests_a_second() {
@@ -232,6 +245,8 @@ async fn soak_of_all_at_two_hundred_requests_a_second() {
         callers: 10,
         watches: 5,
         pace: Duration::from_millis(50),
+        newcomers: Some(Duration::from_millis(200)),
+        rounds: 5,
         drain: "",
     });
     tell(&said.await);

@@ -447,3 +447,29 @@ impl Dialler {
 fn is_over_tcp(session: &dyn Session) -> bool {
     session.transport() == "tcp"
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// After a drain of a minute the waits are half a minute long.
+    #[tokio::test(start_paused = true)]
+    async fn a_relay_that_drained_is_dialled_soon_after_it_is_gone() {
+        let (ending, relay_leaves) = oneshot::channel();
+        let mut course = Course {
+            company: None,
+            head_start: HEAD_START,
+            relay_leaves: Some(relay_leaves),
+        };
+        let (wait, begun) = (Duration::from_secs(30), Instant::now());
+        assert!(!course.pause(wait).await, "it is still there");
+        assert_eq!(begun.elapsed(), wait);
+        let (gone, ()) = tokio::join!(course.pause(wait), async {
+            sleep(Duration::from_secs(7)).await;
+            ending.send("GoingAway").unwrap();
+        });
+        assert!(gone);
+        assert_eq!(begun.elapsed().as_secs(), 37);
+        assert!(!course.pause(wait).await, "it is gone once");
+    }
+}

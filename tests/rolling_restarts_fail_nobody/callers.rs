@@ -50,6 +50,21 @@ impl Tally {
         self.failed.lock().expect("not poisoned").clone()
     }
 
+    /// What there was to see when nothing failed.
+    pub(super) fn summary(&self, asked: usize, watches: usize, seconds: f64) -> String {
+        let count = |counter: &AtomicUsize| counter.load(Ordering::SeqCst);
+        let pace = f64::from(u32::try_from(asked).unwrap_or(u32::MAX)) / seconds;
+        format!(
+            "{asked} requests ({pace:.0} a second) and {} events of {watches} watches in {seconds:.0} s: 0 failed, the \
+             slowest {} ms; {} sent anew, {} connections, {} watches taken up again",
+            count(&self.events),
+            count(&self.slowest),
+            count(&self.sent_anew),
+            count(&self.connections),
+            count(&self.resumed)
+        )
+    }
+
     pub(super) fn finish(&self) {
         self.over.store(true, Ordering::SeqCst);
     }
@@ -75,7 +90,7 @@ impl Failure {
         let refused = h2.is_some_and(|it| {
             it.reason() == Some(h2::Reason::REFUSED_STREAM) || it.is_go_away() && it.is_remote()
         });
-        if error.is_canceled() || refused {
+        if error.is_canceled() || error.is_closed() || refused {
             Self::NotBegun(told)
         } else {
             Self::Failed(told)
@@ -91,27 +106,62 @@ pub(super) struct Caller {
     pub(super) entrance: String,
     pub(super) tls: Arc<ClientConfig>,
     pub(super) tally: Arc<Tally>,
+    /// Whether it keeps its connection, or comes anew for each request.
+    pub(super) keeps: bool,
     pub(super) kept: tokio::sync::Mutex<Option<SendRequest<AnyBody>>>,
+    pub(super) dials: AtomicUsize,
 }
 
 impl Caller {
+    /// One who keeps its connection, number 0.
+    pub(super) fn like(
+        tally: &Arc<Tally>,
+        addresses: [SocketAddr; 2],
+        entrance: &str,
+        tls: &Arc<ClientConfig>,
+    ) -> Self {
+        Self {
+            number: 0,
+            addresses,
+            entrance: entrance.to_owned(),
+            tls: Arc::clone(tls),
+            tally: Arc::clone(tally),
+            keeps: true,
+            kept: tokio::sync::Mutex::default(),
+            dials: AtomicUsize::new(0),
+        }
+    }
+
     /// Its connection, or a new one where that takes nothing more.
     async fn connection(&self) -> Result<SendRequest<AnyBody>, String> {
+        if !self.keeps {
+            return self.dial().await;
+        }
         let mut kept = self.kept.lock().await;
         if let Some(sender) = kept.as_ref().filter(|sender| !sender.is_closed()) {
             return Ok(sender.clone());
         }
+        let sender = self.dial().await?;
+        *kept = Some(sender.clone());
+        drop(kept);
+        Ok(sender)
+    }
+
+    async fn dial(&self) -> Result<SendRequest<AnyBody>, String> {
         self.tally.connections.fetch_add(1, Ordering::SeqCst);
-        let socket = match TcpStream::connect(self.addresses[0]).await {
+        let mut addresses = self.addresses;
+        if !self.keeps {
+            // As a resolver turns them.
+            addresses.rotate_left(self.dials.fetch_add(1, Ordering::SeqCst) % 2);
+        }
+        let socket = match TcpStream::connect(addresses[0]).await {
             Ok(socket) => Ok(socket),
-            Err(_refused) => TcpStream::connect(self.addresses[1]).await,
+            Err(_refused) => TcpStream::connect(addresses[1]).await,
         };
         let socket = socket.map_err(|error| format!("no connection: {error}"))?;
         let stream = caller::over(socket, &self.entrance, Arc::clone(&self.tls)).await;
         let stream = stream.map_err(|error| format!("no TLS: {error}"))?;
-        let sender = caller::http2_over(stream).await;
-        *kept = Some(sender.clone());
-        Ok(sender)
+        Ok(caller::http2_over(stream).await)
     }
 
     /// Sends a request and gives its answer's head, and its body.
@@ -145,7 +195,11 @@ impl Caller {
     async fn ask(self: Arc<Self>, number: usize) {
         let begun = Instant::now();
         // One in ten changes something.
-        let method = if number % 10 == 0 { "POST" } else { "GET" };
+        let method = if number.is_multiple_of(10) {
+            "POST"
+        } else {
+            "GET"
+        };
         let path = format!(
             "/api/v1/namespaces/a/configmaps?fieldManager=caller-{}-{number}",
             self.number

@@ -5,7 +5,7 @@ use gangplank_tunnel::{Closed, Notice, Session};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{Harness, read_some, soon, until};
+use crate::support::{Harness, client_hello, read_some, soon, until};
 
 const NAME: &str = "c.acme.tunnels.example.com";
 
@@ -143,4 +143,23 @@ async fn agent_that_drains_while_the_relay_does_is_let_go_when_nobody_is_on_boar
     leaving.writer.drain(Duration::from_secs(60)).await.unwrap();
     soon("the session ends", leaving.session.closed()).await;
     assert!(!relay.running.is_finished());
+}
+
+/// Whoever has connected before the port closes is taken, though nobody has accepted it yet.
+#[tokio::test]
+async fn who_has_connected_when_the_port_closes_is_not_reset() {
+    let relay = Harness::start("drain: { settle: 0s, limit: 60s }\n").await;
+    let agent = relay.agent("c.acme", 1, 1).await;
+    // In the kernel's queue: on this one thread the relay does nothing until the test waits.
+    let mut callers: Vec<_> = (0..100)
+        .map(|_| std::net::TcpStream::connect(relay.address).unwrap())
+        .collect();
+    relay.shutdown.cancel();
+    until("the relay drains", || relay.view.draining()).await;
+    for caller in &mut callers {
+        std::io::Write::write_all(caller, &client_hello(NAME)).unwrap();
+    }
+    for _ in &callers {
+        drop(agent.take().await);
+    }
 }
