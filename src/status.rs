@@ -164,6 +164,10 @@ pub(crate) struct CertificateStatus {
     /// Whether that is past.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) expired: bool,
+    /// Whether its successor is due: it is one of our own, and less than a quarter of its life is left. What renews
+    /// itself has done so at a third.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) due: bool,
 }
 
 impl Status {
@@ -189,6 +193,7 @@ impl From<&TrustAnchor> for CertificateStatus {
             fingerprint: anchor.fingerprint().to_string(),
             not_after: rfc3339(anchor.not_after()),
             expired: is_past(anchor.not_after()),
+            due: false,
         }
     }
 }
@@ -228,7 +233,14 @@ pub(crate) fn of_key_pair(name: &str, pair: &KeyPair) -> Option<CertificateStatu
         fingerprint: Fingerprint::of(leaf).to_string(),
         not_after: rfc3339(summary.not_after),
         expired: is_past(summary.not_after),
+        due: is_due(summary.not_before, summary.not_after, SystemClock.now()),
     })
+}
+
+fn is_due(from: UnixTime, until: UnixTime, now: UnixTime) -> bool {
+    let life = until.as_secs().saturating_sub(from.as_secs());
+    let left = until.as_secs().saturating_sub(now.as_secs());
+    now <= until && left < life / 4
 }
 
 fn is_past(moment: UnixTime) -> bool {
@@ -238,4 +250,25 @@ fn is_past(moment: UnixTime) -> bool {
 /// Microseconds as status shows them; nothing where nothing was measured.
 pub(crate) fn micros(span: Duration) -> Option<u64> {
     (!span.is_zero()).then(|| u64::try_from(span.as_micros()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use gangplank_pki::clock::at;
+
+    use super::*;
+
+    #[test]
+    fn a_successor_is_due_in_the_last_quarter() {
+        for (now, due) in [
+            (0, false),
+            (100, false),
+            (400, false),
+            (401, true),
+            (500, true),
+            (501, false),
+        ] {
+            assert_eq!(is_due(at(100), at(500), at(now)), due, "{now}");
+        }
+    }
 }

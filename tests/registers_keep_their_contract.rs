@@ -58,9 +58,10 @@ const CASES: [(&str, Case); 9] = [
     ("what ended long ago is forgotten", |place| {
         Box::pin(what_ended_long_ago_is_forgotten(place))
     }),
-    ("a revocation is forgotten no sooner than its certificate", |place| {
-        Box::pin(a_revocation_is_not_forgotten_early(place))
-    }),
+    (
+        "a revocation is forgotten no sooner than its certificate",
+        |place| Box::pin(a_revocation_is_not_forgotten_early(place)),
+    ),
     ("who follows knows what others did", |place| {
         Box::pin(who_follows_knows_what_others_did(place))
     }),
@@ -232,11 +233,18 @@ async fn nothing_is_issued_beside_a_revocation(place: Place) {
         );
         let issued = usize::from(renewed.expect("an answer"));
         let revoked = revoked.expect("an answer");
-        assert!((1..=1 + issued).contains(&revoked), "{revoked} of {}", 1 + issued);
+        assert!(
+            (1..=1 + issued).contains(&revoked),
+            "{revoked} of {}",
+            1 + issued
+        );
         let held = register.certificates_of(name(&cluster)).await;
         let held = held.expect("read");
         assert_eq!(held.len(), 1 + issued);
-        assert!(held.iter().all(|one| one.revoked.is_some()), "round {round}");
+        assert!(
+            held.iter().all(|one| one.revoked.is_some()),
+            "round {round}"
+        );
     }
 }
 
@@ -300,12 +308,17 @@ async fn a_revocation_is_not_forgotten_early(place: Place) {
     register.forget(at(1000)).await.expect("to the second");
     let known = register.snapshot().await.expect("read");
     assert_eq!(known.revoked.len(), 2);
-    register.forget(at(1001)).await.expect("the first has ended");
+    register
+        .forget(at(1001))
+        .await
+        .expect("the first has ended");
     let known = register.snapshot().await.expect("read");
     assert_eq!(known.revoked, [longer.fingerprint].into());
     // What is forgotten gives no right back: it has no successor, and the name is still out.
     let next = certificate_of("edge-1.acme", 3);
-    let renewed = register.succeed(certificate.fingerprint, next.clone()).await;
+    let renewed = register
+        .succeed(certificate.fingerprint, next.clone())
+        .await;
     assert!(!renewed.expect("an answer"));
     assert!(!register.admit(next.clone()).await.expect("an answer"));
     register.forget(at(2001)).await.expect("all have ended");

@@ -65,7 +65,11 @@ async fn what_is_done_at_one_holds_at_the_other() {
     let (folder, said) = other.join(&token, &kubeconfig);
     said.expect_success();
     let (_again, said) = one.join(&token, &kubeconfig);
-    assert!(said.err.contains("the token was used before"), "{}", said.err);
+    assert!(
+        said.err.contains("the token was used before"),
+        "{}",
+        said.err
+    );
     // Nothing in an etcd is of use to who reads it there.
     let kept = etcd.dump(PREFIX).await;
     assert!(kept.contains(NAME) && !kept.contains(&token), "{kept}");
@@ -75,8 +79,13 @@ async fn what_is_done_at_one_holds_at_the_other() {
     let known = || async { (told(&one, NAME).await, told(&one, "nobody.acme").await) };
     let apart = (alert(INTERNAL_ERROR), alert(UNRECOGNIZED_NAME));
     assert_eq!(known().await, apart);
-    Arc::get_mut(&mut other).expect("nobody else has it").process.kill();
-    Arc::get_mut(&mut other).expect("nobody else has it").restart();
+    Arc::get_mut(&mut other)
+        .expect("nobody else has it")
+        .process
+        .kill();
+    Arc::get_mut(&mut other)
+        .expect("nobody else has it")
+        .restart();
     assert_eq!(told(&other, NAME).await, apart.0);
     assert_eq!(told(&other, "nobody.acme").await, apart.1);
 
@@ -112,13 +121,24 @@ async fn an_etcd_that_is_lost_takes_no_tunnel_along() {
     etcd.kill();
     let config = one.folder().join("relay.yaml").display().to_string();
     for arguments in [
-        &["token", "create", "--config", &config, "--cluster", "edge-1.acme"][..],
+        &[
+            "token",
+            "create",
+            "--config",
+            &config,
+            "--cluster",
+            "edge-1.acme",
+        ][..],
         &["cluster", "list", "--config", &config],
         &["cluster", "revoke", "--config", &config, NAME],
     ] {
         let said = gangplank::run(arguments);
         assert_eq!(said.code, 1, "{arguments:?}: {}", said.err);
-        assert!(said.err.contains("/gangplank/ at etcd 127.0.0.1:"), "{}", said.err);
+        assert!(
+            said.err.contains("/gangplank/ at etcd 127.0.0.1:"),
+            "{}",
+            said.err
+        );
     }
     let (_nothing, said) = one.join(&unused, &kubeconfig);
     assert_ne!(said.code, 0);
@@ -218,15 +238,28 @@ async fn a_relay_needs_no_more_than_its_prefix() {
     let length = u8::try_from(permission.len()).expect("it is short");
     let granted = [text(0x0a, "relays"), vec![0x12, length], permission].concat();
     for (call, message) in [
-        ("UserAdd", [&text(0x0a, "root")[..], &without_password].concat()),
-        ("UserAdd", [&text(0x0a, "relay")[..], &without_password].concat()),
+        (
+            "UserAdd",
+            [&text(0x0a, "root")[..], &without_password].concat(),
+        ),
+        (
+            "UserAdd",
+            [&text(0x0a, "relay")[..], &without_password].concat(),
+        ),
         ("RoleAdd", text(0x0a, "relays")),
         ("RoleGrantPermission", granted),
-        ("UserGrantRole", [text(0x0a, "root"), text(0x12, "root")].concat()),
-        ("UserGrantRole", [text(0x0a, "relay"), text(0x12, "relays")].concat()),
+        (
+            "UserGrantRole",
+            [text(0x0a, "root"), text(0x12, "root")].concat(),
+        ),
+        (
+            "UserGrantRole",
+            [text(0x0a, "relay"), text(0x12, "relays")].concat(),
+        ),
         ("AuthEnable", Vec::new()),
     ] {
-        etcd.call(&format!("/etcdserverpb.Auth/{call}"), &message).await;
+        etcd.call(&format!("/etcdserverpb.Auth/{call}"), &message)
+            .await;
     }
     let relay = Relay::start_with(&Relay::enrolment(&etcd.register(PREFIX)));
     let fake = FakeApiServer::echo().await;
@@ -252,8 +285,12 @@ async fn members_that_are_away_are_passed_over() {
     let [there] = settings.endpoints.as_slice() else {
         panic!("one member");
     };
-    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    let closed = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
     let at = |listener: &tokio::net::TcpListener| {
         let port = listener.local_addr().expect("an address").port();
         gangplank_config::upstream::Server {

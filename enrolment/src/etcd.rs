@@ -10,6 +10,7 @@
 //! Every change is one transaction, which compares the revisions of what it was decided by: when another relay
 //! was faster it is decided anew. Reads are of the whole cluster's newest state, never of one member's.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -152,7 +153,10 @@ impl Shared {
         let Some(record) = token.record(id) else {
             return Err(record::misunderstood(&pair, "it is no token".to_owned()).into());
         };
-        let [of] = self.client.read([&self.keys.cluster(&record.tunnel)]).await?;
+        let [of] = self
+            .client
+            .read([&self.keys.cluster(&record.tunnel)])
+            .await?;
         let cluster: Cluster = read_if_there(of.as_ref())?.unwrap_or_default();
         let is_there = token.used.is_some() || token.generation == cluster.generation();
         Ok(is_there.then_some((record, token, pair.mod_revision)))
@@ -168,8 +172,8 @@ impl Shared {
                 let Some(record) = token.record(id) else {
                     return Err(record::misunderstood(pair, "it is no token".to_owned()).into());
                 };
-                let of = clusters.iter().find(|(name, _)| *name == record.tunnel);
-                let generation = of.map_or(0, |(_, cluster)| cluster.generation());
+                let of = clusters.get(&record.tunnel);
+                let generation = of.map_or(0, Cluster::generation);
                 if token.used.is_some() || token.generation == generation {
                     tokens.push(record);
                 }
@@ -284,7 +288,7 @@ impl Shared {
         Err(EtcdFault::Contended)
     }
 
-    async fn clusters(&self) -> Result<Vec<(TunnelName, Cluster)>, EtcdFault> {
+    async fn clusters(&self) -> Result<BTreeMap<TunnelName, Cluster>, EtcdFault> {
         let mut listing = Listing::of(&self.keys.clusters());
         self.rest_of_clusters(&mut listing).await
     }
@@ -292,11 +296,11 @@ impl Shared {
     async fn rest_of_clusters(
         &self,
         listing: &mut Listing,
-    ) -> Result<Vec<(TunnelName, Cluster)>, EtcdFault> {
-        let mut clusters = Vec::new();
+    ) -> Result<BTreeMap<TunnelName, Cluster>, EtcdFault> {
+        let mut clusters = BTreeMap::new();
         while let Some(page) = self.client.page(listing).await? {
             for pair in &page {
-                clusters.push((cluster_name(pair)?, read(pair)?));
+                clusters.insert(cluster_name(pair)?, read(pair)?);
             }
         }
         Ok(clusters)
@@ -319,15 +323,14 @@ impl Shared {
             }
         }
         // Read after the certificates: one that was revoked in between is so in the list.
-        let clusters: Vec<(TunnelName, Cluster)> = match of {
+        let clusters = match of {
             None => self.clusters().await?,
             Some(tunnel) => {
                 let [pair] = self.client.read([&self.keys.cluster(tunnel)]).await?;
                 let read = read_if_there(pair.as_ref())?.unwrap_or_default();
-                vec![(tunnel.clone(), read)]
+                BTreeMap::from([(tunnel.clone(), read)])
             }
         };
-        let clusters: std::collections::BTreeMap<_, _> = clusters.into_iter().collect();
         let nothing = Cluster::default();
         let mut records: Vec<_> = found
             .iter()
@@ -374,7 +377,10 @@ impl Shared {
                 return Ok(*revoked);
             }
             let certificates = self.certificates(Some(tunnel)).await?;
-            let good = certificates.iter().filter(|held| held.revoked.is_none()).count();
+            let good = certificates
+                .iter()
+                .filter(|held| held.revoked.is_none())
+                .count();
             let tokens = self.tokens().await?;
             let open = tokens
                 .iter()
@@ -418,9 +424,10 @@ impl Register for EtcdRegister {
         id: TokenId,
         certificate: CertificateRecord,
     ) -> BoxFuture<'_, Result<bool, RegisterFault>> {
-        self.run("written", async move {
-            self.0.redeem(id, &certificate).await
-        })
+        self.run(
+            "written",
+            async move { self.0.redeem(id, &certificate).await },
+        )
     }
 
     fn admit(&self, certificate: CertificateRecord) -> BoxFuture<'_, Result<bool, RegisterFault>> {
@@ -445,9 +452,10 @@ impl Register for EtcdRegister {
         &self,
         tunnel: TunnelName,
     ) -> BoxFuture<'_, Result<Vec<CertificateRecord>, RegisterFault>> {
-        self.run("read", async move {
-            self.0.certificates(Some(&tunnel)).await
-        })
+        self.run(
+            "read",
+            async move { self.0.certificates(Some(&tunnel)).await },
+        )
     }
 
     fn certificate(

@@ -86,7 +86,10 @@ impl Known {
             let Contact::Lost { since, .. } = contact else {
                 return false;
             };
-            tracing::info!(seconds = since.elapsed().as_secs(), "the register is followed again");
+            tracing::info!(
+                seconds = since.elapsed().as_secs(),
+                "the register is followed again"
+            );
             *contact = Contact::Held;
             true
         });

@@ -62,7 +62,9 @@ pub enum RelayError {
     #[error("the relay's tunnel identity cannot be read")]
     Identity(#[source] Fault),
     /// The register of enrolment cannot be used.
-    #[error("clusters cannot join: look at `enrolment.register`, and at the disk or the etcd behind it")]
+    #[error(
+        "clusters cannot join: look at `enrolment.register`, and at the disk or the etcd behind it"
+    )]
     Register(#[source] RegisterFault),
 }
 

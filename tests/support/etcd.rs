@@ -135,7 +135,9 @@ impl Etcd {
             .await
             .expect("HTTP/2");
         let running = tokio::spawn(running);
-        let length = u32::try_from(message.len()).expect("it is short").to_be_bytes();
+        let length = u32::try_from(message.len())
+            .expect("it is short")
+            .to_be_bytes();
         let body = [&[0], &length[..], message].concat();
         let request = Request::post(format!("https://{address}{path}"))
             .header("content-type", "application/grpc")
@@ -230,7 +232,11 @@ fn run(folder: &Path, port: u16) -> Child {
         .arg(format!("--key-file={}", file("server.key")))
         .arg(format!("--trusted-ca-file={}", file("ca.crt")))
         // What is written survives the kill of a process without it, and only that is tested.
-        .args(["--client-cert-auth", "--log-level=info", "--unsafe-no-fsync"])
+        .args([
+            "--client-cert-auth",
+            "--log-level=info",
+            "--unsafe-no-fsync",
+        ])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log)

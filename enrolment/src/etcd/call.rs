@@ -197,7 +197,10 @@ mod tests {
         }
     }
 
-    fn answered(pieces: impl IntoIterator<Item = Vec<u8>>, status: Option<&str>) -> Answers<Pieces> {
+    fn answered(
+        pieces: impl IntoIterator<Item = Vec<u8>>,
+        status: Option<&str>,
+    ) -> Answers<Pieces> {
         let mut frames: VecDeque<_> = pieces
             .into_iter()
             .map(|piece| Frame::data(Bytes::from(piece)))
@@ -240,7 +243,11 @@ mod tests {
         for (bytes, status, words) in [
             (cut, Some("0"), "its answer is not whole"),
             (compressed, Some("0"), "its answer is not understood"),
-            (endless, None, "its answer is longer than anything that was asked for"),
+            (
+                endless,
+                None,
+                "its answer is longer than anything that was asked for",
+            ),
             (meaningless, None, "its answer is not understood"),
             (Vec::new(), Some("14"), "it answered: no leader (code 14)"),
         ] {
@@ -257,7 +264,10 @@ mod tests {
         headers.insert("grpc-status", "7".parse().unwrap());
         headers.insert("grpc-message", "permission denied".parse().unwrap());
         let fault = Answers::of(refused).err().unwrap();
-        assert!(fault.to_string().contains("permission denied (code 7)"), "{fault}");
+        assert!(
+            fault.to_string().contains("permission denied (code 7)"),
+            "{fault}"
+        );
         let mut elsewhere = http::Response::new(body());
         *elsewhere.status_mut() = StatusCode::NOT_FOUND;
         let fault = Answers::of(elsewhere).err().unwrap();

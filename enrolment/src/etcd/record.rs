@@ -206,7 +206,9 @@ pub(super) fn cluster_name(pair: &KeyValue) -> Result<TunnelName, RecordFault> {
 
 /// The cluster and the certificate that a certificate's key is of.
 pub(super) fn certificate_name(pair: &KeyValue) -> Result<(TunnelName, Fingerprint), RecordFault> {
-    let mut parts = std::str::from_utf8(&pair.key).unwrap_or_default().rsplit('/');
+    let mut parts = std::str::from_utf8(&pair.key)
+        .unwrap_or_default()
+        .rsplit('/');
     let fingerprint = parts.next().and_then(unhex).map(Fingerprint::from_bytes);
     let tunnel = parts.next().and_then(|name| TunnelName::parse(name).ok());
     tunnel.zip(fingerprint).ok_or_else(|| unnamed(pair))
@@ -320,7 +322,10 @@ mod tests {
 
     #[test]
     fn what_somebody_else_wrote_is_named() {
-        for (key, value) in [("/a/v1/cluster/edge-1.acme", "{}"), ("/a/v1/cluster/edge-1.acme", "")] {
+        for (key, value) in [
+            ("/a/v1/cluster/edge-1.acme", "{}"),
+            ("/a/v1/cluster/edge-1.acme", ""),
+        ] {
             let there = pair(key.to_owned(), value.as_bytes());
             let fault = read::<Cluster>(&there).unwrap_err().to_string();
             assert!(fault.contains(key), "{fault}");
@@ -329,7 +334,10 @@ mod tests {
             assert!(cluster_name(&pair(key.to_owned(), b"")).is_err(), "{key}");
         }
         for key in ["/a/v1/certificate/edge-1.acme/00", "/a/v1/certificate/00"] {
-            assert!(certificate_name(&pair(key.to_owned(), b"")).is_err(), "{key}");
+            assert!(
+                certificate_name(&pair(key.to_owned(), b"")).is_err(),
+                "{key}"
+            );
         }
         assert!(token_id(&pair("/a/v1/token/+b".to_owned(), b"")).is_err());
     }

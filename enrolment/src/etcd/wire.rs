@@ -256,7 +256,8 @@ mod tests {
         };
         let written = [
             "0a07", "1002", "1a0161", "3007", // target MOD, key a, mod_revision 7
-            "0a0d", "1001", "1a02622f", "2800", "82040262", "30", // CREATE, key b/, 0, up to b0
+            "0a0d", "1001", "1a02622f", "2800", "82040262",
+            "30", // CREATE, key b/, 0, up to b0
             "1205", "0a03", "0a0163", // range of c
             "1208", "1206", "0a0164", "120165", // put of d: e
             "1205", "1a03", "0a0166", // deletion of f
@@ -269,7 +270,10 @@ mod tests {
                 start_revision: 5,
             }),
         };
-        assert_eq!(hex(&watch), ["0a0a", "0a02612f", "12026130", "1805"].concat());
+        assert_eq!(
+            hex(&watch),
+            ["0a0a", "0a02612f", "12026130", "1805"].concat()
+        );
         let range = RangeRequest {
             limit: 2,
             revision: 3,
@@ -282,8 +286,8 @@ mod tests {
     fn what_etcd_adds_is_skipped() {
         // Header with all its fields (8, 16, 24, 32), one pair with a lease (48), more, count.
         let bytes = [
-            0x0a, 8, 8, 1, 16, 2, 24, 9, 32, 3, 0x12, 15, 0x0a, 1, b'k', 16, 4, 24, 5, 32, 1, 0x2a, 2, b'v',
-            b'w', 48, 6, 24, 1, 32, 7,
+            0x0a, 8, 8, 1, 16, 2, 24, 9, 32, 3, 0x12, 15, 0x0a, 1, b'k', 16, 4, 24, 5, 32, 1, 0x2a,
+            2, b'v', b'w', 48, 6, 24, 1, 32, 7,
         ];
         let read = RangeResponse::decode(&bytes[..]).unwrap();
         assert_eq!(read.header.unwrap().revision, 9);
