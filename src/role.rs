@@ -1,5 +1,6 @@
 //! What all long-running roles do alike: log, runtime, signals, admin endpoint, an orderly end.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::num::NonZero;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +11,7 @@ use gangplank_config::role::{Log, LogFormat};
 use gangplank_proxy::audit;
 use gangplank_tcp::Listener;
 use prometheus_client::registry::Registry;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -143,14 +145,42 @@ pub(crate) fn bind_admin(wanted: Option<SocketAddr>) -> Result<Option<Listener>,
     Ok(Some(listener))
 }
 
-/// An expired certificate is no reason not to start: it may be renewed any moment, and its file is followed.
-fn tell_of_expired(own: &[CertificateStatus]) {
-    for certificate in own.iter().filter(|certificate| certificate.expired) {
+/// How often own certificates are looked at: one whose successor is due has days left, and whoever can issue it
+/// looks at the log once a day.
+const CERTIFICATES: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// Says of each certificate of ours that it is over, or soon will be; of each once. Neither is a reason not to
+/// start: it may be renewed any moment, and its file is followed.
+async fn watch_own_certificates(role: Arc<dyn Observed>) {
+    let mut told = HashSet::new();
+    loop {
+        for certificate in role.status().certificates {
+            if (certificate.expired || certificate.due)
+                && told.insert((certificate.fingerprint.clone(), certificate.expired))
+            {
+                tell_of(&certificate);
+            }
+        }
+        sleep(CERTIFICATES).await;
+    }
+}
+
+fn tell_of(certificate: &CertificateStatus) {
+    let CertificateStatus {
+        name,
+        fingerprint,
+        not_after,
+        ..
+    } = certificate;
+    if certificate.expired {
         tracing::error!(
-            fingerprint = certificate.fingerprint,
-            "the {} expired at {}, so that others refuse it: replace its files, they are read again by themselves",
-            certificate.name,
-            certificate.not_after
+            fingerprint,
+            "the {name} expired at {not_after}, so that others refuse it: replace its files, they are read again by themselves"
+        );
+    } else {
+        tracing::warn!(
+            fingerprint,
+            "the {name} ends at {not_after}: put the next into its files before, they are read again by themselves"
         );
     }
 }
@@ -173,13 +203,19 @@ pub(crate) fn announce(
         version = env!("CARGO_PKG_VERSION"),
         "listening"
     );
-    tell_of_expired(&role.certificates());
     certificate_metrics::register(&mut metrics, Arc::clone(&role));
     if let Some(manager) = &stage.manager {
         let (manager, role) = (Arc::clone(manager), Arc::clone(&role));
         let attending = manager.attend(role, stage.tasks.clone(), stage.over.clone());
         stage.tasks.spawn(attending);
     }
+    let (certificates, over) = (
+        watch_own_certificates(Arc::clone(&role)),
+        stage.over.clone(),
+    );
+    stage
+        .tasks
+        .spawn(over.run_until_cancelled_owned(certificates));
     if let Some(listener) = admin {
         let admin = Arc::new(Admin {
             role,

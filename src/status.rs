@@ -231,6 +231,10 @@ pub(crate) struct CertificateStatus {
     /// Its last moment in seconds since 1970, for the metric.
     #[serde(skip)]
     pub(crate) last_second: u64,
+    /// Whether its successor is due: it is one of our own, and less than a quarter of its life is left. What renews
+    /// itself has done so at a third.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) due: bool,
 }
 
 impl Status {
@@ -258,6 +262,7 @@ impl From<&TrustAnchor> for CertificateStatus {
             not_after: rfc3339(anchor.not_after()),
             expired: is_past(anchor.not_after()),
             last_second: anchor.not_after().as_secs(),
+            due: false,
         }
     }
 }
@@ -299,6 +304,7 @@ pub(crate) fn of_key_pair(name: &str, pair: &KeyPair) -> Option<CertificateStatu
         not_after: rfc3339(summary.not_after),
         expired: is_past(summary.not_after),
         last_second: summary.not_after.as_secs(),
+        due: is_due(summary.not_before, summary.not_after, SystemClock.now()),
     })
 }
 
@@ -315,6 +321,12 @@ pub(crate) fn of_authorities(name: &str, material: &Material<Anchors>) -> Vec<Ce
     anchors.anchors().iter().map(of_anchor).collect()
 }
 
+fn is_due(from: UnixTime, until: UnixTime, now: UnixTime) -> bool {
+    let life = until.as_secs().saturating_sub(from.as_secs());
+    let left = until.as_secs().saturating_sub(now.as_secs());
+    now <= until && left < life / 4
+}
+
 fn is_past(moment: UnixTime) -> bool {
     moment < SystemClock.now()
 }
@@ -322,4 +334,25 @@ fn is_past(moment: UnixTime) -> bool {
 /// Microseconds as status shows them; nothing where nothing was measured.
 pub(crate) fn micros(span: Duration) -> Option<u64> {
     (!span.is_zero()).then(|| u64::try_from(span.as_micros()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use gangplank_pki::clock::at;
+
+    use super::*;
+
+    #[test]
+    fn a_successor_is_due_in_the_last_quarter() {
+        for (now, due) in [
+            (0, false),
+            (100, false),
+            (400, false),
+            (401, true),
+            (500, true),
+            (501, false),
+        ] {
+            assert_eq!(is_due(at(100), at(500), at(now)), due, "{now}");
+        }
+    }
 }

@@ -6,6 +6,7 @@ use crate::support::certificates::{Authority, leaf_params};
 use crate::support::fake_api_server::FakeApiServer;
 use crate::support::gangplank::Gangplank;
 use crate::support::path::{DOMAIN, Prepared};
+use crate::support::wait;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn at_the_start() {
@@ -21,8 +22,32 @@ async fn at_the_start() {
     let expired = Authority::new("exit CA").sign(&params);
     expired.write(place.folder(), "exit");
     let exit = Gangplank::start("proxy", &place.folder().join("proxy.yaml"));
-    let log = exit.log();
     let told = "the exit certificate expired at 2021-02-03T00:00:00Z";
-    assert_eq!(log.matches(told).count(), 1, "{log}");
+    wait::until("the log to say so", || {
+        (exit.log().matches(told).count() == 1).then_some(())
+    });
     assert_eq!(exit.status()["certificates"][0]["expired"], true);
+}
+
+/// Of a certificate that ends soon, too: what callers see is renewed by whoever has its authority.
+#[tokio::test(flavor = "multi_thread")]
+async fn and_those_whose_successor_is_due() {
+    let fake = FakeApiServer::echo().await;
+    let place = Prepared::proxy("127.0.0.1:0", &fake.kubeconfig(), &[]);
+    let name = format!("harbour.acme.{DOMAIN}");
+    let mut params = leaf_params(&name, ExtendedKeyUsagePurpose::ServerAuth);
+    params.subject_alt_names = vec![SanType::DnsName(name.try_into().expect("a name"))];
+    params.not_after = time::OffsetDateTime::now_utc() + time::Duration::days(30);
+    let ending = Authority::new("exit CA").sign(&params);
+    ending.write(place.folder(), "exit");
+    let exit = Gangplank::start("proxy", &place.folder().join("proxy.yaml"));
+    wait::until("the log to say so", || {
+        exit.log()
+            .contains("the exit certificate ends at")
+            .then_some(())
+    });
+    let status = exit.status();
+    let certificate = &status["certificates"][0];
+    assert_eq!(certificate["due"], true, "{certificate}");
+    assert_eq!(certificate.get("expired"), None, "{certificate}");
 }

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::support::agent_by_hand::AgentByHand;
 use crate::support::entrance::{self, INTERNAL_ERROR, UNRECOGNIZED_NAME, alert};
+use crate::support::fake_api_server::FakeApiServer;
 use crate::support::path::{DOMAIN, Relay};
 use crate::support::{hello, wait};
 
@@ -55,6 +56,24 @@ async fn apart() {
         alert(UNRECOGNIZED_NAME),
         "never heard of"
     );
+}
+
+/// A relay that has just started has had nobody's tunnel yet; who has joined is known all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn apart_after_a_start() {
+    let mut relay = Relay::start_enrolling(3600);
+    let fake = FakeApiServer::echo().await;
+    drop(relay.enrol("harbour.acme", &fake.kubeconfig()));
+    relay.process.kill();
+    relay.restart();
+    assert_eq!(told(&relay, "harbour.acme").await, alert(INTERNAL_ERROR));
+    let unknown = alert(UNRECOGNIZED_NAME);
+    assert_eq!(told(&relay, "nobody.acme").await, unknown);
+    relay.revoke("harbour.acme");
+    wait::until_async("the revoked name to be unknown", || async {
+        (told(&relay, "harbour.acme").await == unknown).then_some(())
+    })
+    .await;
 }
 
 /// Case E10 with `hideNames`.

@@ -10,6 +10,7 @@
 //! Every change is one transaction, which compares the revisions of what it was decided by: when another relay
 //! was faster it is decided anew. Reads are of the whole cluster's newest state, never of one member's.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -171,8 +172,8 @@ impl Shared {
                 let Some(record) = token.record(id) else {
                     return Err(record::misunderstood(pair, "it is no token".to_owned()).into());
                 };
-                let of = clusters.iter().find(|(name, _)| *name == record.tunnel);
-                let generation = of.map_or(0, |(_, cluster)| cluster.generation());
+                let of = clusters.get(&record.tunnel);
+                let generation = of.map_or(0, Cluster::generation);
                 if token.used.is_some() || token.generation == generation {
                     tokens.push(record);
                 }
@@ -287,7 +288,7 @@ impl Shared {
         Err(EtcdFault::Contended)
     }
 
-    async fn clusters(&self) -> Result<Vec<(TunnelName, Cluster)>, EtcdFault> {
+    async fn clusters(&self) -> Result<BTreeMap<TunnelName, Cluster>, EtcdFault> {
         let mut listing = Listing::of(&self.keys.clusters());
         self.rest_of_clusters(&mut listing).await
     }
@@ -295,11 +296,11 @@ impl Shared {
     async fn rest_of_clusters(
         &self,
         listing: &mut Listing,
-    ) -> Result<Vec<(TunnelName, Cluster)>, EtcdFault> {
-        let mut clusters = Vec::new();
+    ) -> Result<BTreeMap<TunnelName, Cluster>, EtcdFault> {
+        let mut clusters = BTreeMap::new();
         while let Some(page) = self.client.page(listing).await? {
             for pair in &page {
-                clusters.push((cluster_name(pair)?, read(pair)?));
+                clusters.insert(cluster_name(pair)?, read(pair)?);
             }
         }
         Ok(clusters)
@@ -322,15 +323,14 @@ impl Shared {
             }
         }
         // Read after the certificates: one that was revoked in between is so in the list.
-        let clusters: Vec<(TunnelName, Cluster)> = match of {
+        let clusters = match of {
             None => self.clusters().await?,
             Some(tunnel) => {
                 let [pair] = self.client.read([&self.keys.cluster(tunnel)]).await?;
                 let read = read_if_there(pair.as_ref())?.unwrap_or_default();
-                vec![(tunnel.clone(), read)]
+                BTreeMap::from([(tunnel.clone(), read)])
             }
         };
-        let clusters: std::collections::BTreeMap<_, _> = clusters.into_iter().collect();
         let nothing = Cluster::default();
         let mut records: Vec<_> = found
             .iter()

@@ -90,14 +90,7 @@ impl Office {
     /// that it was revoked gives it no right back.
     pub async fn forget_the_ended(self, shutdown: CancellationToken) {
         loop {
-            let remembered = REMEMBERED.max(self.grace);
-            let before = self
-                .clock
-                .now()
-                .as_secs()
-                .saturating_sub(remembered.as_secs());
-            let forgetting = self.register.forget(at(before));
-            match shutdown.run_until_cancelled(forgetting).await {
+            match shutdown.run_until_cancelled(self.forget()).await {
                 Some(Ok(())) => {}
                 Some(Err(fault)) => tracing::warn!(
                     error = %WithCauses(&fault),
@@ -105,14 +98,18 @@ impl Office {
                 ),
                 None => return,
             }
-            if shutdown
-                .run_until_cancelled(sleep(FORGETTING))
-                .await
-                .is_none()
-            {
+            let next = shutdown.run_until_cancelled(sleep(FORGETTING));
+            if next.await.is_none() {
                 return;
             }
         }
+    }
+
+    async fn forget(&self) -> Result<(), RegisterFault> {
+        let remembered = REMEMBERED.max(self.grace);
+        let now = self.clock.now().as_secs();
+        let before = at(now.saturating_sub(remembered.as_secs()));
+        self.register.forget(before).await
     }
 
     /// Answers who came without a certificate.

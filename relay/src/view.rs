@@ -125,11 +125,11 @@ impl RelayView {
 
     /// For how long the register has not been followed, and why, once that is longer than `but_for`.
     pub fn register_lost(&self, but_for: Duration) -> Option<(Duration, Arc<str>)> {
-        let contact = self.contact.borrow();
-        let Contact::Lost { since, why } = &*contact else {
+        let contact = self.contact.borrow().clone();
+        let Contact::Lost { since, why } = contact else {
             return None;
         };
         let lost = since.elapsed();
-        (lost >= but_for).then(|| (lost, Arc::clone(why)))
+        (lost >= but_for).then_some((lost, why))
     }
 }

@@ -256,8 +256,12 @@ fn certificates(title: &str, certificates: &[CertificateStatus]) -> String {
 }
 
 fn good_until(certificate: &CertificateStatus) -> String {
-    let expired = if certificate.expired { " (over)" } else { "" };
-    format!("{}{expired}", certificate.not_after)
+    let state = match (certificate.expired, certificate.due) {
+        (true, _) => " (over)",
+        (false, true) => " (renew)",
+        (false, false) => "",
+    };
+    format!("{}{state}", certificate.not_after)
 }
 
 fn header(titles: &[&str]) -> Vec<String> {

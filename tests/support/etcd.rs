@@ -246,7 +246,10 @@ fn run(folder: &Path, port: u16) -> Child {
 
 /// Two free ports, one behind the other.
 fn free_pair() -> u16 {
-    let start = u16::try_from(std::process::id() % 4000).expect("below 4000") * 2;
+    // None twice in this process: one that was killed comes back to its own.
+    static TAKEN: std::sync::atomic::AtomicU16 = std::sync::atomic::AtomicU16::new(0);
+    let taken = TAKEN.fetch_add(50, std::sync::atomic::Ordering::Relaxed);
+    let start = u16::try_from(std::process::id() % 2000).expect("below 2000") * 2 + taken % 3000;
     let free = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
     let first = PORTS.start;
     let span = PORTS.end - first;

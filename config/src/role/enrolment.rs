@@ -1,13 +1,21 @@
 //! The relay's `enrolment` block: how clusters join by themselves.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use gangplank_pki::TunnelName;
+use gangplank_pki::clock::ManualClock;
+use gangplank_pki::inspect::inspect_der;
 use gangplank_pki::issue::CertificateAuthority;
+use gangplank_pki::peer::RelayVerifier;
+use rustls::CertificateError;
+use rustls::client::danger::ServerCertVerifier as _;
+use rustls_pki_types::ServerName;
 
 use crate::fault::Place;
 use crate::material::{Anchors, KeySet, Material, authority};
 use crate::role::blocks;
+use crate::role::relay::TunnelEntrance;
 use crate::scalar::quoted;
 use crate::section::Section;
 
@@ -46,6 +54,10 @@ const LIFETIMES: (Duration, Duration) = (Duration::from_secs(10), Duration::from
 const GRACES: (Duration, Duration) = (Duration::ZERO, Duration::from_secs(YEAR));
 const HOUR: u64 = 60 * 60;
 const YEAR: u64 = 365 * 24 * HOUR;
+
+/// What a verifier says of a certificate by somebody else.
+const UNKNOWN_ISSUER: rustls::Error =
+    rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
 
 /// How clusters join by themselves.
 #[derive(Clone, Debug)]
@@ -86,17 +98,20 @@ pub struct JoiningAccount {
 )]
 pub(crate) fn enrolment(
     section: &Section<'_>,
-    agents: Option<&Material<Anchors>>,
+    tunnel: Option<&TunnelEntrance>,
 ) -> Option<Option<Enrolment>> {
     if section.optional("enrolment").is_none() {
         return Some(None);
     }
     let section = section.optional_section("enrolment", KEYS)?;
     let authority = authority(&section);
-    if let (Some((place, authority)), Some(agents)) = (&authority, agents) {
-        agents_are_believed(&section, *place, authority, agents);
+    if let (Some((place, authority)), Some(tunnel)) = (&authority, tunnel) {
+        agents_are_believed(&section, *place, authority, &tunnel.agent_authorities);
     }
     let relay_authorities = section.anchors("relayCAFile");
+    if let (Some(authorities), Some(tunnel)) = (&relay_authorities, tunnel) {
+        relay_is_believed(&section, authorities, tunnel);
+    }
     let register = register::register(&section);
     let lifetime = bounded(&section, "certificateLifetime", LIFETIME, LIFETIMES);
     let grace = bounded(&section, "renewalGrace", GRACE, GRACES);
@@ -195,6 +210,48 @@ fn agents_are_believed(
             .sheet
             .fault(place, "AuthorityNotBelieved", message, remedy);
     }
+}
+
+/// A token pins the first of these authorities, and the relay has to show a certificate of it to whoever comes
+/// with one.
+fn relay_is_believed(
+    section: &Section<'_>,
+    authorities: &Material<Anchors>,
+    tunnel: &TunnelEntrance,
+) {
+    let (Ok(authorities), Ok(shown)) = (authorities.read(), tunnel.key_pair.read()) else {
+        return;
+    };
+    let pinned: Vec<_> = authorities.certificates().into_iter().take(1).collect();
+    let name = ServerName::try_from(tunnel.server_name.as_str());
+    let (Ok(name), Some((leaf, rest))) = (name, shown.chain().split_first()) else {
+        return;
+    };
+    // At a moment when it is good: that its time is over is another matter, and told elsewhere.
+    let Some(good) = inspect_der(leaf).map(|leaf| leaf.not_before) else {
+        return;
+    };
+    let Ok(verifier) = RelayVerifier::new(&pinned, Arc::new(ManualClock::new(good))) else {
+        return;
+    };
+    // Who joins is shown these authorities behind the chain.
+    let behind: Vec<_> = rest
+        .iter()
+        .cloned()
+        .chain(authorities.certificates())
+        .collect();
+    let verdict = verifier.verify_server_cert(leaf, &behind, &name, &[], good);
+    if verdict.err() != Some(UNKNOWN_ISSUER) {
+        return;
+    }
+    let place = section
+        .optional("relayCAFile")
+        .map_or(section.place, |node| node.place);
+    let message = "the first authority of this file, which tokens pin, did not issue the certificate in `tunnel.certificateFile`: nobody could join";
+    let remedy = "put the authority there that did, as the first, or issue the relay's certificate anew by this one";
+    section
+        .sheet
+        .fault(place, "RelayNotBelieved", message, remedy);
 }
 
 fn bounded(

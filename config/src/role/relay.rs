@@ -105,8 +105,7 @@ fn relay(section: &Section<'_>) -> Option<Relay> {
     let tunnel = section
         .required_section("tunnel", TUNNEL_KEYS)
         .and_then(|tunnel| tunnel_entrance(&tunnel, domain.as_ref()));
-    let agents = tunnel.as_ref().map(|tunnel| &tunnel.agent_authorities);
-    let enrolment = enrolment::enrolment(section, agents);
+    let enrolment = enrolment::enrolment(section, tunnel.as_ref());
     let hide_names = section.flag("hideNames", false);
     let proxy_protocol_from = forwarders(section);
     let admin = blocks::admin(section);

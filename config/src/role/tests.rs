@@ -60,7 +60,39 @@ const EDITS_OF_ENROLMENT: &[Edit] = &[
     (
         "a register of another kind",
         "file: enrolment.db",
-        "etcd: x",
+        "consul: x",
+    ),
+    ("an etcd that is a word", "file: enrolment.db", "etcd: x"),
+    (
+        "two registers",
+        "file: enrolment.db",
+        "file: enrolment.db, etcd: {}",
+    ),
+    (
+        "an etcd of which nothing is said",
+        "file: enrolment.db",
+        "etcd: {}",
+    ),
+    (
+        "endpoints that cannot be meant",
+        "file: enrolment.db",
+        "etcd: { endpoints: [\"http://etcd-0.example.com:2379\", etcd-1, \"https://a:b@etcd-2:1\"], caFile: relay-ca.crt, \
+         certificateFile: agent.crt, keyFile: agent.key }",
+    ),
+    (
+        "no endpoints, and a prefix without an end",
+        "file: enrolment.db",
+        "etcd: { endpoints: [], prefix: /gangplank, caFile: relay-ca.crt, certificateFile: agent.crt, keyFile: agent.key }",
+    ),
+    (
+        "another's key, and a leaf for an authority",
+        "file: enrolment.db",
+        "etcd: { endpoints: [\"a:1\"], caFile: relay.crt, certificateFile: agent.crt, keyFile: relay.key }",
+    ),
+    (
+        "an authority that did not issue the relay's certificate",
+        "relayCAFile: relay-ca.crt",
+        "relayCAFile: exit-ca.crt",
     ),
     ("a lifetime of a moment", "12h", "1s"),
     ("a lifetime of ages", "12h", "99999h"),
@@ -126,6 +158,36 @@ fn authorities_of_accounts() {
         paragraph(what, &place, relay::load(&place.path("relay.yaml")))
     });
     insta::assert_snapshot!(paragraphs.collect::<String>());
+}
+
+#[test]
+fn an_etcd_as_it_is_meant() {
+    let place = Workplace::enrolling();
+    place.edit(
+        "relay.yaml",
+        "file: enrolment.db",
+        "etcd: { endpoints: [\"https://etcd-0.example.com:2379/\", \"[2001:db8::1]:2379\"], caFile: relay-ca.crt, \
+         certificateFile: agent.crt, keyFile: agent.key }",
+    );
+    let loaded = relay::load(&place.path("relay.yaml")).unwrap();
+    let register = loaded.enrolment.unwrap().register;
+    let relay::Register::Etcd(etcd) = register else {
+        panic!("{register:?}");
+    };
+    let members: Vec<_> = etcd
+        .endpoints
+        .iter()
+        .map(|member| (&*member.authority, member.port))
+        .collect();
+    assert_eq!(
+        members,
+        [
+            ("etcd-0.example.com:2379", 2379),
+            ("[2001:db8::1]:2379", 2379)
+        ]
+    );
+    assert_eq!(etcd.prefix, "/gangplank/");
+    assert!(etcd.key_pair.read().is_ok() && etcd.authorities.read().is_ok());
 }
 
 #[test]

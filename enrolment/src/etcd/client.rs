@@ -57,7 +57,7 @@ const AGENT: &str = concat!("gangplank/", env!("CARGO_PKG_VERSION"));
 pub(super) struct MemberFault {
     member: String,
     #[source]
-    cause: AttemptFault,
+    cause: Box<AttemptFault>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -245,7 +245,7 @@ impl Client {
     async fn ask<A: Message + Default>(
         &self,
         path: &str,
-        question: &(impl Message + Sync),
+        question: &impl Message,
     ) -> Result<A, MemberFault> {
         self.in_turn(|member| Box::pin(self.ask_at(member, path, question)))
             .await
@@ -298,7 +298,7 @@ impl Client {
                     let member = self.server(member).map(|at| at.authority.clone());
                     return Err(MemberFault {
                         member: member.unwrap_or_default(),
-                        cause,
+                        cause: Box::new(cause),
                     });
                 }
                 Err(_next) => self.forget_connection(),
@@ -311,9 +311,8 @@ impl Client {
     }
 
     fn open_to(&self, member: usize) -> Option<Arc<Connection>> {
-        let open = self.open.lock();
-        let held = open.as_ref().filter(|open| open.member == member);
-        held.filter(|open| !open.sender.is_closed()).map(Arc::clone)
+        let held = self.open.lock().as_ref().map(Arc::clone);
+        held.filter(|open| open.member == member && !open.sender.is_closed())
     }
 
     fn keep(&self, connection: Arc<Connection>) -> Arc<Connection> {
@@ -407,7 +406,7 @@ impl Watch {
     pub(super) async fn next(&mut self) -> Result<WatchResponse, MemberFault> {
         let fault = |cause| MemberFault {
             member: self.member.clone(),
-            cause,
+            cause: Box::new(cause),
         };
         match self.answers.next::<WatchResponse>().await {
             Ok(Some(answer)) if answer.canceled => Err(fault(canceled(answer).into())),

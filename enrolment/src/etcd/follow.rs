@@ -49,12 +49,13 @@ impl Following {
         snapshot
     }
 
+    /// Says whether it is news: a renewal is none.
     async fn take(
         &mut self,
         shared: &Shared,
         name: TunnelName,
         cluster: &Cluster,
-    ) -> Result<(), EtcdFault> {
+    ) -> Result<bool, EtcdFault> {
         let mut revoked = Vec::new();
         if cluster.generation() > 0 {
             let mut listing = Listing::of(&shared.keys.certificates_of(&name));
@@ -67,16 +68,17 @@ impl Following {
                 }
             }
         }
-        self.clusters.insert(name, (cluster.has_joined(), revoked));
-        Ok(())
+        let now = (cluster.has_joined(), revoked);
+        let is_news = self.clusters.get(&name) != Some(&now);
+        self.clusters.insert(name, now);
+        Ok(is_news)
     }
 
-    async fn hear(&mut self, shared: &Shared, event: Event) -> Result<(), EtcdFault> {
+    async fn hear(&mut self, shared: &Shared, event: Event) -> Result<bool, EtcdFault> {
         let pair = event.kv.unwrap_or_default();
         let name = cluster_name(&pair)?;
         if event.kind == DELETE {
-            self.clusters.remove(&name);
-            return Ok(());
+            return Ok(self.clusters.remove(&name).is_some());
         }
         let cluster: Cluster = read(&pair)?;
         self.take(shared, name, &cluster).await
@@ -97,13 +99,12 @@ async fn follow(shared: &Shared, known: &Known) -> Result<std::convert::Infallib
     let mut watch = shared.client.watch(&shared.keys.clusters(), start).await?;
     known.learn(following.snapshot());
     loop {
-        let news = watch.next().await?;
-        if news.events.is_empty() {
-            continue;
+        let mut is_news = false;
+        for event in watch.next().await?.events {
+            is_news |= following.hear(shared, event).await?;
         }
-        for event in news.events {
-            following.hear(shared, event).await?;
+        if is_news {
+            known.learn(following.snapshot());
         }
-        known.learn(following.snapshot());
     }
 }

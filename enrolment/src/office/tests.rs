@@ -216,6 +216,42 @@ async fn who_is_revoked_stays_so_and_may_join_anew() {
     assert_eq!(refused, Err(EnrolmentRefusal::NotRenewable));
 }
 
+/// What is revoked or ended has no more right when nobody remembers it than before.
+#[tokio::test]
+async fn what_may_be_renewed_is_remembered_and_what_is_forgotten_may_not() {
+    const DAY: u32 = 24;
+    for grace in [2 * DAY, 60 * DAY] {
+        let mut desk = Desk::new();
+        desk.office.grace = HOUR * grace;
+        let (good, out) = (
+            desk.token("edge-1.acme").await,
+            desk.token("edge-2.acme").await,
+        );
+        let good = desk.join(&good, &request("edge-1.acme")).await.unwrap();
+        let out = desk.join(&out, &request("edge-2.acme")).await.unwrap();
+        let register = Arc::clone(desk.office.register());
+        let revoked = register.revoke(name("edge-2.acme"), at(NOW)).await;
+        assert_eq!(revoked.unwrap(), 1);
+        // To the last second of the longer of grace and a month; the certificates are of a day.
+        desk.clock.advance(HOUR * (DAY + grace.max(30 * DAY)));
+        desk.office.forget().await.unwrap();
+        let snapshot = register.snapshot().await.unwrap();
+        assert_eq!((snapshot.names.len(), snapshot.revoked.len()), (1, 1));
+        let renewed = desk.renew(&good.chain[0], &request("edge-1.acme")).await;
+        let in_grace = grace >= 30 * DAY;
+        assert_eq!(renewed.is_ok(), in_grace, "{renewed:?}");
+        desk.clock.advance(Duration::from_secs(1));
+        desk.office.forget().await.unwrap();
+        let snapshot = register.snapshot().await.unwrap();
+        assert!(snapshot.revoked.is_empty());
+        assert_eq!(snapshot.names.len(), usize::from(in_grace));
+        for (held, of) in [(&good, "edge-1.acme"), (&out, "edge-2.acme")] {
+            let refused = desk.renew(&held.chain[0], &request(of)).await;
+            assert_eq!(refused, Err(EnrolmentRefusal::NotRenewable), "{of}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn each_question_has_its_desk() {
     let desk = Desk::new();

@@ -96,6 +96,15 @@ fn endpoints(section: &Section<'_>) -> Option<Vec<Server>> {
 
 /// `https://HOST:PORT` as etcd itself writes it, or without the scheme.
 fn endpoint(section: &Section<'_>, written: Written<'_>) -> Option<Server> {
+    if written.text.contains('@') {
+        // Not quoted: a password may stand there.
+        let message = "an endpoint has a user or password in it";
+        let remedy = "write `https://HOST:PORT`; etcd knows the relay by its certificate";
+        section
+            .sheet
+            .fault(written.place, "BadAddress", message, remedy);
+        return None;
+    }
     let address = match written.text.split_once("://") {
         None => written.text,
         Some(("https", address)) => address.strip_suffix('/').unwrap_or(address),
