@@ -210,10 +210,15 @@ impl Agent {
             },
             () = abort => {}
         }
-        self.endpoints.close();
-        if timeout(FAREWELL, self.endpoints.wait_idle()).await.is_err() {
-            tracing::debug!("a relay did not hear of the end in time");
-        }
+        say_farewell(&self.endpoints).await;
+    }
+}
+
+/// Ends every session; the relays have a moment to hear of it.
+async fn say_farewell(endpoints: &Endpoints) {
+    endpoints.close();
+    if timeout(FAREWELL, endpoints.wait_idle()).await.is_err() {
+        tracing::debug!("a relay did not hear of the end in time");
     }
 }
 

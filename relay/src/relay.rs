@@ -123,12 +123,7 @@ impl Relay {
         metrics: &mut Metrics,
     ) -> Result<Self, RelayError> {
         let office = Office::open(&config, Arc::clone(&clock)).map_err(RelayError::Register)?;
-        // Read before the first agent comes: none that was revoked slips in at a restart.
-        let snapshot = match &office {
-            Some(office) => office.register().snapshot().await,
-            None => Ok(Snapshot::default()),
-        };
-        let known = Known::new(snapshot.map_err(RelayError::Register)?);
+        let known = read_register(office.as_ref()).await?;
         let (identity, reloaders) =
             TunnelIdentity::read(&config.tunnel, &known, clock).map_err(RelayError::Identity)?;
         let bound_with = identity.generations();
@@ -153,10 +148,7 @@ impl Relay {
             drain_limit: config.drain.limit,
         };
         let sessions = TaskTracker::new();
-        let over_tcp = identity.tls().map_err(RelayError::Authorities)?;
-        let over_tcp = http2::RelayEndpoint::new(over_tcp)
-            .map_err(|unusable| RelayError::Tunnels(unusable.into()))?;
-        let landing = Arc::new(Landing::new(over_tcp, host.clone(), sessions.clone()));
+        let landing = land(&identity, &host, &sessions)?;
         let reception = office.clone();
         let reception =
             reception.map(|office| Reception::new(office, identity.clone(), counters.clone()));
@@ -273,6 +265,28 @@ const fn congestion(written: role::CongestionControl) -> CongestionControl {
         role::CongestionControl::Cubic => CongestionControl::Cubic,
         role::CongestionControl::Bbr => CongestionControl::Bbr,
     }
+}
+
+/// What the register knows, before the first agent comes: none that was revoked slips in at a restart.
+async fn read_register(office: Option<&Office>) -> Result<Known, RelayError> {
+    let snapshot = match office {
+        Some(office) => office.register().snapshot().await,
+        None => Ok(Snapshot::default()),
+    };
+    Ok(Known::new(snapshot.map_err(RelayError::Register)?))
+}
+
+/// Where tunnels over TCP land.
+fn land(
+    identity: &TunnelIdentity,
+    host: &Host,
+    sessions: &TaskTracker,
+) -> Result<Arc<Landing>, RelayError> {
+    let tls = identity.tls().map_err(RelayError::Authorities)?;
+    let endpoint =
+        http2::RelayEndpoint::new(tls).map_err(|unusable| RelayError::Tunnels(unusable.into()))?;
+    let landing = Landing::new(endpoint, host.clone(), sessions.clone());
+    Ok(Arc::new(landing))
 }
 
 /// The same port for TCP and UDP. Where the kernel chooses, it chooses for TCP alone, and UDP may be

@@ -89,27 +89,9 @@ impl Host {
             epoch: hello.epoch,
         };
         let software = hello.software.clone();
-        // Between its handshake and its hello an agent may have been revoked, and nobody looks through those.
-        let judged_by = self.identity.generations();
-        if !self.is_still_accepted(&*session, &name) {
+        let Some(registration) = self.register(&session, name.clone(), slot) else {
             return;
-        }
-        let registered = self
-            .registry
-            .register(name.clone(), slot, Arc::clone(&session));
-        let registration = match registered {
-            Ok(registration) => registration,
-            Err(error) => {
-                self.counters
-                    .tunnel_handshake(session.transport(), error.reason());
-                tracing::info!(cluster = %name, reason = error.reason(), %error, "a tunnel was refused");
-                session.close(close_code_of(error), &error.to_string());
-                return;
-            }
         };
-        if self.identity.generations() != judged_by && !self.is_still_accepted(&*session, &name) {
-            return;
-        }
         let welcome = Welcome {
             relay_instance: self.relay_instance,
             entrance_domain: wire::EntranceDomain::fitting(self.domain.as_str()),
@@ -143,6 +125,35 @@ impl Host {
                 );
             }
         }
+    }
+
+    /// Registers a session that is accepted still; another is ended.
+    fn register(
+        &self,
+        session: &Arc<dyn Session>,
+        name: TunnelName,
+        slot: Slot,
+    ) -> Option<Registration<Arc<dyn Session>>> {
+        // Between its handshake and its hello an agent may have been revoked, and nobody looks through those.
+        let judged_by = self.identity.generations();
+        if !self.is_still_accepted(&**session, &name) {
+            return None;
+        }
+        let registered = self
+            .registry
+            .register(name.clone(), slot, Arc::clone(session));
+        let registration = match registered {
+            Ok(registration) => registration,
+            Err(error) => {
+                self.counters
+                    .tunnel_handshake(session.transport(), error.reason());
+                tracing::info!(cluster = %name, reason = error.reason(), %error, "a tunnel was refused");
+                session.close(close_code_of(error), &error.to_string());
+                return None;
+            }
+        };
+        let is_judged_by_all = self.identity.generations() == judged_by;
+        (is_judged_by_all || self.is_still_accepted(&**session, &name)).then_some(registration)
     }
 
     /// Ends the session if the agent's certificate would not be accepted any more.

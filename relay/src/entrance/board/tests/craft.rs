@@ -123,7 +123,7 @@ impl End {
             return Err(SessionError(closed));
         }
         let opened_by_relay = attempt.is_some();
-        let ballast = attempt.map(|attempt| Box::new(attempt) as pipe::Ballast);
+        let ballast = attempt.map(|attempt| -> pipe::Ballast { Box::new(attempt) });
         let (near, far, pipes) = pipe::stream(ballast);
         self.between.pipes.lock().extend(pipes);
         if opened_by_relay {

@@ -331,7 +331,9 @@ impl Ledger {
     pub(super) fn serving(&self) -> BTreeSet<Place> {
         let page = self.page.lock();
         let serving = page.tunnels.iter().filter(|tunnel| tunnel.serves());
-        serving.map(|tunnel| tunnel.place).collect()
+        let places = serving.map(|tunnel| tunnel.place).collect();
+        drop(page);
+        places
     }
 }
 
@@ -445,12 +447,12 @@ impl Ledger {
     /// What the caller's stream meets at the exit to which it came: `None` when that exit is leaving.
     pub(super) fn reception(&self, number: usize, tunnel: usize) -> Option<Reception> {
         let page = self.page.lock();
-        if matches!(page.tunnels[tunnel].state, State::Leaving(_)) {
-            return None;
-        }
+        let leaving = matches!(page.tunnels[tunnel].state, State::Leaving(_));
         let caller = &page.callers[number];
-        let tries = caller.tried.iter().position(|tried| *tried == tunnel)?;
-        caller.receptions.get(tries).copied()
+        let tries = caller.tried.iter().position(|tried| *tried == tunnel);
+        let reception = tries.and_then(|tries| caller.receptions.get(tries).copied());
+        drop(page);
+        reception.filter(|_| !leaving)
     }
 
     /// The caller's own bytes have come to an exit.
@@ -577,7 +579,9 @@ impl Ledger {
     pub(super) fn rides(&self, number: usize) -> bool {
         let page = self.page.lock();
         let aboard = page.callers[number].aboard;
-        aboard.is_some_and(|tunnel| page.tunnels[tunnel].state != State::Gone)
+        let lives = aboard.is_some_and(|tunnel| page.tunnels[tunnel].state != State::Gone);
+        drop(page);
+        lives
     }
 
     /// Holds that every caller has heard what became of it.

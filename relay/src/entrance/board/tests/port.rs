@@ -103,7 +103,7 @@ impl Port {
     }
 
     /// The certificate of a cluster with that number.
-    pub(super) fn paper_of(&self, name: usize, paper: usize) -> usize {
+    pub(super) fn paper_of(name: usize, paper: usize) -> usize {
         name * PAPERS + paper % PAPERS
     }
 

@@ -167,7 +167,7 @@ impl<'p> Voyage<'p> {
         if self.host.drain.is_cancelled() {
             return;
         }
-        let paper = self.port.paper_of(place.name, paper);
+        let paper = Port::paper_of(place.name, paper);
         let Some(number) = self.ledger.dial(place, paper) else {
             return;
         };
@@ -236,7 +236,8 @@ impl<'p> Voyage<'p> {
             leaves: CancellationToken::new(),
             on_board: Arc::default(),
         };
-        let (leaves, place) = (caller.leaves.clone(), Arc::clone(&caller.on_board));
+        let leaves = caller.leaves.clone();
+        let place = Arc::clone(&caller.on_board);
         self.callers.push(caller);
         let (boarding, ledger) = (self.boarding.clone(), self.ledger.clone());
         self.tasks.spawn(PASSENGER.scope(number, async move {
