@@ -77,6 +77,10 @@ pub(crate) enum Load {
     Batches { requests: u32 },
     /// One body of so many bytes, up or down.
     Giant { bytes: u64, up: bool },
+    /// Bodies without an end, counted byte by byte.
+    Bulk { connections: u32 },
+    /// Small GETs, each at its time whatever became of those before, so many a second in all.
+    Paced { connections: u32, per_second: u32 },
 }
 
 /// What ends a load's window.
@@ -99,7 +103,9 @@ impl Load {
             | Self::Fresh { .. }
             | Self::Echo
             | Self::Trickle { .. }
-            | Self::Batches { .. } => End::Clock,
+            | Self::Batches { .. }
+            | Self::Bulk { .. }
+            | Self::Paced { .. } => End::Clock,
             Self::Stalled { .. } | Self::Idle { .. } | Self::Crowd { .. } => End::Word,
             Self::Giant { .. } => End::Done,
         }
@@ -188,7 +194,10 @@ fn say(word: &str) -> anyhow::Result<()> {
 /// How many tasks report.
 fn workers(load: Load) -> usize {
     let count = match load {
-        Load::Http1 { connections, .. } | Load::Fresh { connections } => connections,
+        Load::Http1 { connections, .. }
+        | Load::Fresh { connections }
+        | Load::Bulk { connections }
+        | Load::Paced { connections, .. } => connections,
         Load::Http2 {
             connections,
             streams,

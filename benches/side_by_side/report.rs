@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use crate::footprint::Footprint;
+use crate::suite::wan::Wan;
 
 mod line;
 mod standing;
@@ -25,6 +26,7 @@ pub(crate) struct Report {
     pace: Value,
     lines: Vec<Line>,
     footprint: Option<Footprint>,
+    wan: Option<Wan>,
 }
 
 impl Line {
@@ -46,6 +48,7 @@ impl Report {
             pace,
             lines: Vec::new(),
             footprint: None,
+            wan: None,
         }
     }
 
@@ -59,6 +62,11 @@ impl Report {
         self.footprint = Some(footprint);
     }
 
+    /// Takes the wide area in.
+    pub(crate) fn add_wan(&mut self, wan: Wan) {
+        self.wan = Some(wan);
+    }
+
     /// The table, and what follows from it.
     pub(crate) fn print(&self) {
         if !self.lines.is_empty() {
@@ -66,6 +74,9 @@ impl Report {
         }
         if let Some(footprint) = &self.footprint {
             footprint.print();
+        }
+        if let Some(wan) = &self.wan {
+            wan.print();
         }
         let verdicts = verdicts(&self.lines);
         if !verdicts.is_empty() {
@@ -115,9 +126,10 @@ impl Report {
         let verdicts = verdicts(&self.lines);
         let targets: Vec<Value> = verdicts.iter().map(verdict::Verdict::json).collect();
         let text = format!(
-            "{{\n\"run\": {run},\n\"rows\": {},\n\"footprint\": {},\n\"targets\": {}\n}}\n",
+            "{{\n\"run\": {run},\n\"rows\": {},\n\"footprint\": {},\n\"wan\": {},\n\"targets\": {}\n}}\n",
             a_line_each(&rows),
             self.footprint.as_ref().map_or(Value::Null, Footprint::json),
+            self.wan.as_ref().map_or(Value::Null, Wan::json),
             a_line_each(&targets)
         );
         fs::write(path, text).with_context(|| path.display().to_string())?;

@@ -1,14 +1,15 @@
 //! The ground that all stacks of a run stand on: a folder, papers, the upstream.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
 use anyhow::Context as _;
+use gangplank_link::Host;
 use tempfile::TempDir;
 
-use crate::free_port::free_address;
+use crate::free_port::{free_address, free_address_of};
 use crate::papers::{ENTRANCE, Papers, UPSTREAM};
 use crate::process::Process;
 use crate::watchdog::Watchdog;
@@ -46,15 +47,8 @@ impl Site {
         let papers = Papers::write(&folder)?;
         let (watchdog, dog) = Watchdog::start()?;
         let upstream = free_address()?;
-        let mut command = Command::new(std::env::current_exe()?);
-        command
-            .args(["upstream", "--listen", &upstream.to_string()])
-            .arg("--certificate")
-            .arg(papers.certificate("upstream"))
-            .arg("--key")
-            .arg(papers.key("upstream"));
         let log = folder.join("upstream.log");
-        let upstream_process = Process::start("upstream", command, &log, &watchdog)?;
+        let upstream_process = start_upstream(&papers, (upstream, None), &log, &watchdog)?;
         let site = Self {
             papers,
             upstream,
@@ -64,6 +58,37 @@ impl Site {
             _throwaway: throwaway,
         };
         Ok((site, dog))
+    }
+
+    /// A site beside this one, with the same papers, whose upstream is on another host, with that congestion control.
+    pub(crate) fn with_upstream_on(
+        &self,
+        host: &Host,
+        congestion: Option<&str>,
+    ) -> anyhow::Result<Self> {
+        let folder = self.folder(&format!("afar-{}", congestion.unwrap_or("usual")))?;
+        let log = folder.join("upstream.log");
+        let (upstream, upstream_process) = host.within(|| {
+            let upstream = free_address_of(Ipv4Addr::UNSPECIFIED.into())?;
+            let listening = (upstream, congestion);
+            let process = start_upstream(&self.papers, listening, &log, &self.watchdog)?;
+            anyhow::Ok((upstream, process))
+        })??;
+        Ok(Self {
+            papers: self.papers.clone(),
+            // For exits, which are on the same host.
+            upstream: (Ipv4Addr::LOCALHOST, upstream.port()).into(),
+            upstream_process,
+            folder,
+            watchdog: self.watchdog.clone(),
+            _throwaway: None,
+        })
+    }
+
+    /// The way to the upstream from another host, for which it is at this address.
+    pub(crate) fn way_to_upstream_at(&self, address: IpAddr) -> Way {
+        let door = Door::Tcp((address, self.upstream.port()).into());
+        self.way(door, UPSTREAM, "upstream")
     }
 
     /// The upstream's process.
@@ -111,6 +136,25 @@ impl Site {
             papers: (self.papers.certificate("caller"), self.papers.key("caller")),
         }
     }
+}
+
+fn start_upstream(
+    papers: &Papers,
+    (listen, congestion): (SocketAddr, Option<&str>),
+    log: &Path,
+    watchdog: &Watchdog,
+) -> anyhow::Result<Process> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command
+        .args(["upstream", "--listen", &listen.to_string()])
+        .arg("--certificate")
+        .arg(papers.certificate("upstream"))
+        .arg("--key")
+        .arg(papers.key("upstream"));
+    if let Some(name) = congestion {
+        command.args(["--congestion", name]);
+    }
+    Process::start("upstream", command, log, watchdog)
 }
 
 /// Writes a configuration.

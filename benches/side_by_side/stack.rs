@@ -18,7 +18,7 @@ mod haproxy;
 mod konnectivity;
 mod nginx;
 mod openssh;
-mod rathole;
+pub(crate) mod rathole;
 
 /// With whom a stack is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub(crate) struct Running {
 }
 
 const NGINX: (&str, &str) = ("nginx", "-v");
-const RATHOLE: &[(&str, &str)] = &[("rathole", "--version"), NGINX];
+pub(crate) const RATHOLE: &[(&str, &str)] = &[("rathole", "--version"), NGINX];
 const FRP: &[(&str, &str)] = &[("frps", "--version"), ("frpc", "--version"), NGINX];
 
 /// All of them, in the order of their turns.
@@ -224,7 +224,7 @@ fn direct(site: &Site) -> anyhow::Result<Running> {
 const INSTALLED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/.cache/tools/bin");
 
 /// Finds a program: on PATH, among the installed peers, or where Debian keeps servers.
-fn program(name: &str) -> Option<PathBuf> {
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let further = [PathBuf::from(INSTALLED), PathBuf::from("/usr/sbin")];
     let mut folders = std::env::split_paths(&path).chain(further);

@@ -25,6 +25,7 @@ mod pace;
 mod progress;
 mod sample;
 mod tunnels;
+pub(crate) mod wan;
 
 use pace::Pace;
 use progress::{Progress, expected};
@@ -54,6 +55,7 @@ pub(crate) fn run(wanted: &Wanted) -> anyhow::Result<()> {
             println!("{:<12}{}", row.id, row.what);
         }
         println!("{:<12}size, start-up time and idle memory", footprint::ID);
+        println!("{:<12}{}", wan::ID, wan::WHAT);
         let stacks: Vec<_> = STACKS.iter().map(|stack| stack.name).collect();
         println!("stacks: {}", stacks.join(", "));
         return Ok(());
@@ -74,8 +76,10 @@ pub(crate) fn run(wanted: &Wanted) -> anyhow::Result<()> {
 
 /// A name that nobody knows would measure nothing, and say nothing of it.
 fn check_names(wanted: &Wanted) -> anyhow::Result<()> {
-    let is_row = |name: &str| name == footprint::ID || ROWS.iter().any(|row| row.id == name);
-    let is_stack = |name: &str| STACKS.iter().any(|stack| stack.name == name);
+    let is_row = |name: &str| {
+        name == footprint::ID || name == wan::ID || ROWS.iter().any(|row| row.id == name)
+    };
+    let is_stack = |name: &str| STACKS.iter().any(|stack| stack.name == name) || wan::knows(name);
     let row = wanted.rows.iter().find(|name| !is_row(name));
     let stack = wanted.stacks.iter().find(|name| !is_stack(name));
     if let Some(name) = row.or(stack) {
@@ -163,6 +167,14 @@ fn measure_all(
     if footprint {
         println!("\n{}: size, start-up time and idle memory", footprint::ID);
         report.add_footprint(Footprint::measure(site, stacks, pace.starts)?);
+    }
+    if wanted.quick && wanted.rows.is_empty() {
+        println!("\n{}: left out (a quick run)", wan::ID);
+    } else if named(&wanted.rows, wan::ID) {
+        println!("\n{}: {}", wan::ID, wan::WHAT);
+        if let Some(measured) = wan::measure(site, wanted)? {
+            report.add_wan(measured);
+        }
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context as _;
 use clap::Args;
+use rustix::net::sockopt::set_tcp_congestion;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
@@ -33,6 +34,9 @@ pub(crate) struct Serving {
     /// The key's file
     #[arg(long)]
     key: PathBuf,
+    /// TCP's congestion control, if not the kernel's choice
+    #[arg(long)]
+    congestion: Option<String>,
 }
 
 /// Connections that wait to be accepted: all that an idle row opens may come at once.
@@ -65,13 +69,18 @@ pub(crate) fn run(serving: &Serving) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(accept(serving.listen, &acceptor, &lanes))
+    runtime.block_on(accept(serving, &acceptor, &lanes))
 }
 
-async fn accept(address: SocketAddr, acceptor: &TlsAcceptor, lanes: &Lanes) -> anyhow::Result<()> {
+async fn accept(serving: &Serving, acceptor: &TlsAcceptor, lanes: &Lanes) -> anyhow::Result<()> {
     let socket = tokio::net::TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
+    socket.bind(serving.listen)?;
+    if let Some(name) = &serving.congestion {
+        // What is accepted has it too.
+        let set = set_tcp_congestion(&socket, name);
+        set.with_context(|| format!("TCP cannot have `{name}` here"))?;
+    }
     let listener: TcpListener = socket.listen(BACKLOG).context("listen")?;
     loop {
         let (socket, _) = listener.accept().await?;

@@ -14,6 +14,7 @@ use crate::clock::nanoseconds;
 
 mod crowd;
 mod giant;
+mod steady;
 
 /// The small object.
 pub(super) const SMALL: &str = "/api/v1/namespaces/shop/configmaps/small";
@@ -98,6 +99,16 @@ pub(super) fn start(
         }),
         Load::Giant { bytes, up } => each(lanes, &crew, 1, |crew, worker, _| {
             giant::carry(crew, worker, (bytes, up))
+        }),
+        Load::Bulk { connections } => each(lanes, &crew, connections, |crew, worker, _| {
+            steady::read_on(crew, worker)
+        }),
+        Load::Paced {
+            connections,
+            per_second,
+        } => each(lanes, &crew, connections, move |crew, worker, number| {
+            let beat = steady::Beat::of(number, connections, per_second);
+            steady::ask_in_time(crew, worker, beat)
         }),
     }
     Ok(())

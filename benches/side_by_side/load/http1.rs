@@ -165,6 +165,13 @@ impl Http1 {
         Ok(())
     }
 
+    /// Throws away what has come of a body. Answers how much it was.
+    pub(super) fn skip(&mut self) -> u64 {
+        let there = self.buffer.len();
+        self.buffer.clear();
+        u64::try_from(there).unwrap_or(u64::MAX)
+    }
+
     /// Reads some more.
     pub(super) async fn read(&mut self) -> anyhow::Result<()> {
         self.buffer.reserve(self.room);

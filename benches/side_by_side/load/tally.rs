@@ -157,6 +157,14 @@ impl Worker {
         }
     }
 
+    /// Bytes of an answer that goes on have come.
+    pub(super) fn note_bytes(&mut self, bytes: u64) {
+        if self.window.counts() {
+            self.tally.count += 1;
+            self.tally.bytes += bytes;
+        }
+    }
+
     /// Something went wrong.
     pub(super) fn fail(&mut self, error: &anyhow::Error) {
         self.tally.fail(&format!("{error:#}"));

@@ -1,18 +1,19 @@
 //! Gangplank itself, with its default configuration: only names, papers and the upstream are set.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use gangplank_link::Host;
 use serde_json::{Value, json};
 
 use super::Running;
 use crate::flotilla::Flotilla;
-use crate::free_port::free_address;
+use crate::free_port::{free_address, free_address_of};
 use crate::papers::{DOMAIN, PREFIX, RELAY, further_authority};
 use crate::process::Process;
 use crate::site::{Site, TOKEN, write};
@@ -46,6 +47,51 @@ pub(super) fn in_company<const TUNNELS: u32>(site: &Site) -> anyhow::Result<Runn
         _ => None,
     };
     Ok(Running { company, ..running })
+}
+
+/// What a tunnel between two hosts is set to besides the defaults; nothing where it is `None`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tunnel {
+    /// The agent's `transport`.
+    pub(crate) transport: Option<&'static str>,
+    /// Both ends' `congestionControl`.
+    pub(crate) congestion: Option<&'static str>,
+}
+
+/// The relay on this host, the agent on another one, from where the relay is at `near`.
+pub(crate) fn across(
+    site: &Site,
+    name: &str,
+    (near, far): (IpAddr, &Host),
+    tunnel: Tunnel,
+) -> anyhow::Result<Running> {
+    let folder = site.folder(name)?;
+    let entrance = free_address_of(near)?;
+    let mut relay = relay(site, entrance);
+    let mut agent = agent(site, &folder, entrance, 1)?;
+    if let Some(congestion) = tunnel.congestion {
+        set(&mut relay, "/tunnel", ("congestionControl", congestion))?;
+        set(&mut agent, "/tunnel", ("congestionControl", congestion))?;
+    }
+    if let Some(transport) = tunnel.transport {
+        set(&mut agent, "/relays/0", ("transport", transport))?;
+    }
+    let processes = vec![
+        role(site, &folder, "relay", &relay)?,
+        far.within(|| role(site, &folder, "agent", &agent))??,
+    ];
+    Ok(Running {
+        way: site.way_to_exit(Door::Tcp(entrance)),
+        processes,
+        company: None,
+    })
+}
+
+fn set(config: &mut Value, block: &str, (key, value): (&str, &str)) -> anyhow::Result<()> {
+    let block = config.pointer_mut(block).and_then(Value::as_object_mut);
+    let block = block.context("no such block")?;
+    block.insert(key.to_owned(), value.into());
+    Ok(())
 }
 
 /// The exit on a TCP listener.

@@ -1,11 +1,14 @@
 //! rathole: a TCP connection a stream, with its three transports.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context as _, ensure};
+use gangplank_link::Host;
 
 use super::{Running, command, nginx};
-use crate::free_port::free_address;
+use crate::free_port::{free_address, free_address_of};
 use crate::papers::RELAY;
 use crate::site::{Site, write};
 use crate::way::Door;
@@ -83,15 +86,54 @@ pub(super) fn tls(site: &Site) -> anyhow::Result<Running> {
     })
 }
 
+/// In plain text between two hosts: the server here, at `near`, client and nginx on the other.
+pub(crate) fn across(site: &Site, (near, far): (IpAddr, &Host)) -> anyhow::Result<Running> {
+    let folder = site.folder("rathole-tcp")?;
+    let (nginx, exit) = far.within(|| nginx::exit(site, &folder))??;
+    let (control, entrance) = (free_address_of(near)?, free_address_of(near)?);
+    let plain = || Transport {
+        server: "type = \"tcp\"".to_owned(),
+        client: "type = \"tcp\"".to_owned(),
+    };
+    let [at_entrance, at_exit] = commands(&folder, plain(), (control, entrance, exit))?;
+    Ok(Running {
+        way: site.way_to_exit(Door::Tcp(entrance)),
+        processes: vec![
+            site.start(&folder, "server", at_entrance)?,
+            far.within(|| site.start(&folder, "client", at_exit))??,
+            nginx,
+        ],
+        company: None,
+    })
+}
+
 fn start(
     site: &Site,
     name: &str,
     transport: impl FnOnce(&Path) -> anyhow::Result<Transport>,
 ) -> anyhow::Result<Running> {
     let folder = site.folder(&format!("rathole-{name}"))?;
-    let Transport { server, client } = transport(&folder)?;
+    let transport = transport(&folder)?;
     let (nginx, exit) = nginx::exit(site, &folder)?;
     let (control, entrance) = (free_address()?, free_address()?);
+    let [at_entrance, at_exit] = commands(&folder, transport, (control, entrance, exit))?;
+    Ok(Running {
+        way: site.way_to_exit(Door::Tcp(entrance)),
+        processes: vec![
+            site.start(&folder, "server", at_entrance)?,
+            site.start(&folder, "client", at_exit)?,
+            nginx,
+        ],
+        company: None,
+    })
+}
+
+/// What is run at the entrance and at the exit.
+fn commands(
+    folder: &Path,
+    Transport { server, client }: Transport,
+    (control, entrance, exit): (SocketAddr, SocketAddr, SocketAddr),
+) -> anyhow::Result<[Command; 2]> {
     let server = format!(
         "[server]\nbind_addr = \"{control}\"\ndefault_token = \"bench\"\n\
          [server.services.api]\nbind_addr = \"{entrance}\"\nnodelay = true\n\
@@ -105,21 +147,13 @@ fn start(
     let mut at_entrance = command("rathole");
     at_entrance
         .arg("--server")
-        .arg(write(&folder, "server.toml", &server)?);
+        .arg(write(folder, "server.toml", &server)?);
     let mut at_exit = command("rathole");
     at_exit
         .arg("--client")
-        .arg(write(&folder, "client.toml", &client)?);
+        .arg(write(folder, "client.toml", &client)?);
     for rathole in [&mut at_entrance, &mut at_exit] {
         rathole.env("RUST_LOG", "warn");
     }
-    Ok(Running {
-        way: site.way_to_exit(Door::Tcp(entrance)),
-        processes: vec![
-            site.start(&folder, "server", at_entrance)?,
-            site.start(&folder, "client", at_exit)?,
-            nginx,
-        ],
-        company: None,
-    })
+    Ok([at_entrance, at_exit])
 }

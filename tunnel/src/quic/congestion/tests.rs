@@ -94,8 +94,8 @@ fn a_shallow_queue_is_not_flooded() {
     };
     let strait = settled(path, 3 * SECOND);
     let sender = &strait.senders[0];
-    let lost = sender.lost as f64 / sender.delivered as f64;
-    assert!(lost < 0.04, "{lost}");
+    let (lost, delivered) = (sender.lost, sender.delivered);
+    assert!(lost * 25 < delivered, "{lost} of {delivered}");
     assert!(strait.used() > 0.65, "{}", strait.used());
 }
 
@@ -108,9 +108,9 @@ fn two_come_to_have_about_the_same() {
         strait.senders.extend(late);
         strait.run(15 * SECOND);
         strait.run(10 * SECOND);
-        let [first, second] = [0, 1].map(|number: usize| strait.senders[number].delivered as f64);
-        let ratio = first.max(second) / first.min(second);
-        assert!(ratio < 2.5, "{per_mille}: {ratio}");
+        let [first, second] = [0, 1].map(|number: usize| strait.senders[number].delivered);
+        let fair = 2 * first.max(second) < 5 * first.min(second);
+        assert!(fair, "{per_mille}: {first} and {second}");
         assert!(strait.used() > 0.93, "{}", strait.used());
         assert!(
             strait.queue_at(99) < 25 * MILLISECOND,

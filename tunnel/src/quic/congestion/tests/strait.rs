@@ -1,6 +1,10 @@
 //! A path with one bottleneck, and senders on it, in simulated time: a queue of so many bytes, a rate, a delay, and
 //! loss by chance. A sender paces as quinn does (5/4 of its window in a round trip) and takes a packet for lost when a third
 //! later one is acknowledged.
+#![expect(
+    clippy::as_conversions,
+    reason = "bytes and counts of some seconds, as parts of one another"
+)]
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -158,8 +162,7 @@ impl Strait {
         let heard = sender.under_way.iter().take(known);
         let last = heard
             .enumerate()
-            .filter(|(_, packet)| packet.answered.is_some())
-            .last();
+            .rfind(|(_, packet)| packet.answered.is_some());
         let Some((last, _)) = last else {
             sender.despair(now);
             return;
