@@ -127,11 +127,8 @@ impl Relay {
         let (identity, reloaders) =
             TunnelIdentity::read(&config.tunnel, &known, clock).map_err(RelayError::Identity)?;
         let bound_with = identity.generations();
-        let (callers, endpoint, address) = bind_both(
-            config.listen,
-            &identity,
-            congestion(config.tunnel.congestion_control),
-        )?;
+        let congestion = congestion(config.tunnel.congestion_control);
+        let (callers, endpoint, address) = bind_both(config.listen, &identity, congestion)?;
         let (registry, quay, counters) =
             (Registry::default(), Quay::default(), Counters::default());
         let ledger = Ledger::new(MOST_ACCOUNTS);

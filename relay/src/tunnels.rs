@@ -89,7 +89,7 @@ impl Host {
             epoch: hello.epoch,
         };
         let software = hello.software.clone();
-        let Some(registration) = self.register(&session, name.clone(), slot) else {
+        let Some(registration) = self.register(&session, &name, slot) else {
             return;
         };
         let welcome = Welcome {
@@ -131,12 +131,12 @@ impl Host {
     fn register(
         &self,
         session: &Arc<dyn Session>,
-        name: TunnelName,
+        name: &TunnelName,
         slot: Slot,
     ) -> Option<Registration<Arc<dyn Session>>> {
         // Between its handshake and its hello an agent may have been revoked, and nobody looks through those.
         let judged_by = self.identity.generations();
-        if !self.is_still_accepted(&**session, &name) {
+        if !self.is_still_accepted(&**session, name) {
             return None;
         }
         let registered = self
@@ -153,7 +153,7 @@ impl Host {
             }
         };
         let is_judged_by_all = self.identity.generations() == judged_by;
-        (is_judged_by_all || self.is_still_accepted(&**session, &name)).then_some(registration)
+        (is_judged_by_all || self.is_still_accepted(&**session, name)).then_some(registration)
     }
 
     /// Ends the session if the agent's certificate would not be accepted any more.

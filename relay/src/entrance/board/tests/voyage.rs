@@ -232,13 +232,11 @@ impl<'p> Voyage<'p> {
         }
         let number = self.ledger.arrive(name, receptions);
         let passenger = self.port.passenger(name, number);
-        let caller = Caller {
-            leaves: CancellationToken::new(),
-            on_board: Arc::default(),
-        };
-        let leaves = caller.leaves.clone();
-        let place = Arc::clone(&caller.on_board);
-        self.callers.push(caller);
+        let (leaves, place) = (CancellationToken::new(), Arc::default());
+        self.callers.push(Caller {
+            leaves: leaves.clone(),
+            on_board: Arc::clone(&place),
+        });
         let (boarding, ledger) = (self.boarding.clone(), self.ledger.clone());
         self.tasks.spawn(PASSENGER.scope(number, async move {
             match leaves.run_until_cancelled(boarding.board(&passenger)).await {
@@ -259,7 +257,7 @@ impl<'p> Voyage<'p> {
     }
 
     /// Waits, and holds that all is as it must be then.
-    pub(super) async fn wait(&mut self, millis: u64) -> Result<(), String> {
+    pub(super) async fn wait(&self, millis: u64) -> Result<(), String> {
         // The clock stands still while anybody has something to do.
         sleep(Duration::from_millis(millis.max(1))).await;
         self.send_a_byte().await;
@@ -279,6 +277,10 @@ impl<'p> Voyage<'p> {
     }
 
     /// Each caller on board says something more: it comes to its exit, or the stream says that it does not.
+    #[expect(
+        clippy::significant_drop_tightening,
+        reason = "who is on board stays so until the byte is sent"
+    )]
     async fn send_a_byte(&self) {
         for (number, caller) in self.callers.iter().enumerate() {
             let on_board = caller.on_board.lock().take();
@@ -299,7 +301,7 @@ impl<'p> Voyage<'p> {
     }
 
     /// Waits until everybody must have heard what became of them.
-    pub(super) async fn end(&mut self) -> Result<(), String> {
+    pub(super) async fn end(&self) -> Result<(), String> {
         self.wait(20_000).await?;
         self.ledger.hold_nobody_waits();
         for number in 0..self.callers.len() {
