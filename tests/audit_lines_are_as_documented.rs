@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use http::Request;
+use http_body_util::BodyExt as _;
 use serde_json::Value;
 
 use crate::support::certificates::Organisation;
 use crate::support::connection::{Connection, Protocol};
-use crate::support::fake_api_server::FakeApiServer;
+use crate::support::fake_api_server::{FakeApiServer, ok};
 use crate::support::manual::{Page, words};
 use crate::support::path::{Site, WAYS, Way};
 use crate::support::{audit, caller, wait};
@@ -18,7 +19,14 @@ const SCALE: &str = "/apis/apps/v1/namespaces/a/deployments/web/scale";
 /// Case H1.
 #[tokio::test(flavor = "multi_thread")]
 async fn field_by_field() {
-    let fake = FakeApiServer::echo().await;
+    // Who answers before it has heard all is right to, and the trail counts what came until then.
+    let fake = FakeApiServer::start(&["h2", "http/1.1"], |request| {
+        Box::pin(async {
+            drop(request.into_body().collect().await);
+            ok("{}")
+        })
+    })
+    .await;
     let (known, stranger) = (Organisation::new("known"), Organisation::new("b"));
     for way in WAYS {
         let site = Site::start(way, &fake.kubeconfig(), &[&known]);

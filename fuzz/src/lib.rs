@@ -21,7 +21,7 @@ use gangplank_pki::{
 };
 use gangplank_proxy::headers::{self, Impersonation};
 use gangplank_proxy::{Protocol, audit, watch_is_whole_after};
-use gangplank_relay::peek_server_name;
+use gangplank_relay::{forwarded_source, peek_server_name};
 use gangplank_tunnel::http2::RelayEndpoint;
 use gangplank_tunnel::wire;
 use gangplank_tunnel::wire::enrolment::{
@@ -38,8 +38,9 @@ use uuid::Uuid;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 15] = [
     ("client_hello", client_hello),
+    ("forwarded", forwarded),
     ("wire", wire_records),
     ("pem", pem_files),
     ("certificate", certificate),
@@ -164,6 +165,17 @@ pub fn client_hello(bytes: &[u8]) {
     // Whether it asks for a tunnel is read by the TLS library, which must come to an end as well.
     let asked = RelayEndpoint::is_asked_for(bytes);
     assert!(!asked || bytes.len() > 40, "as long as a hello has to be");
+}
+
+/// What a load balancer says of whom it forwards: the same in whatever pieces it comes, and nothing behind it is taken.
+pub fn forwarded(bytes: &[u8]) {
+    let mut left = bytes;
+    let source = RUNTIME.with(|it| it.block_on(forwarded_source(&mut left)));
+    let (one, other) = bytes.split_at(bytes.len() / 2);
+    let cut = RUNTIME.with(|it| it.block_on(forwarded_source(&mut one.chain(other))));
+    assert_eq!(source, cut);
+    let taken = bytes.len() - left.len();
+    assert!(source.is_none() || (28..=16 + 1024).contains(&taken));
 }
 
 /// A certificate request of an agent that joins, or renews.

@@ -43,6 +43,7 @@ mod refusal;
 mod standstill;
 
 pub(crate) use forwarded::Forwarders;
+pub use forwarded::forwarded_source;
 pub use peek::peek_server_name;
 pub(crate) use quay::Quay;
 pub(crate) use standstill::Standstill;

@@ -18,7 +18,8 @@ mod relay;
 mod tunnels;
 mod view;
 
-#[doc(hidden)] // for the bench of this step alone, which would otherwise measure a copy of it
-pub use entrance::peek_server_name;
+#[doc(hidden)]
+// for the bench and the fuzz targets of these steps alone, which would otherwise meet a copy of them
+pub use entrance::{forwarded_source, peek_server_name};
 pub use relay::{Relay, RelayError};
 pub use view::{RelayView, TunnelView};

@@ -89,6 +89,11 @@ pub(crate) async fn read_forwarded<R: AsyncRead + Unpin>(
     })
 }
 
+/// The address alone, if one is told; see the crate's root.
+pub async fn forwarded_source<R: AsyncRead + Unpin>(forwarder: &mut R) -> Option<SocketAddr> {
+    read_forwarded(forwarder).await.ok()?.ok()?
+}
+
 fn source(family_and_protocol: u8, rest: &[u8]) -> Result<Option<SocketAddr>, ForwardFault> {
     let too_short = || ForwardFault::Malformed("it is too short for its addresses");
     match family_and_protocol {
