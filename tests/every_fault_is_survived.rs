@@ -153,5 +153,6 @@ fn the_exits_clock_jumps() {
 fn udp_is_dropped_from_the_start_and_in_the_middle() {
     for row in wait_for(udp::lost_and_found(false)) {
         println!("{row}");
+        assert!(row.wrongs.is_empty(), "{}", row.wrongs.join("\n"));
     }
 }

@@ -107,6 +107,7 @@ async fn cost_only_themselves(carrier: Carrier) {
     assert!(grown < GROWTH_KIB, "the agent grew by {grown} KiB");
     let log = site.exit.log();
     assert!(!log.contains("panicked"), "{log}");
+    assert!(!log.contains('\u{1b}'), "nobody writes to the terminal");
     let told = events(&log);
     let told = told
         .iter()
@@ -454,5 +455,4 @@ async fn soak_of_a_hundred_thousand_streams() {
          {middle:?} (before: {before:?}), the agent grew by {grown} KiB"
     ));
     assert!(grown < GROWTH_KIB, "the agent grew by {grown} KiB");
-    assert!(middle < Duration::from_millis(50), "{middle:?}");
 }

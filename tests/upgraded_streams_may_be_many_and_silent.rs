@@ -11,8 +11,8 @@ use crate::support::path::{Site, WAYS};
 use crate::support::wire::{self, Wire};
 use crate::support::{caller, echo};
 
-/// Longer than a tunnel without traffic lives (10 s), so that its keepalives are what keeps the stream.
-const SILENCE: Duration = Duration::from_secs(12);
+/// Longer than a tunnel without traffic lives (13 s), so that its keepalives are what keeps the stream.
+const SILENCE: Duration = Duration::from_secs(14);
 
 /// At the same time, as a tool makes them that forwards a port for each connection.
 const MANY: usize = 200;

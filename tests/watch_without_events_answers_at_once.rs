@@ -14,8 +14,8 @@ use crate::support::fake_api_server::{AnswerBody, FakeApiServer};
 use crate::support::path::{Site, WAYS};
 use crate::support::wait;
 
-/// Longer than a tunnel without traffic lives (10 s), so that its keepalives are what keeps the watch.
-const SILENCE: Duration = Duration::from_secs(12);
+/// Longer than a tunnel without traffic lives (13 s), so that its keepalives are what keeps the watch.
+const SILENCE: Duration = Duration::from_secs(14);
 
 /// Until the test lets the event go, the API server has sent the answer's headers and nothing else.
 static EVENTS: Semaphore = Semaphore::const_new(0);

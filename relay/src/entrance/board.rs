@@ -22,7 +22,7 @@ use crate::registry::{Berth, Choice, Registry, Standing};
 const HOLD: Duration = Duration::from_millis(1500);
 
 /// After a start nobody has had the time to dial, so every name is held. Agents notice a relay that
-/// was killed at their next keepalive (3 s) or by silence (10 s), and dial again within seconds.
+/// was killed at their next keepalive (3 s) or by silence (13 s), and dial again within seconds.
 const FRESHLY_STARTED: Duration = Duration::from_secs(30);
 
 /// How long one tunnel may take from opening a stream to its status: eight round trips around the

@@ -14,8 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::entrance::Standstill;
 
 /// How long a tunnel that did not answer stands back behind its siblings. A dead peer is noticed within
-/// 13 s (idle 10 s after the last of the keepalives that come every 3 s) and then deregistered, so after
-/// this the tunnel either is gone or was merely slow once.
+/// 13 s and then deregistered, so after this the tunnel either is gone or was merely slow once.
 const DOUBT: Duration = Duration::from_secs(15);
 
 /// Most callers that board one tunnel at the same time. An exit answers in one round trip, so this is
