@@ -160,15 +160,16 @@ impl ClientCertVerifier for AgentVerifier {
             .chain(intermediates)
             .cloned()
             .collect();
+        // Before its time is looked at: to have expired is the lesser fault, and is forgiven at times.
+        if self.revoked.contains(&Fingerprint::of(end_entity)) {
+            return Err(rustls::Error::InvalidCertificate(CertificateError::Revoked));
+        }
         let chain = Chain::read(&sent).map_err(as_tls_error)?;
         let anchors = self.anchors.iter().map(|(anchor, _)| Trusted::from(anchor));
         let anchors: Vec<_> = anchors.collect();
         let moment = self.moment(end_entity);
         let paths =
             path::verify(&chain, &anchors, Usage::AgentAtRelay, moment).map_err(as_tls_error)?;
-        if self.revoked.contains(&Fingerprint::of(end_entity)) {
-            return Err(rustls::Error::InvalidCertificate(CertificateError::Revoked));
-        }
         let name = tunnel_name(&sent).map_err(|fault| other(OtherError(Arc::new(fault))))?;
         let account = name.account();
         let may_name = |path: &Path| {

@@ -313,6 +313,11 @@ fn revoked_agents_are_refused_and_late_ones_within_the_grace_only() {
             with,
             "{beyond}"
         );
+        assert_eq!(
+            judged(&revoked, &late),
+            Err(rustls::Error::InvalidCertificate(CertificateError::Revoked)),
+            "its end forgives nothing"
+        );
     }
     // Grace says nothing about beginnings.
     clock.set(at(NOW - 301));

@@ -9,6 +9,9 @@ use quinn_proto::RttEstimator;
 
 use super::Model;
 
+/// No trip takes longer: the session would be over (9.5 s). What seems to is a clock that jumped, and says nothing of the path.
+const LONGEST_TRIP: Duration = Duration::from_secs(10);
+
 #[expect(
     clippy::disallowed_types,
     reason = "quinn's trait hands the time over in it; nothing here reads a clock"
@@ -52,7 +55,9 @@ impl Controller for DeliveryRate {
         _rtt: &RttEstimator,
     ) {
         let (now, sent) = (self.since(now), self.since(sent));
-        self.model.acknowledge(now, sent, bytes);
+        if now.saturating_sub(sent) <= LONGEST_TRIP {
+            self.model.acknowledge(now, sent, bytes);
+        }
     }
 
     fn on_end_acks(
