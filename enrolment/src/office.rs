@@ -105,9 +105,15 @@ impl Office {
         }
     }
 
+    /// The clock is believed only as far as the register bears it out: agents renew, so the newest certificate
+    /// ends in the future. One relay whose clock runs ahead would otherwise forget for all of them what is good
+    /// and what is revoked.
     async fn forget(&self) -> Result<(), RegisterFault> {
-        let remembered = REMEMBERED.max(self.grace);
+        let certificates = self.register.certificates().await?;
+        let ends = certificates.iter().map(|held| held.not_after.as_secs());
         let now = self.clock.now().as_secs();
+        let now = ends.max().map_or(now, |newest| newest.min(now));
+        let remembered = REMEMBERED.max(self.grace);
         let before = at(now.saturating_sub(remembered.as_secs()));
         self.register.forget(before).await
     }
