@@ -198,7 +198,28 @@ fn as_the_manual_says() {
     });
     place.gangplank(&revoke).refused("no certificate to revoke");
     let anew = place.token(&["--cluster", "edge-1.acme"]);
-    drop(place.join(&anew, "edge-1b").expect_success());
+    drop(agent);
+    joins_again_where_it_was(&place, &anew);
+}
+
+/// Callers know the exit's authority: who joins again keeps it, and no refusal uses the token up.
+fn joins_again_where_it_was(place: &Installation, token: &Path) {
+    let authority = || fs::read(place.file("edge-1/exit-ca/ca.crt")).expect("readable");
+    let before = authority();
+    let away = |name: &str| {
+        let (file, elsewhere) = (format!("edge-1/{name}"), format!("edge-1/{name}.before"));
+        fs::rename(place.file(&file), place.file(&elsewhere)).expect("moved");
+    };
+    away("agent.yaml");
+    away("agent.pem");
+    place.join(token, "edge-1").refused("relay-ca.crt");
+    away("relay-ca.crt");
+    away("exit.key");
+    place.join(token, "edge-1").refused("without exit.key");
+    let (away, back) = ("edge-1/exit.key.before", "edge-1/exit.key");
+    fs::rename(place.file(away), place.file(back)).expect("moved");
+    drop(place.join(token, "edge-1").expect_success());
+    assert_eq!(authority(), before);
 }
 
 #[test]

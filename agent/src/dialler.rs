@@ -24,8 +24,9 @@ use crate::company::Company;
 use crate::dial::{DialError, Endpoints, HEAD_START, Papers, Welcomed, introduce};
 use crate::metrics::Metrics;
 use crate::moorings::Moorings;
+use crate::probe;
 use crate::settings::Relay;
-use crate::silence;
+use crate::silence::{self, Beside};
 use crate::tunnel::Tunnel;
 use crate::view::{Berth, Standing};
 
@@ -62,14 +63,7 @@ pub(crate) struct Dialler {
 }
 
 /// The slot of the session that is always held. The others of a fallback lie above it.
-const FIRST_SLOT: u16 = 0;
-
-/// How long one attempt beside a silent session takes at most: QUIC's first packet leaves twice in it, and TCP has the time of some
-/// round trips.
-const SHORT_ATTEMPT: Duration = Duration::from_secs(3);
-
-/// How long QUIC is alone in it: until its first packet has been sent again.
-const SHORT_HEAD_START: Duration = Duration::from_millis(1200);
+pub(crate) const FIRST_SLOT: u16 = 0;
 
 /// Why a session needs a successor.
 #[derive(Debug)]
@@ -85,6 +79,15 @@ pub(crate) enum Turn {
     QuicIsBack(Box<Aboard>),
     /// Nothing was heard on it for a while, and another one stands beside it.
     Silent(Box<Aboard>),
+    /// A hello over QUIC was not welcomed, and may have taken the session over TCP out of service: another one stands now.
+    Unanswered(Box<Aboard>),
+}
+
+/// A session that stands and has not been greeted.
+#[derive(Debug)]
+pub(crate) struct Reached {
+    session: Arc<dyn Session>,
+    identity_generation: u64,
 }
 
 /// A welcomed session, as it was dialled.
@@ -180,6 +183,7 @@ impl Dialler {
                 return false;
             }
         };
+        let mut probes = 0;
         loop {
             let (begun, epoch) = (Instant::now(), aboard.epoch);
             let session = Arc::clone(&aboard.welcomed.session);
@@ -188,18 +192,20 @@ impl Dialler {
             // Where QUIC did not get through the last time it is not waited for the next time.
             course.head_start = if over_tcp { Duration::ZERO } else { HEAD_START };
             if !over_tcp {
-                course.company = None;
+                (course.company, probes) = (None, 0);
             } else if course.company.is_none() {
                 course.company = Some(Company::gather(self));
             }
             let turn = tokio::select! {
                 turn = self.next_turn(newest) => turn,
-                turn = self.probe(), if over_tcp && self.relay.transport == Transport::Auto => turn,
+                turn = self.probe(&mut probes), if over_tcp && self.relay.transport == Transport::Auto => turn,
                 turn = self.dial_beside(&*session), if !over_tcp => turn,
             };
             tracing::debug!(relay = %self.name, ?turn, epoch, "the relay is dialled again");
             match turn {
-                Turn::QuicIsBack(successor) | Turn::Silent(successor) => aboard = *successor,
+                Turn::QuicIsBack(successor)
+                | Turn::Silent(successor)
+                | Turn::Unanswered(successor) => aboard = *successor,
                 Turn::Renewed => return true,
                 Turn::Ended(reason) => {
                     if reason == Closed::Silent.reason() {
@@ -222,6 +228,16 @@ impl Dialler {
         transport: Transport,
         head_start: Duration,
     ) -> Result<Aboard, DialError> {
+        let reached = self.reach(transport, head_start).await?;
+        self.greet(reached, slot).await
+    }
+
+    /// The first half of a dial. Who forgets it here has changed nothing at the relay.
+    pub(crate) async fn reach(
+        &self,
+        transport: Transport,
+        head_start: Duration,
+    ) -> Result<Reached, DialError> {
         let crew = &self.crew;
         // Read before the identity: a renewal in between costs one dial too many, never one too few.
         let identity_generation = crew.identity.generation();
@@ -237,11 +253,24 @@ impl Dialler {
         let session = reaching
             .await
             .inspect_err(|error| self.count_failure(transport, error))?;
+        Ok(Reached {
+            session,
+            identity_generation,
+        })
+    }
+
+    /// The second half. The relay withdraws the slot's older session on the hello, before it answers: whoever forgets this half, or
+    /// sees it fail, has to dial until a session is welcomed.
+    pub(crate) async fn greet(&self, reached: Reached, slot: u16) -> Result<Aboard, DialError> {
+        let Reached {
+            session,
+            identity_generation,
+        } = reached;
         let carrier = session.transport();
         let epoch = self.dials.fetch_add(1, Ordering::Relaxed) + 1;
         let software = concat!("gangplank ", env!("CARGO_PKG_VERSION"));
         let hello = Hello {
-            instance: crew.instance,
+            instance: self.crew.instance,
             slot,
             epoch,
             software: SoftwareName::fitting(software),
@@ -275,50 +304,22 @@ impl Dialler {
         }
     }
 
-    /// Tries QUIC until it gets through.
-    async fn probe(&self) -> Turn {
-        for probe in 0.. {
-            sleep(backoff::probe_delay(probe, (self.crew.random)())).await;
-            match self.dial(FIRST_SLOT, Transport::Quic, HEAD_START).await {
-                Ok(aboard) => return Turn::QuicIsBack(Box::new(aboard)),
-                Err(error) => {
-                    let (reason, error) = (error.reason(), WithCauses(&error));
-                    tracing::debug!(relay = %self.name, reason, %error, "still no QUIC");
-                }
-            }
+    /// Tries QUIC until there is a successor; `probes` says how often it was tried since it last got through.
+    async fn probe(&self, probes: &mut u32) -> Turn {
+        let over = |transport| Beside::new(self, transport);
+        let (quic, tcp) = (over(Transport::Quic), over(Transport::Tcp));
+        let aboard = Box::new(probe::successor(&quic, &tcp, probes).await);
+        if is_over_tcp(&*aboard.welcomed.session) {
+            Turn::Unanswered(aboard)
+        } else {
+            Turn::QuicIsBack(aboard)
         }
-        pending().await
     }
 
-    /// Waits until nothing is heard on a session, and dials beside it until something is. When the network was gone for a
-    /// moment, or lets no UDP pass any more, new callers come on board while the old session still waits: it sends what was lost after
-    /// pauses that double, and is given up late.
+    /// Waits until nothing is heard on a session, and returns with one that stands beside it.
     async fn dial_beside(&self, session: &dyn Session) -> Turn {
-        loop {
-            silence::begins(session).await;
-            tracing::debug!(relay = %self.name, "nothing is heard: the relay is dialled beside the session");
-            tokio::select! {
-                () = silence::ends(session) => {}
-                aboard = self.insist() => return Turn::Silent(Box::new(aboard)),
-            }
-        }
-    }
-
-    /// Dials until it is welcomed. Each attempt is short, since a handshake waits longer and longer for an answer, too.
-    async fn insist(&self) -> Aboard {
-        loop {
-            sleep(backoff::delay(0, (self.crew.random)())).await;
-            // Seldom needed, and large: it is not to lie in each dialler.
-            let dialling = Box::pin(self.dial(FIRST_SLOT, self.relay.transport, SHORT_HEAD_START));
-            match timeout(SHORT_ATTEMPT, dialling).await {
-                Ok(Ok(aboard)) => return aboard,
-                Ok(Err(error)) => {
-                    let (reason, error) = (error.reason(), WithCauses(&error));
-                    tracing::debug!(relay = %self.name, reason, %error, "no session beside the silent one");
-                }
-                Err(_elapsed) => {}
-            }
-        }
+        let beside = Beside::new(self, self.relay.transport);
+        Turn::Silent(Box::new(silence::dial_beside(session, &beside).await))
     }
 
     /// Takes a welcomed session into service, in a task of its own, until it ends; after `let_go` it gets

@@ -14,6 +14,7 @@ mod dialler;
 pub mod enrolment;
 mod metrics;
 mod moorings;
+mod probe;
 mod renewal;
 mod settings;
 mod silence;

@@ -1,11 +1,18 @@
 //! Whether a relay is still heard. An agent asks for a sign of life every [`KEEPALIVE_INTERVAL`]; when the answer is overdue, the relay is
 //! dialled beside the session long before that is given up.
 
+use std::future::Future;
 use std::time::Duration;
 
+use gangplank_config::role::agent::Transport;
+use gangplank_pki::WithCauses;
 use gangplank_tunnel::Session;
 use gangplank_tunnel::quic::limits::KEEPALIVE_INTERVAL;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::backoff;
+use crate::dial::{DialError, HEAD_START};
+use crate::dialler::{Aboard, Dialler, FIRST_SLOT, Reached};
 
 /// How much later than asked for a sign of life may come, beside two round trips: a packet that was lost has been sent
 /// again several times by then.
@@ -13,6 +20,126 @@ const OVERDUE: Duration = Duration::from_secs(1);
 
 /// How often it is looked: a session has at most this much more of patience.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// How long one attempt to reach the relay takes at most, since a handshake waits longer and longer for an answer, too: QUIC's first
+/// packet leaves twice in it, and TCP has the time of some round trips.
+const SHORT_ATTEMPT: Duration = Duration::from_secs(3);
+
+/// How long QUIC is alone in it: until its first packet has been sent again.
+const SHORT_HEAD_START: Duration = Duration::from_millis(1200);
+
+/// Where the waits between the attempts begin: at any moment within two seconds. A relay that stalled is silent to all its agents
+/// at once, and is not to get all their handshakes when it wakes up.
+const FIRST_WAIT: u32 = 2;
+
+/// A dial in its two halves. Who is reached and then forgotten has changed nothing; a hello that went out may have taken the older
+/// session out of service.
+pub(crate) trait Dial: Sync {
+    /// A session that has not been greeted.
+    type Reached: Send;
+    /// A welcomed one.
+    type Aboard: Send;
+
+    /// The first half.
+    fn reach(
+        &self,
+        head_start: Duration,
+    ) -> impl Future<Output = Result<Self::Reached, DialError>> + Send;
+
+    /// The second half, which has a limit of its own.
+    fn greet(
+        &self,
+        reached: Self::Reached,
+    ) -> impl Future<Output = Result<Self::Aboard, DialError>> + Send;
+
+    /// Uniform over all its values.
+    fn random(&self) -> u64;
+}
+
+/// Dials for the slot of the first session, beside the one that has it.
+pub(crate) struct Beside<'a> {
+    dialler: &'a Dialler,
+    transport: Transport,
+}
+
+impl<'a> Beside<'a> {
+    pub(crate) fn new(dialler: &'a Dialler, transport: Transport) -> Self {
+        Self { dialler, transport }
+    }
+
+    fn note(&self, error: &DialError) {
+        let (relay, reason, error) = (&self.dialler.name, error.reason(), WithCauses(error));
+        let transport = self.transport;
+        tracing::debug!(%relay, reason, %error, ?transport, "no session beside the other yet");
+    }
+}
+
+impl Dial for Beside<'_> {
+    type Reached = Reached;
+    type Aboard = Aboard;
+
+    async fn reach(&self, head_start: Duration) -> Result<Reached, DialError> {
+        // Seldom needed, and large: it is not to lie in each dialler.
+        let reaching = Box::pin(self.dialler.reach(self.transport, head_start));
+        reaching.await.inspect_err(|error| self.note(error))
+    }
+
+    async fn greet(&self, reached: Reached) -> Result<Aboard, DialError> {
+        let greeting = Box::pin(self.dialler.greet(reached, FIRST_SLOT));
+        greeting.await.inspect_err(|error| self.note(error))
+    }
+
+    fn random(&self) -> u64 {
+        (self.dialler.crew.random)()
+    }
+}
+
+/// Waits until nothing is heard on a session, and dials beside it until something is. When the network was gone for a moment, or lets
+/// no UDP pass any more, new callers come on board while the old session still waits: it sends what was lost after pauses that
+/// double, and is given up late.
+pub(crate) async fn dial_beside<D: Dial>(session: &dyn Session, dial: &D) -> D::Aboard {
+    loop {
+        begins(session).await;
+        tracing::debug!(relay.addr = %session.remote_address(), "nothing is heard: the relay is dialled beside the session");
+        let mut waits = FIRST_WAIT;
+        let reached = tokio::select! {
+            biased;
+            reached = reach(dial, &mut waits) => reached,
+            () = ends(session) => continue,
+        };
+        if let Ok(aboard) = dial.greet(reached).await {
+            return aboard;
+        }
+        return replace(dial, waits).await;
+    }
+}
+
+/// Dials until it is welcomed, whatever is heard of the older session: a hello went out, so that may get no new callers any more.
+pub(crate) async fn replace<D: Dial>(dial: &D, mut waits: u32) -> D::Aboard {
+    loop {
+        pause(dial, &mut waits).await;
+        if let Ok(reached) = dial.reach(HEAD_START).await
+            && let Ok(aboard) = dial.greet(reached).await
+        {
+            return aboard;
+        }
+    }
+}
+
+/// Dials in short attempts until the relay is reached.
+async fn reach<D: Dial>(dial: &D, waits: &mut u32) -> D::Reached {
+    loop {
+        pause(dial, waits).await;
+        if let Ok(Ok(reached)) = timeout(SHORT_ATTEMPT, dial.reach(SHORT_HEAD_START)).await {
+            return reached;
+        }
+    }
+}
+
+async fn pause<D: Dial>(dial: &D, waits: &mut u32) {
+    sleep(backoff::delay(*waits, dial.random())).await;
+    *waits = waits.saturating_add(1);
+}
 
 /// What was heard, and when for the last time.
 #[derive(Debug)]
@@ -32,7 +159,7 @@ impl Ear {
 }
 
 /// Waits until a sign of life is overdue.
-pub(crate) async fn begins(session: &dyn Session) {
+async fn begins(session: &dyn Session) {
     let mut ear = Ear {
         received: session.traffic().received,
         heard: Instant::now(),
@@ -47,7 +174,7 @@ pub(crate) async fn begins(session: &dyn Session) {
 }
 
 /// Waits until something is heard.
-pub(crate) async fn ends(session: &dyn Session) {
+async fn ends(session: &dyn Session) {
     let received = session.traffic().received;
     while session.traffic().received == received {
         sleep(LOOK).await;
@@ -55,19 +182,4 @@ pub(crate) async fn ends(session: &dyn Session) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn silence_counts_from_the_last_byte() {
-        let begun = Instant::now();
-        let at = |seconds| begun + Duration::from_secs(seconds);
-        let mut ear = Ear {
-            received: 7,
-            heard: begun,
-        };
-        assert_eq!(ear.listen(7, at(3)).as_secs(), 3);
-        assert_eq!(ear.listen(9, at(4)).as_secs(), 0);
-        assert_eq!(ear.listen(9, at(9)).as_secs(), 5);
-    }
-}
+pub(crate) mod tests;

@@ -242,16 +242,37 @@ struct Joined<'a> {
 }
 
 /// The agent's folder.
-struct Folder(PathBuf);
+struct Folder {
+    path: PathBuf,
+    /// Whether an exit is there, whose authority its callers know already: who joins again keeps it.
+    has_exit: bool,
+}
+
+/// What every joining writes, and never over anything.
+const OF_THE_AGENT: [&str; 3] = ["agent.yaml", "agent.pem", "relay-ca.crt"];
+
+/// What makes the exit known to its callers.
+const OF_THE_EXIT: [&str; 4] = ["exit-ca/ca.crt", "exit-ca/ca.key", "exit.crt", "exit.key"];
 
 impl Folder {
     /// Made before the token is used, so that nothing is lost when it cannot be.
     fn prepare(path: &Path) -> Result<Self, Failure> {
         use std::os::unix::fs::DirBuilderExt as _;
-        if path.join("agent.yaml").exists() || path.join("agent.pem").exists() {
+        if OF_THE_AGENT.iter().any(|name| path.join(name).exists()) {
             return Err(Failure::Usage(format!(
-                "an agent is in {} already: name another folder with --directory, or move it away",
-                path.display()
+                "an agent is in {} already: to join again move {} away (what its callers know is kept), or name another folder with --directory",
+                path.display(),
+                OF_THE_AGENT.join(", ")
+            )));
+        }
+        let missing = OF_THE_EXIT.iter().filter(|name| !path.join(name).exists());
+        let missing: Vec<&str> = missing.copied().collect();
+        let has_exit = missing.is_empty();
+        if !has_exit && missing.len() < OF_THE_EXIT.len() {
+            return Err(Failure::Usage(format!(
+                "a part of an exit is in {}, without {}: put that back, or name another folder with --directory",
+                path.display(),
+                missing.join(", ")
             )));
         }
         for folder in [path.to_owned(), path.join("trust"), path.join("exit-ca")] {
@@ -261,7 +282,10 @@ impl Folder {
                 .create(&folder)
                 .with_context(|| format!("{} cannot be created", folder.display()))?;
         }
-        Ok(Self(path.to_owned()))
+        Ok(Self {
+            path: path.to_owned(),
+            has_exit,
+        })
     }
 
     fn write(&self, joined: &Joined<'_>) -> Outcome {
@@ -271,7 +295,9 @@ impl Folder {
             &self.file("relay-ca.crt"),
             enrolled.relay_authorities_pem.as_bytes(),
         )?;
-        self.write_exit(joined)?;
+        if !self.has_exit {
+            self.write_exit(joined)?;
+        }
         let agent = json!({
             "relays": [joined.relay],
             "tunnel": { "identityFile": "agent.pem", "renewal": "Automatic" },
@@ -315,6 +341,6 @@ impl Folder {
     }
 
     fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        self.path.join(name)
     }
 }
