@@ -165,7 +165,7 @@ impl Office {
             .map_or([0; 32], |kept| *kept.secret.as_bytes());
         let right = verify_slices_are_equal(hash.as_bytes(), &held).is_ok();
         let Some(token) = kept.filter(|_| right) else {
-            let message = "this relay does not know the token; make a new one there: `gangplank token create`";
+            let message = "this relay does not know the token; make a new one there: `gangplank token create --config FILE --cluster NAME`";
             return Err((EnrolmentRefusal::TokenUnknown, message.to_owned()));
         };
         if token.used.is_some() {
@@ -173,7 +173,7 @@ impl Office {
         }
         if now >= token.expires {
             let message = format!(
-                "the token expired at {}; make a new one at the relay: `gangplank token create --cluster {}`",
+                "the token expired at {}; make a new one at the relay: `gangplank token create --config FILE --cluster {}`",
                 rfc3339(token.expires),
                 token.tunnel
             );
@@ -336,14 +336,15 @@ fn misplaced() -> Refused {
 fn used(tunnel: &TunnelName) -> Refused {
     let message = format!(
         "the token was used before, and works once; make a new one at the relay: \
-         `gangplank token create --cluster {tunnel}`, and if you did not use it, revoke the cluster"
+         `gangplank token create --config FILE --again --cluster {tunnel}`, and if you did not use it, revoke the cluster"
     );
     (EnrolmentRefusal::TokenUsed, message)
 }
 
 fn not_renewable(why: &str) -> Refused {
-    let message =
-        format!("{why}; join again with a new token (`gangplank token create` at the relay)");
+    let message = format!(
+        "{why}; join again with a new token (`gangplank token create --config FILE` at the relay)"
+    );
     (EnrolmentRefusal::NotRenewable, message)
 }
 

@@ -187,7 +187,7 @@ const fn alert_remedy(alert: u8) -> &'static str {
         42 | 43 | 46 => {
             "look at this side's certificate: its kind (extended key usage) and its one DNS name"
         }
-        44 => "this side's certificate was revoked: enrol again",
+        44 => "this side's certificate was revoked: join again with a new token",
         45 => "this side's certificate has expired: renew it",
         48 => "this side's certificate comes from a CA that the other side does not trust",
         112 => "the other side does not know the server name that was asked for",

@@ -34,7 +34,7 @@ pub enum TokenError {
     #[error(
         "{tunnel} has joined and its certificate is good until {until}: \
          add `--again` if it is to join anew (its present certificate stays good), or revoke it first \
-         (`gangplank cluster revoke {tunnel}`)"
+         (`gangplank cluster revoke --config FILE {tunnel}`)"
     )]
     Joined {
         /// The name.
