@@ -147,7 +147,7 @@ fn both_sides(largest_tried: u16, congestion: CongestionControl) -> TransportCon
         .stream_receive_window(STREAM_WINDOW.into())
         .receive_window(SESSION_WINDOW.into())
         .send_window(SEND_WINDOW)
-        .send_fairness(true) // a bulk stream takes turns with the small ones
+        .send_fairness(true) // turns among those of one place; who goes before whom: precedence
         .packet_threshold(3) // RFC 9002 §6.1.1
         .time_threshold(9.0 / 8.0) // RFC 9002 §6.1.2
         .initial_rtt(Duration::from_millis(333)) // RFC 9002 §6.2.2

@@ -4,6 +4,9 @@
 //! once made two datagrams at a time, as long as all that it might ever make; in ten thousand idle tunnels, whose
 //! handshake took three datagrams, that would be a quarter of a relay's memory. So datagrams are made one by one
 //! until some peer is sent many in a row: then there is bulk, and what is saved is worth a buffer.
+//!
+//! quinn asks the socket, and does not say for which connection. So while one peer has bulk this holds for all of the socket:
+//! whose handshake comes then, or who is sent two datagrams at once, keeps such a buffer until its connection ends.
 
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};

@@ -9,7 +9,7 @@ use rustls_pki_types::CertificateDer;
 
 use super::closing::{HandshakeError, closed};
 use super::credit::StreamCredit;
-use super::precedence::{Ledger, Place};
+use super::precedence::{Place, Recently};
 use super::stream::{QuicReader, QuicWriter};
 use crate::session::{BoxFuture, Closed, Session, SessionError, Traffic};
 use crate::stream::{OpenStreams, Stream};
@@ -24,7 +24,7 @@ pub struct QuicSession {
     peer: Vec<CertificateDer<'static>>,
     open: OpenStreams,
     credit: Mutex<StreamCredit>,
-    ledger: Arc<Ledger>,
+    recently: Arc<Recently>,
 }
 
 impl QuicSession {
@@ -51,14 +51,14 @@ impl QuicSession {
             peer,
             open: OpenStreams::default(),
             credit: Mutex::new(credit),
-            ledger: Ledger::new(),
+            recently: Recently::new(),
         })
     }
 
     fn stream(&self, (send, receive): (SendStream, RecvStream)) -> Stream {
         let (read, write) = (
             Box::new(QuicReader(receive)),
-            Box::new(QuicWriter::new(send, Place::of(&self.ledger))),
+            Box::new(QuicWriter::new(send, Place::of(&self.recently))),
         );
         Stream::new(read, write, &self.open)
     }

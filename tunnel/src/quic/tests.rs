@@ -6,7 +6,7 @@ use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, SanType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::task::TaskTracker;
 
-use super::precedence::{Ledger, Place};
+use super::precedence::{Place, Recently};
 use super::stream::QuicWriter;
 use super::*;
 use crate::fixture::{
@@ -450,7 +450,7 @@ async fn a_stream_that_has_sent_much_stands_behind_the_others() {
     let (send, _receive) = soon(at_client.expect("let in").open_bi())
         .await
         .expect("the control stream");
-    let mut writer = QuicWriter::new(send, Place::of(&Ledger::new()));
+    let mut writer = QuicWriter::new(send, Place::of(&Recently::new()));
     writer.write_all(b"?").await.expect("written");
     assert_eq!(writer.stream.priority(), Ok(0));
     for _ in 0..3 {

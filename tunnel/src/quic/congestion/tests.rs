@@ -203,3 +203,116 @@ fn a_path_that_says_it_is_congested_is_sent_less() {
     let after = strait.senders[0].model.window();
     assert!(after * 100 < before * 95, "{before} {after}");
 }
+
+/// A model that is handed one round after the other, each of 40 ms.
+struct ByRounds {
+    model: Model,
+    now: Duration,
+}
+
+impl ByRounds {
+    /// Settled at 100 Mbit/s, and cruising.
+    fn settled() -> Self {
+        let mut rounds = Self {
+            model: Model::of_new_path(DATAGRAM),
+            now: SECOND,
+        };
+        // What fits, and the 5 ms that are risked.
+        let cruises = (0..100).any(|_| {
+            rounds.full(500_000);
+            rounds.model.window() == 562_500
+        });
+        assert!(cruises);
+        rounds
+    }
+
+    fn full(&mut self, delivered: u64) {
+        self.round(delivered, 0, false);
+    }
+
+    /// What was delivered and lost, and whether there was nothing more to send.
+    fn round(&mut self, delivered: u64, lost: u64, app_limited: bool) {
+        let sent = self.now;
+        self.now += 40 * MILLISECOND;
+        self.model.acknowledge(self.now, sent, delivered);
+        self.model.lose(lost);
+        let in_flight = self.model.window();
+        self.model.settle(self.now, in_flight, app_limited);
+    }
+}
+
+#[test]
+fn a_round_that_loses_more_than_a_tenth_leaves_what_came_through() {
+    let mut rounds = ByRounds::settled();
+    let before = rounds.model.window();
+    // Not two hundredths of the last eight rounds, so by itself no steady loss.
+    rounds.round(100_000, 20_000, false);
+    let after = rounds.model.window();
+    assert!(after <= 100_000, "{before} {after}");
+    // It comes back, slowly at first.
+    rounds.full(100_000);
+    assert!(
+        rounds.model.window() <= 102_000,
+        "{}",
+        rounds.model.window()
+    );
+}
+
+#[test]
+fn loss_of_who_has_little_to_send_says_nothing_of_what_fits() {
+    let mut rounds = ByRounds::settled();
+    let before = rounds.model.window();
+    rounds.round(16 * DATAGRAM, 4 * DATAGRAM, true);
+    let after = rounds.model.window();
+    assert!(after < before, "{before} {after}");
+    assert!(after * 100 > before * 80, "{before} {after}");
+}
+
+#[test]
+fn loss_while_the_queue_drains_is_charged_once() {
+    let mut rounds = ByRounds::settled();
+    let cruising = rounds.model.window();
+    // Within ten seconds one drain is deep.
+    let deep = (0..250).any(|_| {
+        rounds.full(500_000);
+        rounds.model.window() * 100 < cruising * 60
+    });
+    assert!(deep);
+    rounds.model.mark();
+    rounds.full(500_000);
+    // The drain ends.
+    rounds.model.settle(rounds.now, 0, false);
+    rounds.full(500_000);
+    rounds.full(500_000);
+    let after = rounds.model.window();
+    assert!(after * 100 > cruising * 80, "{cruising} {after}");
+    assert!(after * 100 < cruising * 95, "{cruising} {after}");
+}
+
+#[test]
+fn a_round_with_little_to_send_is_no_measure_of_the_path() {
+    let mut rounds = ByRounds::settled();
+    let before = rounds.model.rate();
+    for _ in 0..200 {
+        rounds.round(10_000, 0, true);
+    }
+    assert_eq!(rounds.model.rate(), before);
+    // Nor is it what is left when something better is forgotten.
+    for _ in 0..80 {
+        rounds.full(300_000);
+    }
+    let slower = rounds.model.rate();
+    assert!(slower < before, "{slower:?}");
+    rounds.full(500_000);
+    for _ in 0..40 {
+        if rounds.model.rate() == before {
+            rounds.round(400_000, 0, true);
+            // It ends as the next one begins, which is so limited, too.
+            rounds.full(300_000);
+        }
+        rounds.full(300_000);
+        let rate = rounds.model.rate();
+        assert!(rate == before || rate == slower, "{rate:?}");
+    }
+    assert_eq!(rounds.model.rate(), slower);
+}
