@@ -154,7 +154,7 @@ const CERTIFICATES: Duration = Duration::from_secs(12 * 60 * 60);
 async fn watch_own_certificates(role: Arc<dyn Observed>) {
     let mut told = HashSet::new();
     loop {
-        for certificate in role.status().certificates {
+        for certificate in role.certificates() {
             if (certificate.expired || certificate.due)
                 && told.insert((certificate.fingerprint.clone(), certificate.expired))
             {

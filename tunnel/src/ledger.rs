@@ -213,8 +213,9 @@ mod tests {
         fn grow_stream_credit(&self, _streams: u32) {}
 
         fn open_streams(&self) -> usize {
-            let books = self.2.as_ref().map(|ledger| ledger.pages.try_lock());
-            assert!(books.is_none_or(|books| books.is_ok()), "held meanwhile");
+            let books = self.2.as_ref();
+            let free = books.is_none_or(|ledger| ledger.pages.try_lock().is_ok());
+            assert!(free, "held meanwhile");
             1
         }
 
