@@ -144,15 +144,7 @@ async fn an_etcd_that_is_lost_takes_no_tunnel_along() {
     assert_ne!(said.code, 0);
     assert!(said.err.contains("try again later"), "{}", said.err);
     for relay in [&one, &other] {
-        wait::until("status to warn of it", || {
-            let warning = relay.process.status()["warnings"][0].to_string();
-            let wanted = "and nobody can join: the register /gangplank/ at etcd";
-            warning.contains(wanted).then_some(())
-        });
-        assert!(seconds_lost(relay) > 0.0);
-        // Else a balancer would send callers to no relay at all.
-        let (ready, said) = relay.process.readiness();
-        assert!(ready, "{said}");
+        await_warning(relay);
     }
     assert!(other.has_tunnel(NAME));
     assert_eq!(caller.fetch("/kept").await.expect("an answer").0, 200);
@@ -175,6 +167,18 @@ async fn an_etcd_that_is_lost_takes_no_tunnel_along() {
     }
     let (_folder, said) = other.join(&unused, &kubeconfig);
     said.expect_success();
+}
+
+/// Waits until a relay warns of its register, which stays ready: else a balancer would send callers to none at all.
+fn await_warning(relay: &Relay) {
+    wait::until("status to warn of it", || {
+        let warning = relay.process.status()["warnings"][0].to_string();
+        let wanted = "and nobody can join: the register /gangplank/ at etcd";
+        warning.contains(wanted).then_some(())
+    });
+    assert!(seconds_lost(relay) > 0.0);
+    let (ready, said) = relay.process.readiness();
+    assert!(ready, "{said}");
 }
 
 /// For how long a relay has not followed its register, by its metric.
