@@ -20,7 +20,7 @@ use crate::certificate_metrics;
 use crate::cli::{self, Overrides};
 use crate::failure::{Failure, Outcome};
 use crate::logging::{self, Format};
-use crate::manager::Manager;
+use crate::service_manager::ServiceManager;
 use crate::status::CertificateStatus;
 
 /// How long the end waits for tasks that were told to stop. They only have to notice.
@@ -33,7 +33,7 @@ pub(crate) struct Stage {
     /// Cancelled when the role is over and its helpers shall end.
     pub(crate) over: CancellationToken,
     /// Who started the role, if they want to hear of it.
-    pub(crate) manager: Option<Arc<Manager>>,
+    pub(crate) service_manager: Option<Arc<ServiceManager>>,
     /// What goes on writing until all tasks have ended.
     writers: Writers,
 }
@@ -93,8 +93,9 @@ fn workers() -> usize {
 pub(crate) fn run_on_runtime<F: Future<Output = Outcome>>(
     role: impl FnOnce(Stage) -> F,
 ) -> Outcome {
-    let manager = Manager::of(|name| std::env::var_os(name), std::process::id());
-    let manager = manager.context("the service manager that started this cannot be told of it")?;
+    let service_manager = ServiceManager::of(|name| std::env::var_os(name), std::process::id());
+    let service_manager =
+        service_manager.context("the service manager that started this cannot be told of it")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers())
         .enable_all()
@@ -104,7 +105,7 @@ pub(crate) fn run_on_runtime<F: Future<Output = Outcome>>(
     let stage = Stage {
         tasks: TaskTracker::new(),
         over: CancellationToken::new(),
-        manager: manager.map(Arc::new),
+        service_manager: service_manager.map(Arc::new),
         writers: Arc::clone(&writers),
     };
     let outcome = runtime.block_on(async {
@@ -154,7 +155,7 @@ const CERTIFICATES: Duration = Duration::from_secs(12 * 60 * 60);
 async fn watch_own_certificates(role: Arc<dyn Observed>) {
     let mut told = HashSet::new();
     loop {
-        for certificate in role.status().certificates {
+        for certificate in role.certificates() {
             if (certificate.expired || certificate.due)
                 && told.insert((certificate.fingerprint.clone(), certificate.expired))
             {
@@ -204,9 +205,9 @@ pub(crate) fn announce(
         "listening"
     );
     certificate_metrics::register(&mut metrics, Arc::clone(&role));
-    if let Some(manager) = &stage.manager {
-        let (manager, role) = (Arc::clone(manager), Arc::clone(&role));
-        let attending = manager.attend(role, stage.tasks.clone(), stage.over.clone());
+    if let Some(service_manager) = &stage.service_manager {
+        let (service_manager, role) = (Arc::clone(service_manager), Arc::clone(&role));
+        let attending = service_manager.attend(role, stage.tasks.clone(), stage.over.clone());
         stage.tasks.spawn(attending);
     }
     let (certificates, over) = (

@@ -55,7 +55,7 @@ pub(crate) fn listen(stage: &Stage) -> anyhow::Result<Shutdown> {
     };
     note_hangups(stage)?;
     let (told, over) = (shutdown.clone(), stage.over.clone());
-    let manager = stage.manager.clone();
+    let service_manager = stage.service_manager.clone();
     stage.tasks.spawn(async move {
         for (token, meaning) in [
             (
@@ -70,8 +70,8 @@ pub(crate) fn listen(stage: &Stage) -> anyhow::Result<Shutdown> {
                 () = over.cancelled() => return,
             }
             tracing::info!("{meaning}");
-            if let Some(manager) = &manager {
-                manager.stopping();
+            if let Some(service_manager) = &service_manager {
+                service_manager.stopping();
             }
             token.cancel();
         }
@@ -82,15 +82,15 @@ pub(crate) fn listen(stage: &Stage) -> anyhow::Result<Shutdown> {
 /// SIGHUP ends nothing: it is what people send to have files read again, and that needs no signal here.
 fn note_hangups(stage: &Stage) -> anyhow::Result<()> {
     let mut hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be listened for")?;
-    let (over, manager) = (stage.over.clone(), stage.manager.clone());
+    let (over, service_manager) = (stage.over.clone(), stage.service_manager.clone());
     stage.tasks.spawn(async move {
         while over.run_until_cancelled(hangup.recv()).await.flatten().is_some() {
             tracing::info!(
                 "SIGHUP: trust, certificates and tokens are read again by themselves when they change; \
                  the role's own file is read at the start alone"
             );
-            if let Some(manager) = &manager {
-                manager.reloaded();
+            if let Some(service_manager) = &service_manager {
+                service_manager.reloaded();
             }
         }
     });

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gangplank_config::{Anchors, KeyPair, Material};
+use gangplank_config::{Anchors, KeyPair};
 use gangplank_pki::clock::{Clock as _, SystemClock, rfc3339};
 use gangplank_pki::inspect::inspect_der;
 use gangplank_pki::{Fingerprint, Provider, TrustAnchor};
@@ -23,6 +23,9 @@ pub(crate) struct Status {
     pub(crate) uptime_seconds: u64,
     /// Why it takes no callers; empty when it does.
     pub(crate) unready: Vec<String>,
+    /// What is degraded, though it takes callers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) warnings: Vec<String>,
     /// The relay's part.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) relay: Option<RelayStatus>,
@@ -245,6 +248,7 @@ impl Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_seconds: since.elapsed().as_secs(),
             unready,
+            warnings: Vec::new(),
             relay: None,
             agent: None,
             exit: None,
@@ -285,14 +289,6 @@ impl From<&Provider> for ProviderStatus {
     }
 }
 
-/// The leaf of a key pair as it is in its files now.
-pub(crate) fn of_material(name: &str, material: &Material<KeyPair>) -> Vec<CertificateStatus> {
-    let Ok(pair) = material.read() else {
-        return Vec::new();
-    };
-    of_key_pair(name, &pair).into_iter().collect()
-}
-
 /// The leaf of a key pair.
 pub(crate) fn of_key_pair(name: &str, pair: &KeyPair) -> Option<CertificateStatus> {
     let leaf = pair.leaf()?;
@@ -308,11 +304,8 @@ pub(crate) fn of_key_pair(name: &str, pair: &KeyPair) -> Option<CertificateStatu
     })
 }
 
-/// Authorities as they are in their file now.
-pub(crate) fn of_authorities(name: &str, material: &Material<Anchors>) -> Vec<CertificateStatus> {
-    let Ok(anchors) = material.read() else {
-        return Vec::new();
-    };
+/// Authorities.
+pub(crate) fn of_authorities(name: &str, anchors: &Anchors) -> Vec<CertificateStatus> {
     let of_anchor = |anchor: &TrustAnchor| CertificateStatus {
         name: name.to_owned(),
         subject: Some(anchor.subject_text().to_owned()),

@@ -1,11 +1,13 @@
-//! A role whose own certificate is over starts, says so in the log, and shows it in its status.
+//! A role whose own certificate is over starts, says so in the log, and shows it in its status, whatever lies in its files.
+
+use std::fs;
 
 use rcgen::{ExtendedKeyUsagePurpose, SanType};
 
 use crate::support::certificates::{Authority, leaf_params};
 use crate::support::fake_api_server::FakeApiServer;
 use crate::support::gangplank::Gangplank;
-use crate::support::path::{DOMAIN, Prepared};
+use crate::support::path::{DOMAIN, Prepared, Site, Way};
 use crate::support::wait;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,4 +52,36 @@ async fn and_those_whose_successor_is_due() {
     let certificate = &status["certificates"][0];
     assert_eq!(certificate["due"], true, "{certificate}");
     assert_eq!(certificate.get("expired"), None, "{certificate}");
+}
+
+/// Somebody writes something else into the files: what is in force stays, and so it is shown, with its end.
+#[tokio::test(flavor = "multi_thread")]
+async fn and_files_that_are_broken_hide_nothing() {
+    let fake = FakeApiServer::echo().await;
+    let site = Site::start(Way::Tunnel, &fake.kubeconfig(), &[]);
+    let relay = site.relay.as_ref().expect("there is one");
+    let shown = || {
+        let roles = [&relay.process, &site.exit];
+        let certificates = roles.map(|role| role.status()["certificates"].clone());
+        let ends = roles.map(|role| {
+            let metrics = role.metrics();
+            let ends = metrics
+                .lines()
+                .filter(|line| line.contains("{certificate="));
+            ends.map(str::to_owned).collect::<Vec<_>>()
+        });
+        (certificates, ends)
+    };
+    let before = shown();
+    let counts = before.1.each_ref().map(Vec::len);
+    assert_eq!(counts, [2, 3], "{before:?}");
+    for (folder, files) in [
+        (relay.folder(), ["relay.crt", "agents-ca.crt"]),
+        (site.folder(), ["agent.crt", "relay-ca.crt"]),
+    ] {
+        for file in files {
+            fs::write(folder.join(file), "not a certificate").expect("written");
+        }
+    }
+    assert_eq!(shown(), before);
 }

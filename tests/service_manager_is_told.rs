@@ -13,13 +13,13 @@ use crate::support::path::Prepared;
 use crate::support::wait;
 
 /// A manager and the service that it started.
-struct Manager {
+struct ServiceManager {
     socket: UnixDatagram,
     service: Child,
     _folder: TempDir,
 }
 
-impl Manager {
+impl ServiceManager {
     /// Starts a proxy as a service manager with a watchdog would.
     fn start(config: &Path) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
@@ -68,7 +68,7 @@ impl Manager {
     }
 }
 
-impl Drop for Manager {
+impl Drop for ServiceManager {
     fn drop(&mut self) {
         // It may have ended already.
         drop(self.service.kill());
@@ -80,7 +80,7 @@ impl Drop for Manager {
 async fn from_readiness_to_the_end() {
     let fake = FakeApiServer::echo().await;
     let place = Prepared::proxy("127.0.0.1:0", &fake.kubeconfig(), &[]);
-    let mut manager = Manager::start(&place.folder().join("proxy.yaml"));
+    let mut manager = ServiceManager::start(&place.folder().join("proxy.yaml"));
     let before = manager.until("READY=1");
     let mut told = before.iter().filter(|told| told.starts_with("STATUS="));
     assert_eq!(told.next_back().map(String::as_str), Some("STATUS=ready"));
@@ -103,7 +103,7 @@ async fn who_is_not_ready_says_why_and_asks_for_patience() {
     let fake = FakeApiServer::echo().await;
     let place = Prepared::proxy("127.0.0.1:0", &fake.kubeconfig(), &[]);
     fake.stop_listening();
-    let manager = Manager::start(&place.folder().join("proxy.yaml"));
+    let manager = ServiceManager::start(&place.folder().join("proxy.yaml"));
     let mut heard = manager.until("cannot be reached");
     heard.extend(manager.until("EXTEND_TIMEOUT_USEC="));
     heard.extend(manager.until("EXTEND_TIMEOUT_USEC="));

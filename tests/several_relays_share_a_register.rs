@@ -144,10 +144,7 @@ async fn an_etcd_that_is_lost_takes_no_tunnel_along() {
     assert_ne!(said.code, 0);
     assert!(said.err.contains("try again later"), "{}", said.err);
     for relay in [&one, &other] {
-        wait::until("readiness to say it", || {
-            let (ready, said) = relay.process.readiness();
-            (!ready && said.contains("nobody can join") && said.contains("etcd")).then_some(())
-        });
+        await_warning(relay);
     }
     assert!(other.has_tunnel(NAME));
     assert_eq!(caller.fetch("/kept").await.expect("an answer").0, 200);
@@ -164,10 +161,32 @@ async fn an_etcd_that_is_lost_takes_no_tunnel_along() {
         (!other.has_tunnel(NAME)).then_some(())
     });
     for relay in [&one, &other] {
-        relay.process.await_ready();
+        wait::until("the register to be followed again", || {
+            (seconds_lost(relay) == 0.0).then_some(())
+        });
     }
     let (_folder, said) = other.join(&unused, &kubeconfig);
     said.expect_success();
+}
+
+/// Waits until a relay warns of its register, which stays ready: else a balancer would send callers to none at all.
+fn await_warning(relay: &Relay) {
+    wait::until("status to warn of it", || {
+        let warning = relay.process.status()["warnings"][0].to_string();
+        let wanted = "and nobody can join: the register /gangplank/ at etcd";
+        warning.contains(wanted).then_some(())
+    });
+    assert!(seconds_lost(relay) > 0.0);
+    let (ready, said) = relay.process.readiness();
+    assert!(ready, "{said}");
+}
+
+/// For how long a relay has not followed its register, by its metric.
+fn seconds_lost(relay: &Relay) -> f64 {
+    let lost = relay
+        .process
+        .metric("gangplank_relay_register_lost_seconds");
+    lost.expect("the metric")
 }
 
 /// A round: one token, two relays, three at each at the same moment.

@@ -82,6 +82,13 @@ struct Course {
     metrics: crate::metrics::Metrics,
 }
 
+impl Course {
+    /// What is seen of it from outside.
+    fn seen(&self) -> (Berth, Reloaded<Anchors>) {
+        (self.berth.clone(), self.authorities.0.clone())
+    }
+}
+
 impl Agent {
     /// Reads the files and opens the socket; dials nobody yet. Must be called within a tokio
     /// runtime. Metrics go under `agent_`.
@@ -126,11 +133,12 @@ impl Agent {
                     .with_congestion_control(settings.congestion_control),
                 tcp: http2::AgentEndpoint::default(),
             },
-            identity,
             view: AgentView::new(
-                relays.iter().map(|course| course.berth.clone()).collect(),
+                relays.iter().map(Course::seen),
+                identity.0.clone(),
                 note.clone(),
             ),
+            identity,
             renewal: settings
                 .renewal
                 .clone()

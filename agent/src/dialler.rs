@@ -394,7 +394,7 @@ impl Dialler {
     }
 
     /// Counts a session from here on.
-    fn enter(&self, session: &Arc<dyn Session>) -> Entry<Arc<str>> {
+    fn enter(&self, session: &Arc<dyn Session>) -> Entry {
         self.metrics.tunnel_begun(session.transport());
         self.ledger
             .enter(Arc::clone(&self.name), Arc::clone(session))

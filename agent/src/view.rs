@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use gangplank_config::{KeyPair, Reloaded};
+use gangplank_config::{Anchors, KeyPair, Reloaded};
 use gangplank_tunnel::{Closed, Session, Traffic};
 use rustls_pki_types::UnixTime;
 use tokio::time::Instant;
@@ -15,6 +15,8 @@ use crate::renewal;
 #[derive(Debug, Clone)]
 pub struct AgentView {
     relays: Arc<[Berth]>,
+    identity: Reloaded<KeyPair>,
+    authorities: Arc<[Reloaded<Anchors>]>,
     renewal: Option<RenewalNote>,
 }
 
@@ -101,9 +103,16 @@ pub enum TunnelState {
 }
 
 impl AgentView {
-    pub(crate) fn new(berths: Vec<Berth>, renewal: Option<RenewalNote>) -> Self {
+    pub(crate) fn new(
+        relays: impl Iterator<Item = (Berth, Reloaded<Anchors>)>,
+        identity: Reloaded<KeyPair>,
+        renewal: Option<RenewalNote>,
+    ) -> Self {
+        let (berths, authorities): (Vec<_>, Vec<_>) = relays.unzip();
         Self {
             relays: berths.into(),
+            identity,
+            authorities: authorities.into(),
             renewal,
         }
     }
@@ -111,6 +120,16 @@ impl AgentView {
     /// How renewing the certificate goes, if this agent does that.
     pub fn renewal(&self) -> Option<RenewalView> {
         self.renewal.as_ref()?.look()
+    }
+
+    /// The certificate that is in force, which is not that of its file when somebody has broken the file.
+    pub fn key_pair(&self) -> Arc<KeyPair> {
+        self.identity.current()
+    }
+
+    /// The authorities of each relay that are in force, in the order of the agent's file.
+    pub fn authorities(&self) -> Vec<Arc<Anchors>> {
+        self.authorities.iter().map(Reloaded::current).collect()
     }
 
     /// One entry a relay, in the order of the agent's file.

@@ -96,7 +96,7 @@ impl Known {
     }
 
     /// The register cannot be read; said once.
-    pub(crate) fn lost(&self, fault: &RegisterFault) {
+    pub fn lost(&self, fault: &RegisterFault) {
         self.contact.send_if_modified(|contact| {
             if matches!(contact, Contact::Lost { .. }) {
                 return false;

@@ -122,6 +122,13 @@ impl TunnelIdentity {
         self.key_pair.current()
     }
 
+    /// The authorities of agents, by the newest good state of their files: those of all accounts first.
+    pub(crate) fn authorities(&self) -> Vec<Arc<Anchors>> {
+        let of_accounts = self.of_accounts.iter().map(|(held, _)| held);
+        let all = std::iter::once(&self.authorities).chain(of_accounts);
+        all.map(Reloaded::current).collect()
+    }
+
     /// What the transport needs, from the newest good state of the files.
     ///
     /// # Errors

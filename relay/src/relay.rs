@@ -14,6 +14,7 @@ use gangplank_tcp::Listener;
 use gangplank_tunnel::quic::{BindError, CongestionControl, RelayEndpoint};
 use gangplank_tunnel::{Ledger, http2};
 use prometheus_client::registry::Registry as Metrics;
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -132,7 +133,7 @@ impl Relay {
         let (registry, quay, counters) =
             (Registry::default(), Quay::default(), Counters::default());
         let ledger = Ledger::new(MOST_ACCOUNTS);
-        counters.register(metrics, Standings::of(&registry, &ledger, &quay));
+        counters.register(metrics, Standings::of(&registry, &ledger, &quay, &known));
         let (draining, agents_leave) = (CancellationToken::new(), CancellationToken::new());
         let host = Host {
             registry: registry.clone(),
@@ -164,7 +165,7 @@ impl Relay {
             view: RelayView::new(
                 (registry.clone(), ledger),
                 quay.clone(),
-                &known,
+                (&identity, &known),
                 draining.clone(),
             ),
             entrance: Arc::new(Entrance::new(signpost, registry, quay, counters)),
@@ -202,8 +203,9 @@ impl Relay {
         self.reloaders.spawn(&tasks, &following);
         if let Some(office) = self.office {
             let (register, known) = (Arc::clone(office.register()), self.known);
-            let shutdown = following.clone();
-            tasks.spawn(async move { register.follow(known, shutdown).await });
+            let (memory, shutdown) = (known.clone(), following.clone());
+            let follower = tasks.spawn(async move { register.follow(memory, shutdown).await });
+            tasks.spawn(attend_follower(follower, known, following.clone()));
             tasks.spawn(office.forget_the_ended(following.clone()));
         }
         tasks.spawn(Arc::clone(&self.tunnels).follow(
@@ -273,6 +275,22 @@ async fn read_register(office: Option<&Office>) -> Result<Known, RelayError> {
     Ok(Known::new(snapshot.map_err(RelayError::Register)?))
 }
 
+/// A follower that ends before `over` would leave revocations as they were without a word: it is a register lost.
+async fn attend_follower(follower: JoinHandle<()>, known: Known, over: CancellationToken) {
+    let ended = follower.await;
+    if over.is_cancelled() {
+        return;
+    }
+    if let Err(error) = ended {
+        tracing::error!(%error, "following the register ended by a panic; report this");
+    }
+    known.lost(&RegisterFault {
+        place: "of this relay".to_owned(),
+        done: "followed",
+        cause: "who follows it has ended: restart the relay".into(),
+    });
+}
+
 /// Where tunnels over TCP land.
 fn land(
     identity: &TunnelIdentity,
@@ -308,5 +326,40 @@ fn bind_both(
             Err(error) if attempts_left == 0 => return Err(RelayError::Tunnels(error)),
             Err(_taken) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gangplank_enrolment::Contact;
+
+    use super::*;
+
+    async fn attended(follower: impl Future<Output = ()> + Send + 'static) -> (Known, Contact) {
+        let (known, tasks) = (Known::default(), TaskTracker::new());
+        let follower = tasks.spawn(follower);
+        attend_follower(follower, known.clone(), CancellationToken::new()).await;
+        let contact = known.contact().borrow().clone();
+        (known, contact)
+    }
+
+    #[tokio::test]
+    async fn a_follower_that_ends_is_a_register_lost() {
+        let panics = async { panic!("a fault of ours") };
+        for (_known, contact) in [attended(panics).await, attended(async {}).await] {
+            let Contact::Lost { why, .. } = contact else {
+                panic!("nobody follows");
+            };
+            assert!(why.contains("restart the relay"), "{why}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_follower_that_was_told_to_end_is_none() {
+        let (known, over) = (Known::default(), CancellationToken::new());
+        over.cancel();
+        let follower = TaskTracker::new().spawn(async {});
+        attend_follower(follower, known.clone(), over).await;
+        assert!(matches!(*known.contact().borrow(), Contact::Held));
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use gangplank_config::{Anchors, KeyPair};
 use gangplank_enrolment::{Contact, Known};
 use gangplank_pki::TunnelName;
 use gangplank_tunnel::{Account, Ledger, Session, Traffic};
@@ -12,6 +13,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::entrance::Quay;
+use crate::identity::TunnelIdentity;
 use crate::registry::Registry;
 
 /// One registered tunnel at one moment.
@@ -47,6 +49,7 @@ pub struct RelayView {
     registry: Registry<Arc<dyn Session>>,
     ledger: Ledger<TunnelName>,
     quay: Quay,
+    identity: TunnelIdentity,
     contact: watch::Receiver<Contact>,
     accepting: Arc<AtomicBool>,
     draining: CancellationToken,
@@ -56,13 +59,14 @@ impl RelayView {
     pub(crate) fn new(
         (registry, ledger): (Registry<Arc<dyn Session>>, Ledger<TunnelName>),
         quay: Quay,
-        known: &Known,
+        (identity, known): (&TunnelIdentity, &Known),
         draining: CancellationToken,
     ) -> Self {
         Self {
             registry,
             ledger,
             quay,
+            identity: identity.clone(),
             contact: known.contact(),
             accepting: Arc::default(),
             draining,
@@ -112,6 +116,16 @@ impl RelayView {
         self.quay.waiting()
     }
 
+    /// The certificate that is in force, which is not that of its file when somebody has broken the file.
+    pub fn key_pair(&self) -> Arc<KeyPair> {
+        self.identity.key_pair()
+    }
+
+    /// The authorities of agents that are in force, those of all accounts first.
+    pub fn authorities(&self) -> Vec<Arc<Anchors>> {
+        self.identity.authorities()
+    }
+
     /// Whether the relay is on its way out.
     pub fn draining(&self) -> bool {
         self.draining.is_cancelled()
@@ -123,13 +137,11 @@ impl RelayView {
         self.accepting.load(Ordering::Relaxed) && !self.draining()
     }
 
-    /// For how long the register has not been followed, and why, once that is longer than `but_for`.
-    pub fn register_lost(&self, but_for: Duration) -> Option<(Duration, Arc<str>)> {
-        let contact = self.contact.borrow().clone();
-        let Contact::Lost { since, why } = contact else {
-            return None;
-        };
-        let lost = since.elapsed();
-        (lost >= but_for).then_some((lost, why))
+    /// For how long the register has not been followed, and why.
+    pub fn register_lost(&self) -> Option<(Duration, Arc<str>)> {
+        match &*self.contact.borrow() {
+            Contact::Held => None,
+            Contact::Lost { since, why } => Some((since.elapsed(), Arc::clone(why))),
+        }
     }
 }

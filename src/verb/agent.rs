@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gangplank_agent::{Agent, AgentView, Boarding, Handoff, Settings, TunnelState, TunnelView};
 use gangplank_config::upstream::InCluster;
-use gangplank_config::{Anchors, KeyPair, Material, ProxyEnvironment, role};
+use gangplank_config::{KeyPair, Material, ProxyEnvironment, role};
 use gangplank_pki::clock::{SystemClock, rfc3339};
 use gangplank_pki::peer;
 use gangplank_proxy::{Caller, Exit, Witness};
@@ -60,12 +60,6 @@ pub(crate) async fn serve(config: role::agent::Agent, stage: Stage, shutdown: Sh
         view: agent.view(),
         exit,
         tunnel,
-        key_pair: config.tunnel,
-        relays: settings
-            .relays
-            .iter()
-            .map(|relay| relay.authorities.clone())
-            .collect(),
         draining: shutdown.drain.clone(),
         since: Instant::now(),
     };
@@ -106,10 +100,6 @@ struct ObservedAgent {
     view: AgentView,
     exit: RunningExit,
     tunnel: String,
-    /// Read anew for each status: it may be replaced while the agent runs.
-    key_pair: Material<KeyPair>,
-    /// The authorities of each relay, likewise.
-    relays: Vec<Material<Anchors>>,
     draining: CancellationToken,
     since: Instant,
 }
@@ -142,10 +132,11 @@ impl Observed for ObservedAgent {
     }
 
     fn certificates(&self) -> Vec<CertificateStatus> {
-        let mut certificates = status::of_material("agent certificate", &self.key_pair);
+        let own = status::of_key_pair("agent certificate", &self.view.key_pair());
+        let mut certificates: Vec<_> = own.into_iter().collect();
         certificates.extend(self.exit.certificates());
-        for relay in &self.relays {
-            certificates.extend(status::of_authorities("authority of relays", relay));
+        for relay in self.view.authorities() {
+            certificates.extend(status::of_authorities("authority of relays", &relay));
         }
         certificates
     }

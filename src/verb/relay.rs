@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gangplank_config::role;
-use gangplank_config::role::relay::TunnelEntrance;
 use gangplank_pki::TunnelName;
 use gangplank_pki::clock::SystemClock;
 use gangplank_relay::{Relay, RelayView};
@@ -21,8 +20,8 @@ use crate::role::{Stage, announce, bind_admin, run_on_runtime, start_log};
 use crate::signals;
 use crate::status::{self, CertificateStatus, OfflineStatus, RelayStatus, Status, TunnelStatus};
 
-/// How long the register may be away before this relay says that it is not ready: an etcd that chooses a new
-/// leader, or whose members are restarted one after the other, is away for a second or two.
+/// How long the register may be away before this relay says so: an etcd that chooses a new leader, or whose members
+/// are restarted one after the other, is away for a second or two.
 const REGISTER_GRACE: Duration = Duration::from_secs(5);
 
 /// Loads the file and runs the relay until it was told to end.
@@ -39,7 +38,6 @@ async fn serve(config: role::relay::Relay, stage: Stage) -> Outcome {
     let admin = bind_admin(config.admin)?;
     let mut metrics = Registry::with_prefix("gangplank");
     let domain = config.domain.to_string();
-    let tunnel = config.tunnel.clone();
     let relay = Relay::bind(config, Arc::new(SystemClock), &mut metrics)
         .await
         .map_err(anyhow::Error::new)?;
@@ -47,7 +45,6 @@ async fn serve(config: role::relay::Relay, stage: Stage) -> Outcome {
         view: relay.view(),
         listen: relay.local_address(),
         domain,
-        tunnel,
         since: Instant::now(),
     };
     announce(
@@ -61,13 +58,25 @@ async fn serve(config: role::relay::Relay, stage: Stage) -> Outcome {
     Ok(())
 }
 
+impl ObservedRelay {
+    /// What is degraded while callers are served. No reason to be out of service: an etcd that is away is away for
+    /// every relay, and a balancer would send nobody anywhere.
+    fn warnings(&self) -> Vec<String> {
+        let lost = self.view.register_lost();
+        let lost = lost.filter(|(lost, _)| *lost >= REGISTER_GRACE);
+        let warning = lost.map(|(lost, why)| {
+            let seconds = lost.as_secs();
+            format!("revocations are those of {seconds} s ago and nobody can join: {why}")
+        });
+        warning.into_iter().collect()
+    }
+}
+
 /// A running relay for the admin endpoint.
 struct ObservedRelay {
     view: RelayView,
     listen: SocketAddr,
     domain: String,
-    /// Its files are read anew for each status: they may be replaced while the relay runs.
-    tunnel: TunnelEntrance,
     since: Instant,
 }
 
@@ -82,28 +91,25 @@ impl Observed for ObservedRelay {
             };
             reasons.push(reason.to_owned());
         }
-        if let Some((lost, why)) = self.view.register_lost(REGISTER_GRACE) {
-            reasons.push(format!(
-                "revocations are those of {} s ago and nobody can join: {why}",
-                lost.as_secs()
-            ));
-        }
         reasons
     }
 
     fn summary(&self) -> String {
         let (tunnels, waiting) = (self.view.count(), self.view.waiting_callers());
-        format!("tunnels: {tunnels}, callers waiting: {waiting}")
+        let standing = format!("tunnels: {tunnels}, callers waiting: {waiting}");
+        std::iter::once(standing)
+            .chain(self.warnings())
+            .collect::<Vec<_>>()
+            .join("; ")
     }
 
     fn certificates(&self) -> Vec<CertificateStatus> {
-        let mut certificates = status::of_material("relay certificate", &self.tunnel.key_pair);
-        let of_accounts = self.tunnel.account_authorities.iter();
-        let authorities = of_accounts.map(|account| &account.authorities);
-        for authorities in std::iter::once(&self.tunnel.agent_authorities).chain(authorities) {
-            certificates.extend(status::of_authorities("authority of agents", authorities));
-        }
-        certificates
+        let own = status::of_key_pair("relay certificate", &self.view.key_pair());
+        let authorities = self.view.authorities();
+        let authorities = authorities
+            .iter()
+            .flat_map(|held| status::of_authorities("authority of agents", held));
+        own.into_iter().chain(authorities).collect()
     }
 
     fn status(&self) -> Status {
@@ -143,6 +149,7 @@ impl Observed for ObservedRelay {
                 offline,
             }),
             certificates: self.certificates(),
+            warnings: self.warnings(),
             ..Status::of_role("relay", self.since, self.unready())
         }
     }

@@ -62,14 +62,17 @@ fn table(status: &Status) -> String {
     } else {
         format!("not ready: {}", status.unready.join("; "))
     };
-    let mut parts = vec![columns(&[
+    let mut rows = vec![
         vec![
             "Role:".to_owned(),
             format!("{} ({})", status.role, status.version),
         ],
         vec!["Up:".to_owned(), span(status.uptime_seconds)],
         vec!["State:".to_owned(), ready],
-    ])];
+    ];
+    let warnings = status.warnings.iter();
+    rows.extend(warnings.map(|warning| vec!["Warning:".to_owned(), warning.clone()]));
+    let mut parts = vec![columns(&rows)];
     parts.extend(status.relay.as_ref().map(relay));
     parts.extend(status.agent.as_ref().map(agent));
     parts.extend(status.exit.as_ref().map(exit));

@@ -12,10 +12,14 @@ use crate::session::{Session, Traffic};
 /// The books of one side, a page for each peer: at the relay a cluster, at the agent a relay. Cheap to clone; all
 /// clones are the same.
 pub struct Ledger<K> {
-    pages: Arc<Mutex<BTreeMap<K, Page>>>,
+    pages: Arc<Mutex<Pages<K>>>,
     /// Most pages. Beyond it those without a session are forgotten, with their counts.
     most: usize,
 }
+
+/// Each page has a lock of its own: asking a session takes the transport's lock, and for as long as thousands are
+/// asked at a scrape nobody else could come or go.
+type Pages<K> = BTreeMap<K, Arc<Mutex<Page>>>;
 
 #[derive(Debug, Default)]
 struct Page {
@@ -52,9 +56,9 @@ pub struct Account<K> {
 
 /// A session's entry; ended by [`close`](Self::close), or when dropped.
 #[derive(Debug)]
-pub struct Entry<K: Ord> {
-    ledger: Ledger<K>,
-    peer: K,
+pub struct Entry {
+    /// Stays in the books while it has this session.
+    page: Arc<Mutex<Page>>,
     session: Arc<dyn Session>,
     reason: &'static str,
 }
@@ -69,17 +73,17 @@ impl<K: Ord + Clone> Ledger<K> {
     }
 
     /// Enters a session that stands.
-    pub fn enter(&self, peer: K, session: Arc<dyn Session>) -> Entry<K> {
-        let mut pages = self.lock();
-        if pages.len() >= self.most {
-            pages.retain(|_, page| !page.sessions.is_empty());
+    pub fn enter(&self, peer: K, session: Arc<dyn Session>) -> Entry {
+        let mut pages = lock(&self.pages);
+        if pages.len() >= self.most && !pages.contains_key(&peer) {
+            pages.retain(|_, page| !lock(page).sessions.is_empty());
         }
-        let page = pages.entry(peer.clone()).or_default();
-        page.sessions.push(Arc::clone(&session));
+        let page = Arc::clone(pages.entry(peer).or_default());
+        // Before the books are given back, so that nobody forgets the page in between.
+        lock(&page).sessions.push(Arc::clone(&session));
         drop(pages);
         Entry {
-            ledger: self.clone(),
-            peer,
+            page,
             session,
             reason: "Abandoned",
         }
@@ -87,24 +91,22 @@ impl<K: Ord + Clone> Ledger<K> {
 
     /// All pages, by peer.
     pub fn accounts(&self) -> Vec<Account<K>> {
-        let pages = self.lock();
+        let pages = lock(&self.pages).clone();
         pages
-            .iter()
-            .map(|(peer, page)| page.account(peer))
+            .into_iter()
+            .map(|(peer, page)| lock(&page).account(peer))
             .collect()
     }
 }
 
-impl<K> Ledger<K> {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<K, Page>> {
-        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Page {
-    fn account<K: Clone>(&self, peer: &K) -> Account<K> {
+    fn account<K>(&self, peer: K) -> Account<K> {
         let mut account = Account {
-            peer: peer.clone(),
+            peer,
             sessions: BTreeMap::new(),
             open_streams: 0,
             traffic: self.ended,
@@ -122,7 +124,7 @@ impl Page {
 }
 
 impl Page {
-    /// Moves what a session has moved to what is past. Under the books' lock, so that nobody sees a count without it.
+    /// Moves what a session has moved to what is past. Under the page's lock, so that nobody sees a count without it.
     fn close(&mut self, session: &Arc<dyn Session>, reason: &'static str) {
         self.sessions.retain(|other| !Arc::ptr_eq(other, session));
         self.ended = self.ended.and(session.traffic());
@@ -131,18 +133,16 @@ impl Page {
     }
 }
 
-impl<K: Ord> Entry<K> {
+impl Entry {
     /// The session is over; this is why, in a word.
     pub fn close(mut self, reason: &'static str) {
         self.reason = reason;
     }
 }
 
-impl<K: Ord> Drop for Entry<K> {
+impl Drop for Entry {
     fn drop(&mut self) {
-        if let Some(page) = self.ledger.lock().get_mut(&self.peer) {
-            page.close(&self.session, self.reason);
-        }
+        lock(&self.page).close(&self.session, self.reason);
     }
 }
 
@@ -158,7 +158,7 @@ impl<K> Clone for Ledger<K> {
 impl<K> fmt::Debug for Ledger<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ledger")
-            .field("pages", &self.lock().len())
+            .field("pages", &lock(&self.pages).len())
             .finish_non_exhaustive()
     }
 }
@@ -175,9 +175,9 @@ mod tests {
     use crate::stream::Stream;
     use crate::wire::CloseCode;
 
-    /// A session that has moved so many bytes.
+    /// A session that has moved so many bytes, and may know the books that it is in.
     #[derive(Debug)]
-    struct Counting(&'static str, AtomicU64);
+    struct Counting(&'static str, AtomicU64, Option<Ledger<&'static str>>);
 
     impl Session for Counting {
         fn open(&self) -> BoxFuture<'_, Result<Stream, SessionError>> {
@@ -213,6 +213,9 @@ mod tests {
         fn grow_stream_credit(&self, _streams: u32) {}
 
         fn open_streams(&self) -> usize {
+            let books = self.2.as_ref();
+            let free = books.is_none_or(|ledger| ledger.pages.try_lock().is_ok());
+            assert!(free, "held meanwhile");
             1
         }
 
@@ -229,7 +232,7 @@ mod tests {
     }
 
     fn session(transport: &'static str, bytes: u64) -> Arc<Counting> {
-        Arc::new(Counting(transport, AtomicU64::new(bytes)))
+        Arc::new(Counting(transport, AtomicU64::new(bytes), None))
     }
 
     #[tokio::test(start_paused = true)]
@@ -273,5 +276,25 @@ mod tests {
         }
         assert_eq!(ledger.accounts()[0].peer, 0);
         drop(stays);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_back_to_full_books_finds_their_page() {
+        let ledger = Ledger::new(1);
+        for visit in 1..=3 {
+            ledger.enter("a", session("quic", 10)).close("Silent");
+            assert_eq!(ledger.accounts()[0].traffic.sent, visit * 10);
+        }
+        ledger.enter("b", session("quic", 1)).close("Silent");
+        assert_eq!(ledger.accounts().len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_books_are_free_while_sessions_are_asked() {
+        let ledger = Ledger::new(10);
+        let asked = Counting("quic", AtomicU64::new(1), Some(ledger.clone()));
+        let entry = ledger.enter("a", Arc::new(asked));
+        assert_eq!(ledger.accounts()[0].open_streams, 1);
+        drop(entry);
     }
 }

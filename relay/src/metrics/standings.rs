@@ -1,9 +1,11 @@
-//! How the relay stands at each scrape: read off registry, ledger and quay, so that it can never drift from them.
+//! How the relay stands at each scrape: read off registry, ledger, quay and register, so that it can never drift from them.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
+use gangplank_enrolment::{Contact, Known};
 use gangplank_pki::TunnelName;
 use gangplank_tunnel::{Account, Ledger, Session};
 use prometheus_client::collector::Collector;
@@ -12,6 +14,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
+use tokio::sync::watch;
 
 use crate::entrance::Quay;
 use crate::registry::Registry;
@@ -42,6 +45,7 @@ pub(crate) struct Standings {
     tunnels: Registry<Arc<dyn Session>>,
     ledger: Ledger<TunnelName>,
     quay: Quay,
+    contact: watch::Receiver<Contact>,
 }
 
 impl Standings {
@@ -49,11 +53,13 @@ impl Standings {
         tunnels: &Registry<Arc<dyn Session>>,
         ledger: &Ledger<TunnelName>,
         quay: &Quay,
+        known: &Known,
     ) -> Self {
         Self {
             tunnels: tunnels.clone(),
             ledger: ledger.clone(),
             quay: quay.clone(),
+            contact: known.contact(),
         }
     }
 }
@@ -68,12 +74,26 @@ impl Collector for Standings {
             None,
             MetricType::Gauge,
         )?)?;
+        self.encode_contact(&mut encoder)?;
         self.encode_registered(&mut encoder)?;
         encode_carried(&self.ledger.accounts(), &mut encoder)
     }
 }
 
 impl Standings {
+    /// Whether revocations are those of now.
+    fn encode_contact(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let lost = match &*self.contact.borrow() {
+            Contact::Held => Duration::ZERO,
+            Contact::Lost { since, .. } => since.elapsed(),
+        };
+        let help = "For how long the register of clusters has not been followed; 0 while it is.";
+        let unit = Unit::Seconds;
+        let gauge =
+            encoder.encode_descriptor("register_lost", help, Some(&unit), MetricType::Gauge)?;
+        ConstGauge::new(lost.as_secs_f64()).encode(gauge)
+    }
+
     /// Tunnels that take callers, and who is on board.
     fn encode_registered(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let (mut tunnels, mut streams) = (BTreeMap::new(), BTreeMap::new());

@@ -9,9 +9,11 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
+use tokio::task::JoinError;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -30,14 +32,18 @@ const STATUS_LENGTH: usize = 512;
 
 /// A service manager that listens.
 #[derive(Debug)]
-pub(crate) struct Manager {
+pub(crate) struct ServiceManager {
     socket: UnixDatagram,
     address: SocketAddr,
     /// How long it may hear nothing before it ends the process.
     watchdog: Option<Duration>,
+    /// It knows the role to be ready.
+    ready: AtomicBool,
+    /// It knows the role to end, after which there is no start to wait for.
+    ends: AtomicBool,
 }
 
-impl Manager {
+impl ServiceManager {
     /// The manager that the environment names, if it names one. Its watchdog counts for the process that it names.
     ///
     /// # Errors
@@ -67,11 +73,17 @@ impl Manager {
             socket,
             address,
             watchdog: watchdog.map(Duration::from_micros),
+            ready: AtomicBool::new(false),
+            ends: AtomicBool::new(false),
         }))
     }
 
-    /// The role's files are looked at again, which they are all the time.
+    /// The role's files are looked at again, which they are all the time. Before the role is ready nothing is told:
+    /// the end of a reload and that of the start are the same word.
     pub(crate) fn reloaded(&self) {
+        if !self.ready.load(Ordering::Relaxed) {
+            return;
+        }
         let now = clock_gettime(ClockId::Monotonic);
         let micros = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1_000;
         self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={micros}"));
@@ -80,6 +92,7 @@ impl Manager {
 
     /// The role was told to end.
     pub(crate) fn stopping(&self) {
+        self.ends.store(true, Ordering::Relaxed);
         self.tell("STOPPING=1\nSTATUS=draining");
     }
 
@@ -95,7 +108,7 @@ impl Manager {
         let look = || {
             let role = Arc::clone(&role);
             let looking = tasks.spawn(async move { (role.unready(), role.summary()) });
-            async move { looking.await.ok() }
+            async move { looking.await.inspect_err(tell_of_panic).ok() }
         };
         over.run_until_cancelled(self.follow(look)).await;
     }
@@ -106,10 +119,10 @@ impl Manager {
     {
         // Half of the watchdog's time is what sd_watchdog_enabled(3) recommends.
         let pause = self.watchdog.map_or(LOOK, |limit| LOOK.min(limit / 2));
-        let (mut told_ready, mut told) = (false, String::new());
+        let mut told = String::new();
         loop {
             let Some((unready, summary)) = look().await else {
-                return; // it panicked, or the runtime ends
+                return;
             };
             let status = if unready.is_empty() {
                 summary
@@ -120,12 +133,7 @@ impl Manager {
                 self.tell(&format!("STATUS={}", one_line(&status)));
                 told = status;
             }
-            if !told_ready && unready.is_empty() {
-                self.tell("READY=1");
-                told_ready = true;
-            } else if !told_ready {
-                self.tell(&format!("EXTEND_TIMEOUT_USEC={}", PATIENCE.as_micros()));
-            }
+            self.tell_of_start(unready.is_empty());
             if self.watchdog.is_some() {
                 self.tell("WATCHDOG=1");
             }
@@ -133,10 +141,33 @@ impl Manager {
         }
     }
 
+    /// That it is over, once, or that it takes longer.
+    fn tell_of_start(&self, ready: bool) {
+        if self.ready.load(Ordering::Relaxed) || self.ends.load(Ordering::Relaxed) {
+            return;
+        }
+        if ready {
+            self.tell("READY=1");
+            self.ready.store(true, Ordering::Relaxed);
+        } else {
+            self.tell(&format!("EXTEND_TIMEOUT_USEC={}", PATIENCE.as_micros()));
+        }
+    }
+
     fn tell(&self, text: &str) {
         if let Err(error) = self.socket.send_to_addr(text.as_bytes(), &self.address) {
             tracing::debug!(%error, "the service manager was not told");
         }
+    }
+}
+
+/// Whoever looked at the role has ended, and the watchdog hears nothing from here on.
+fn tell_of_panic(ended: &JoinError) {
+    if ended.is_panic() {
+        tracing::error!(
+            error = %ended,
+            "looking at the role's state ended by a panic, the service manager hears no more of it; report this"
+        );
     }
 }
 
@@ -149,7 +180,7 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use std::future::{pending, ready};
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     use tempfile::TempDir;
     use tokio::time::timeout;
@@ -174,7 +205,7 @@ mod tests {
         }
     }
 
-    fn manager(watchdog: &str) -> (Manager, Listening) {
+    fn manager(watchdog: &str) -> (ServiceManager, Listening) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notify");
         let socket = UnixDatagram::bind(&path).unwrap();
@@ -184,7 +215,7 @@ mod tests {
             "WATCHDOG_USEC" => Some(watchdog.into()),
             _ => None,
         };
-        let manager = Manager::of(variable, 1).unwrap().unwrap();
+        let manager = ServiceManager::of(variable, 1).unwrap().unwrap();
         let listening = Listening {
             socket,
             _folder: folder,
@@ -195,7 +226,7 @@ mod tests {
     #[test]
     fn the_environment_says_who_listens() {
         let of = |name: &'static str, value: &'static str| {
-            Manager::of(|asked| (asked == name).then(|| value.into()), 7)
+            ServiceManager::of(|asked| (asked == name).then(|| value.into()), 7)
         };
         assert!(of("OTHER", "/run/notify").unwrap().is_none());
         assert!(of("NOTIFY_SOCKET", "/run/notify").unwrap().is_some());
@@ -208,7 +239,7 @@ mod tests {
                 "WATCHDOG_PID" => pid.map(OsString::from),
                 _ => None,
             };
-            let manager = Manager::of(variable, 7).unwrap().unwrap();
+            let manager = ServiceManager::of(variable, 7).unwrap().unwrap();
             let expected = limit.then_some(Duration::from_secs(3));
             assert_eq!(manager.watchdog, expected, "{pid:?}");
         }
@@ -220,7 +251,7 @@ mod tests {
         let address = SocketAddr::from_abstract_name(name.as_bytes()).unwrap();
         let socket = UnixDatagram::bind_addr(&address).unwrap();
         let variable = |asked: &str| (asked == "NOTIFY_SOCKET").then(|| format!("@{name}").into());
-        let manager = Manager::of(variable, 1).unwrap().unwrap();
+        let manager = ServiceManager::of(variable, 1).unwrap().unwrap();
         manager.stopping();
         let mut buffer = [0; 100];
         let length = socket.recv(&mut buffer).unwrap();
@@ -265,5 +296,39 @@ mod tests {
         let stuck = timeout(Duration::from_secs(60), manager.follow(pending));
         assert!(stuck.await.is_err());
         assert_eq!(of_watchdog(listening.heard()), 0);
+    }
+
+    /// Follows a role through three looks.
+    async fn three_looks(manager: &ServiceManager, reasons: &[&str]) {
+        let look = || {
+            let reasons = reasons.iter().map(|&reason| reason.to_owned()).collect();
+            ready(Some((reasons, "1 tunnel".to_owned())))
+        };
+        let looks = timeout(LOOK * 5 / 2, manager.follow(look));
+        assert!(looks.await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reload_does_not_end_the_start() {
+        let (manager, listening) = manager("");
+        manager.reloaded();
+        assert_eq!(listening.heard(), <[&str; 0]>::default());
+        three_looks(&manager, &[]).await;
+        assert_eq!(listening.heard(), ["STATUS=1 tunnel", "READY=1"]);
+        manager.reloaded();
+        let heard = listening.heard();
+        assert!(heard[0].starts_with("RELOADING=1\n"), "{heard:?}");
+        assert_eq!(heard[1..], ["READY=1"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_ends_neither_starts_nor_asks_for_time_to() {
+        let (manager, listening) = manager("");
+        manager.stopping();
+        listening.heard();
+        three_looks(&manager, &["no tunnel"]).await;
+        assert_eq!(listening.heard(), ["STATUS=not ready: no tunnel"]);
+        three_looks(&manager, &[]).await;
+        assert_eq!(listening.heard(), ["STATUS=1 tunnel"]);
     }
 }
