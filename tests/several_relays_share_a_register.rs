@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gangplank_agent::enrolment::{Address, EnrolmentError, join};
-use gangplank_enrolment::{EtcdRegister, Register as _, TokenRecord};
+use gangplank_enrolment::{CertificateRecord, EtcdRegister, Known, Register as _, TokenRecord};
 use gangplank_pki::clock::{SystemClock, at};
 use gangplank_pki::{Fingerprint, TunnelName};
 use gangplank_tunnel::wire::enrolment::{EnrolmentRefusal, JoinToken};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::support::certificates::Organisation;
 use crate::support::connection::{Connection, Protocol};
@@ -242,6 +243,73 @@ async fn of_many_that_join_by_one_token_one_wins() {
         let issued = register.certificates_of(token.tunnel).await;
         assert_eq!(issued.expect("read").len(), 1, "round {round}");
     }
+}
+
+fn certificate_of(cluster: &str) -> CertificateRecord {
+    CertificateRecord {
+        fingerprint: Fingerprint::of(cluster.as_bytes()),
+        tunnel: TunnelName::parse(cluster).expect("a name"),
+        issued: at(150),
+        not_after: at(1000),
+        revoked: None,
+    }
+}
+
+/// One key that nobody understands stops no revocation of others, and counts as the worst that it can have said.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_understood_gives_nobody_a_right() {
+    const NAMES: [&str; 4] = ["out.acme", "broken.acme", "good.acme", "late.acme"];
+    let etcd = Etcd::start();
+    let register = EtcdRegister::new(etcd.settings(PREFIX));
+    let [out, broken, good, late] = NAMES.map(certificate_of);
+    for certificate in [&out, &broken, &good, &late] {
+        let admitted = register.admit(certificate.clone()).await;
+        assert!(admitted.expect("admitted"));
+    }
+    let revoke = |of: &CertificateRecord| register.revoke(of.tunnel.clone(), at(160));
+    assert_eq!(revoke(&out).await.expect("revoked"), 1);
+    for what in [
+        "cluster/out.acme",
+        "cluster/broken.acme",
+        "cluster/No-Name",
+        "token/none",
+        "certificate/good.acme/none",
+    ] {
+        etcd.put(&format!("{PREFIX}v1/{what}"), "?").await;
+    }
+    let snapshot = register.snapshot().await.expect("the others are read");
+    let names = [good.tunnel.clone(), late.tunnel.clone()];
+    assert_eq!(snapshot.names, names.into());
+    let revoked = [out.fingerprint, broken.fingerprint];
+    assert_eq!(snapshot.revoked, revoked.into());
+    let mut successor = certificate_of(NAMES[1]);
+    successor.fingerprint = Fingerprint::of(b"successor");
+    let renewed = register.succeed(broken.fingerprint, successor.clone());
+    assert!(renewed.await.is_err(), "nobody knows whether it may");
+    assert!(register.admit(successor).await.is_err(), "nor whether this");
+    register.forget(at(0)).await.expect("the others are read");
+
+    // The same of what changes while it is followed; and the rest goes on.
+    let (known, shutdown) = (Known::new(snapshot), CancellationToken::new());
+    let following = {
+        let (register, known, shutdown) = (register.clone(), known.clone(), shutdown.clone());
+        tokio::spawn(async move { register.follow(known, shutdown).await })
+    };
+    let mut revoked = known.revoked();
+    etcd.put(&format!("{PREFIX}v1/cluster/late.acme"), "?")
+        .await;
+    let heard = revoked.wait_for(|revoked| revoked.contains(&late.fingerprint));
+    drop(wait::within("what is spoiled to be out", heard).await);
+    // Beside the key that nobody understands, which may be a certificate as well.
+    assert_eq!(revoke(&good).await.expect("revoked"), 2);
+    let heard = revoked.wait_for(|revoked| revoked.contains(&good.fingerprint));
+    drop(wait::within("a revocation to be known", heard).await);
+    assert_eq!(revoked.borrow().len(), NAMES.len());
+    let mut names = known.names();
+    let gone = names.wait_for(|names| names.is_empty());
+    drop(wait::within("the names to be gone", gone).await);
+    shutdown.cancel();
+    wait::within("the end", following).await.expect("no panic");
 }
 
 /// Etcd's own users: the certificate's common name is one, and its role reaches no further than the prefix.

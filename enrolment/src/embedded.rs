@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
 use rustls_pki_types::UnixTime;
 use tokio::task::spawn_blocking;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::known::{Known, Snapshot};
@@ -338,15 +338,19 @@ impl Register for EmbeddedRegister {
 
     fn follow(&self, known: Known, shutdown: CancellationToken) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            let mut seen = None;
+            let (mut seen, mut heard) = (None, Instant::now());
             while shutdown.run_until_cancelled(sleep(LOOK)).await.is_some() {
-                match self.look(seen).await {
+                let looked = self.look(seen).await;
+                if looked.is_ok() {
+                    heard = Instant::now();
+                }
+                match looked {
                     Ok(None) => known.held(),
                     Ok(Some((revision, snapshot))) => {
                         seen = Some(revision);
                         known.learn(snapshot);
                     }
-                    Err(fault) => known.lost(&fault),
+                    Err(fault) => known.lost(&fault, heard),
                 }
             }
         })

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gangplank_config::role::relay::Etcd;
-use gangplank_pki::{Fingerprint, TunnelName};
+use gangplank_pki::{Fingerprint, TunnelName, WithCauses};
 use gangplank_tunnel::BoxFuture;
 use rustls_pki_types::UnixTime;
 use tokio::time::{Instant, sleep};
@@ -25,9 +25,10 @@ use crate::known::{Known, Snapshot};
 use crate::register::{CertificateRecord, Register, RegisterFault, TokenId, TokenRecord};
 use client::{Client, Listing, MemberFault};
 use follow::Following;
+use pauses::Pauses;
 use record::{
     Certificate, Cluster, Keys, RecordFault, Token, certificate_name, cluster_name, read,
-    read_if_there, revision, token_id, written,
+    read_if_there, revision, token_record, understood, written,
 };
 use wire::{Compare, KeyValue, RequestOp};
 
@@ -35,6 +36,8 @@ mod call;
 mod client;
 mod follow;
 mod forget;
+mod heard;
+mod pauses;
 mod record;
 mod wire;
 
@@ -45,10 +48,6 @@ const MOST_TRIES: usize = 16;
 /// How long a relay that starts waits for an etcd that is not there: as long as one takes to be started beside
 /// it. Then it ends, and whoever started it does so again.
 const AT_THE_START: Duration = Duration::from_secs(10);
-
-/// Pauses between attempts at an etcd that is not there, at first and at most.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// A register in an etcd. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -69,6 +68,23 @@ enum EtcdFault {
     Record(#[from] RecordFault),
     #[error("others change the same all the time; try again")]
     Contended,
+}
+
+impl EtcdFault {
+    /// Whether to wait can help, and nobody need do anything.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Member(fault) => fault.may_pass(),
+            Self::Record(_) | Self::Contended => false,
+        }
+    }
+}
+
+/// Certificates that were listed.
+struct Certificates {
+    records: Vec<CertificateRecord>,
+    /// How many more there are, of which nobody can tell whether they are good.
+    unread: usize,
 }
 
 /// A cluster's object, and what must not have changed when something is decided by it.
@@ -110,20 +126,6 @@ impl Shared {
         })
     }
 
-    /// What is to be written when a certificate is: itself, and that it is the newest of its cluster.
-    fn issuing(&self, certificate: &CertificateRecord, mut cluster: Cluster) -> [RequestOp; 2] {
-        let (tunnel, generation) = (&certificate.tunnel, cluster.generation());
-        cluster.newest = Some(generation);
-        let record = Certificate::new(certificate, generation);
-        [
-            RequestOp::put(
-                &self.keys.certificate(tunnel, certificate.fingerprint),
-                written(&record),
-            ),
-            RequestOp::put(&self.keys.cluster(tunnel), written(&cluster)),
-        ]
-    }
-
     async fn keep_token(&self, token: &TokenRecord) -> Result<(), EtcdFault> {
         let (key, of) = (self.keys.token(token.id), self.keys.cluster(&token.tunnel));
         for _ in 0..MOST_TRIES {
@@ -149,10 +151,7 @@ impl Shared {
         let Some(pair) = pair else {
             return Ok(None);
         };
-        let token: Token = read(&pair)?;
-        let Some(record) = token.record(id) else {
-            return Err(record::misunderstood(&pair, "it is no token".to_owned()).into());
-        };
+        let (token, record) = token_record(&pair)?;
         let [of] = self
             .client
             .read([&self.keys.cluster(&record.tunnel)])
@@ -168,13 +167,16 @@ impl Shared {
         let mut tokens = Vec::new();
         while let Some(page) = self.client.page(&mut listing).await? {
             for pair in &page {
-                let (id, token) = (token_id(pair)?, read::<Token>(pair)?);
-                let Some(record) = token.record(id) else {
-                    return Err(record::misunderstood(pair, "it is no token".to_owned()).into());
+                let Some((token, record)) = understood(token_record(pair)) else {
+                    continue;
                 };
-                let of = clusters.get(&record.tunnel);
-                let generation = of.map_or(0, Cluster::generation);
-                if token.used.is_some() || token.generation == generation {
+                let is_open = match clusters.get(&record.tunnel) {
+                    None => token.generation == 0,
+                    Some(Some(cluster)) => token.generation == cluster.generation(),
+                    // Nobody can tell whether it was revoked: it is good for nothing.
+                    Some(None) => false,
+                };
+                if token.used.is_some() || is_open {
                     tokens.push(record);
                 }
             }
@@ -227,9 +229,10 @@ impl Shared {
             let provided = vec![
                 Compare::unchanged(&key, pair.mod_revision),
                 decided.unchanged,
+                Compare::unchanged(&own, 0),
             ];
             let mut then = vec![RequestOp::put(&key, written(&token))];
-            then.extend(self.issuing(certificate, decided.cluster));
+            then.extend(self.keys.issuing(certificate, decided.cluster));
             if self.client.change(provided, then).await? {
                 return Ok(true);
             }
@@ -250,8 +253,9 @@ impl Shared {
             if decided.cluster.newest.is_some() && !decided.cluster.has_joined() {
                 return Ok(false);
             }
-            let then = self.issuing(certificate, decided.cluster).to_vec();
-            if self.client.change(vec![decided.unchanged], then).await? {
+            let provided = vec![decided.unchanged, Compare::unchanged(&own, 0)];
+            let then = self.keys.issuing(certificate, decided.cluster);
+            if self.client.change(provided, then).await? {
                 return Ok(true);
             }
         }
@@ -280,15 +284,17 @@ impl Shared {
             if before.is_none_or(|before| before.generation != generation) {
                 return Ok(false);
             }
-            let then = self.issuing(certificate, decided.cluster).to_vec();
-            if self.client.change(vec![decided.unchanged], then).await? {
+            let provided = vec![decided.unchanged, Compare::unchanged(&own, 0)];
+            let then = self.keys.issuing(certificate, decided.cluster);
+            if self.client.change(provided, then).await? {
                 return Ok(true);
             }
         }
         Err(EtcdFault::Contended)
     }
 
-    async fn clusters(&self) -> Result<BTreeMap<TunnelName, Cluster>, EtcdFault> {
+    /// All clusters; none in the place of one whose object is not understood.
+    async fn clusters(&self) -> Result<BTreeMap<TunnelName, Option<Cluster>>, EtcdFault> {
         let mut listing = Listing::of(&self.keys.clusters());
         self.rest_of_clusters(&mut listing).await
     }
@@ -296,30 +302,33 @@ impl Shared {
     async fn rest_of_clusters(
         &self,
         listing: &mut Listing,
-    ) -> Result<BTreeMap<TunnelName, Cluster>, EtcdFault> {
+    ) -> Result<BTreeMap<TunnelName, Option<Cluster>>, EtcdFault> {
         let mut clusters = BTreeMap::new();
         while let Some(page) = self.client.page(listing).await? {
             for pair in &page {
-                clusters.insert(cluster_name(pair)?, read(pair)?);
+                if let Some(name) = understood(cluster_name(pair)) {
+                    clusters.insert(name, understood(read(pair)));
+                }
             }
         }
         Ok(clusters)
     }
 
     /// The certificates of all clusters, or of one.
-    async fn certificates(
-        &self,
-        of: Option<&TunnelName>,
-    ) -> Result<Vec<CertificateRecord>, EtcdFault> {
+    async fn certificates(&self, of: Option<&TunnelName>) -> Result<Certificates, EtcdFault> {
         let below = of.map_or_else(
             || self.keys.certificates(),
             |tunnel| self.keys.certificates_of(tunnel),
         );
         let mut listing = Listing::of(&below);
-        let mut found = Vec::new();
+        let (mut found, mut unread) = (Vec::new(), 0);
         while let Some(page) = self.client.page(&mut listing).await? {
             for pair in &page {
-                found.push((certificate_name(pair)?, read::<Certificate>(pair)?));
+                let name = understood(certificate_name(pair));
+                match name.zip(understood(read::<Certificate>(pair))) {
+                    Some(one) => found.push(one),
+                    None => unread += 1,
+                }
             }
         }
         // Read after the certificates: one that was revoked in between is so in the list.
@@ -328,22 +337,23 @@ impl Shared {
             Some(tunnel) => {
                 let [pair] = self.client.read([&self.keys.cluster(tunnel)]).await?;
                 let read = read_if_there(pair.as_ref())?.unwrap_or_default();
-                BTreeMap::from([(tunnel.clone(), read)])
+                BTreeMap::from([(tunnel.clone(), Some(read))])
             }
         };
         let nothing = Cluster::default();
-        let mut records: Vec<_> = found
-            .iter()
-            .map(|((tunnel, fingerprint), certificate)| {
-                let cluster = clusters.get(tunnel).unwrap_or(&nothing);
-                certificate.record((tunnel, *fingerprint), cluster)
-            })
-            .collect();
+        let mut records = Vec::with_capacity(found.len());
+        for ((tunnel, fingerprint), certificate) in &found {
+            match clusters.get(tunnel) {
+                None => records.push(certificate.record((tunnel, *fingerprint), &nothing)),
+                Some(Some(of)) => records.push(certificate.record((tunnel, *fingerprint), of)),
+                Some(None) => unread += 1,
+            }
+        }
         records.sort_by(|one, other| {
             let by = |record: &CertificateRecord| (record.tunnel.clone(), record.issued.as_secs());
             by(one).cmp(&by(other))
         });
-        Ok(records)
+        Ok(Certificates { records, unread })
     }
 
     async fn certificate(
@@ -377,16 +387,19 @@ impl Shared {
                 return Ok(*revoked);
             }
             let certificates = self.certificates(Some(tunnel)).await?;
-            let good = certificates
-                .iter()
-                .filter(|held| held.revoked.is_none())
-                .count();
+            let held = certificates.records.iter();
+            // What is not understood may be good: it is revoked with the others.
+            let good = held.filter(|held| held.revoked.is_none()).count() + certificates.unread;
             let tokens = self.tokens().await?;
             let open = tokens
                 .iter()
                 .any(|token| token.tunnel == *tunnel && token.used.is_none());
             if good == 0 && !open {
-                return Ok(0);
+                // Unless it joined between the two reads, by a token that was open at the first.
+                if self.client.change(vec![unchanged], Vec::new()).await? {
+                    return Ok(0);
+                }
+                continue;
             }
             cluster.revocations.push(now.as_secs());
             let then = vec![RequestOp::put(&of, written(&cluster))];
@@ -445,17 +458,18 @@ impl Register for EtcdRegister {
     }
 
     fn certificates(&self) -> BoxFuture<'_, Result<Vec<CertificateRecord>, RegisterFault>> {
-        self.run("read", self.0.certificates(None))
+        self.run("read", async move {
+            Ok(self.0.certificates(None).await?.records)
+        })
     }
 
     fn certificates_of(
         &self,
         tunnel: TunnelName,
     ) -> BoxFuture<'_, Result<Vec<CertificateRecord>, RegisterFault>> {
-        self.run(
-            "read",
-            async move { self.0.certificates(Some(&tunnel)).await },
-        )
+        self.run("read", async move {
+            Ok(self.0.certificates(Some(&tunnel)).await?.records)
+        })
     }
 
     fn certificate(
@@ -482,35 +496,47 @@ impl Register for EtcdRegister {
 
     fn snapshot(&self) -> BoxFuture<'_, Result<Snapshot, RegisterFault>> {
         self.run("read", async move {
-            let (deadline, mut pause) = (Instant::now() + AT_THE_START, FIRST_PAUSE);
+            let (deadline, mut pauses) = (Instant::now() + AT_THE_START, Pauses::new());
+            let mut is_told = false;
             loop {
-                let read = Following::begin(&self.0).await;
-                match read {
-                    Err(_for_now) if Instant::now() + pause < deadline => sleep(pause).await,
-                    read => return Ok(read?.snapshot()),
+                let fault = match Following::begin(&self.0).await {
+                    Ok(read) => return Ok(read.snapshot()),
+                    Err(fault) => fault,
+                };
+                let pause = pauses.next();
+                if !fault.may_pass() || Instant::now() + pause >= deadline {
+                    return Err(fault);
                 }
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                if !is_told {
+                    is_told = true;
+                    let fault = self.0.fault("read", fault);
+                    tracing::warn!(
+                        error = %WithCauses(&fault),
+                        seconds = AT_THE_START.as_secs(),
+                        "the register is waited for"
+                    );
+                }
+                sleep(pause).await;
             }
         })
     }
 
     fn follow(&self, known: Known, shutdown: CancellationToken) -> BoxFuture<'_, ()> {
         let following = async move {
-            let mut pause = FIRST_PAUSE;
+            let mut pauses = Pauses::new();
             loop {
-                let begun = Instant::now();
-                let fault = follow::until_lost(&self.0, &known).await;
-                known.lost(&self.0.fault("read", fault));
-                if begun.elapsed() > LONGEST_PAUSE {
-                    pause = FIRST_PAUSE;
+                let lost = follow::until_lost(&self.0, &known).await;
+                known.lost(&self.0.fault("read", lost.fault), lost.heard);
+                if let Some(begun) = lost.followed_since {
+                    pauses.held_for(begun.elapsed());
                 }
-                sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                sleep(pauses.next()).await;
             }
         };
         Box::pin(async move {
             let ended: Option<()> = shutdown.run_until_cancelled(following).await;
             debug_assert!(ended.is_none(), "only a shutdown ends it");
+            self.0.client.end().await;
         })
     }
 }

@@ -2,12 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use gangplank_pki::{Fingerprint, TunnelName, WithCauses};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::register::RegisterFault;
+
+/// After how long a loss is an error: a member of an etcd that is restarted in good order is away for less, and
+/// nobody need get up for it.
+const GRAVE: Duration = Duration::from_secs(5);
 
 /// The revoked certificates of agents, by SHA-256.
 pub type Revoked = BTreeSet<Fingerprint>;
@@ -32,7 +38,7 @@ pub enum Contact {
     Held,
     /// It does not.
     Lost {
-        /// The first failure's time.
+        /// When it was last heard of.
         since: Instant,
         /// What it was, with its causes.
         why: Arc<str>,
@@ -47,6 +53,8 @@ pub struct Known {
     revoked: watch::Sender<Arc<Revoked>>,
     names: watch::Sender<Arc<Names>>,
     contact: watch::Sender<Contact>,
+    /// Whether a loss was called an error already.
+    is_grave: Arc<AtomicBool>,
 }
 
 impl Known {
@@ -95,23 +103,38 @@ impl Known {
         });
     }
 
-    /// The register cannot be read; said once.
-    pub fn lost(&self, fault: &RegisterFault) {
-        self.contact.send_if_modified(|contact| {
-            if matches!(contact, Contact::Lost { .. }) {
-                return false;
+    /// The register cannot be read, and was last heard of then. Said at once, and once more when it is grave.
+    pub fn lost(&self, fault: &RegisterFault, heard: Instant) {
+        let why = || WithCauses(fault).to_string();
+        self.contact.send_if_modified(|contact| match contact {
+            Contact::Lost { since, why: said } => {
+                if since.elapsed() >= GRAVE && !self.is_grave.swap(true, Ordering::Relaxed) {
+                    tracing::error!(
+                        error = %why(),
+                        seconds = since.elapsed().as_secs(),
+                        "revocations cannot be followed, those that are known stay in force"
+                    );
+                }
+                // What stood in the way at first need not be what does now.
+                *said = why().into();
+                true
             }
-            let why = WithCauses(fault).to_string();
-            tracing::error!(
-                error = %why,
-                "revocations cannot be followed, those that are known stay in force"
-            );
-            *contact = Contact::Lost {
-                since: Instant::now(),
-                why: why.into(),
-            };
-            true
+            Contact::Held => {
+                let why = why();
+                tracing::warn!(error = %why, "the register is lost; it is tried again");
+                self.is_grave.store(false, Ordering::Relaxed);
+                *contact = Contact::Lost {
+                    since: heard,
+                    why: why.into(),
+                };
+                true
+            }
         });
+    }
+
+    #[cfg(test)]
+    fn is_grave(&self) -> bool {
+        self.is_grave.load(Ordering::Relaxed)
     }
 }
 
@@ -127,6 +150,8 @@ fn replace<T: PartialEq>(held: &watch::Sender<Arc<T>>, now: T) {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::advance;
+
     use super::*;
 
     fn fault() -> RegisterFault {
@@ -144,8 +169,8 @@ mod tests {
         let snapshot = Snapshot { revoked, names };
         let known = Known::new(snapshot.clone());
         let (mut heard, contact) = (known.revoked(), known.contact());
-        known.lost(&fault());
-        known.lost(&fault());
+        known.lost(&fault(), Instant::now());
+        known.lost(&fault(), Instant::now());
         let Contact::Lost { why, .. } = contact.borrow().clone() else {
             panic!("it is lost");
         };
@@ -157,5 +182,24 @@ mod tests {
         assert!(!heard.has_changed().unwrap(), "the same is no news");
         known.learn(Snapshot::default());
         assert!(heard.borrow_and_update().is_empty());
+    }
+    #[tokio::test(start_paused = true)]
+    async fn a_short_loss_is_no_error_and_counts_from_the_last_contact() {
+        let known = Known::default();
+        let heard = Instant::now();
+        advance(Duration::from_secs(4)).await;
+        known.lost(&fault(), heard);
+        let Contact::Lost { since, .. } = known.contact().borrow().clone() else {
+            panic!("it is lost");
+        };
+        assert_eq!(since, heard);
+        known.lost(&fault(), Instant::now());
+        assert!(!known.is_grave());
+        advance(Duration::from_secs(1)).await;
+        known.lost(&fault(), Instant::now());
+        assert!(known.is_grave());
+        known.held();
+        known.lost(&fault(), Instant::now());
+        assert!(!known.is_grave(), "another loss");
     }
 }

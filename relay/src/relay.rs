@@ -15,7 +15,7 @@ use gangplank_tunnel::quic::{BindError, CongestionControl, RelayEndpoint};
 use gangplank_tunnel::{Ledger, http2};
 use prometheus_client::registry::Registry as Metrics;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -284,11 +284,12 @@ async fn attend_follower(follower: JoinHandle<()>, known: Known, over: Cancellat
     if let Err(error) = ended {
         tracing::error!(%error, "following the register ended by a panic; report this");
     }
-    known.lost(&RegisterFault {
+    let fault = RegisterFault {
         place: "of this relay".to_owned(),
         done: "followed",
         cause: "who follows it has ended: restart the relay".into(),
-    });
+    };
+    known.lost(&fault, Instant::now());
 }
 
 /// Where tunnels over TCP land.

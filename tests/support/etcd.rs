@@ -165,6 +165,16 @@ impl Etcd {
         String::from_utf8_lossy(&answer).into_owned()
     }
 
+    /// Writes a key as somebody else would.
+    pub(crate) async fn put(&self, key: &str, value: &str) {
+        let bytes = |tag: u8, text: &str| {
+            let length = u8::try_from(text.len()).expect("it is short");
+            [&[tag, length], text.as_bytes()].concat()
+        };
+        let message = [bytes(0x0a, key), bytes(0x12, value)].concat();
+        self.call("/etcdserverpb.KV/Put", &message).await;
+    }
+
     /// Forgets every state but the newest.
     pub(crate) async fn compact(&self) {
         // The header of an answer is its first field; in it, the revision is the third.

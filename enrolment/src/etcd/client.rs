@@ -23,12 +23,13 @@ use prost::Message;
 use rustls::{ClientConfig, RootCertStore, version};
 use tokio::net::TcpStream;
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::call::{Answers, CallFault, Said};
+use super::heard::Heard;
 use super::wire::{
     Compare, KeyValue, RANGE, RangeRequest, RangeResponse, RequestOp, TXN, TxnRequest, TxnResponse,
     WATCH, WatchCreateRequest, WatchRequest, WatchResponse, end_of,
@@ -47,6 +48,9 @@ const PONG: Duration = Duration::from_secs(3);
 
 /// Keys of a page: few enough to be answered at once, a few hundred KiB.
 const PAGE: i64 = 1000;
+
+/// The `grpc-status` of what may pass: DEADLINE_EXCEEDED and UNAVAILABLE, as one answers that knows no leader.
+const MAY_PASS: [&str; 2] = ["4", "14"];
 
 /// What is sent as `user-agent`.
 const AGENT: &str = concat!("gangplank/", env!("CARGO_PKG_VERSION"));
@@ -84,6 +88,25 @@ pub(super) enum AttemptFault {
     Empty,
 }
 
+impl MemberFault {
+    /// Whether to wait can help, and nobody need do anything.
+    pub(super) fn may_pass(&self) -> bool {
+        self.cause.may_pass()
+    }
+}
+
+impl AttemptFault {
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::Late | Self::Call(CallFault::Broken(_)) => true,
+            // What TLS itself refuses is invalid data; anything else is a connection that broke.
+            Self::Tls(fault) => fault.kind() != io::ErrorKind::InvalidData,
+            Self::Call(CallFault::Refused { code, .. }) => MAY_PASS.contains(&code.as_str()),
+            _ => false,
+        }
+    }
+}
+
 /// An etcd.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -99,6 +122,7 @@ pub(super) struct Client {
 struct Connection {
     member: usize,
     sender: SendRequest<Said>,
+    heard: Heard,
     _end: DropGuard,
 }
 
@@ -123,7 +147,7 @@ impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Berth {
 pub(super) struct Watch {
     answers: Answers<Incoming>,
     member: String,
-    _connection: Arc<Connection>,
+    connection: Arc<Connection>,
 }
 
 /// All keys that begin alike, as of one revision, page by page.
@@ -222,23 +246,28 @@ impl Client {
             .await
     }
 
+    /// With a connection of its own; the calls' one is none of its affair.
     async fn watch_at(
         &self,
         member: usize,
         question: &WatchRequest,
     ) -> Result<Watch, AttemptFault> {
-        let (connection, server) = (self.dial(member).await?, self.server(member)?);
-        let said = Said::and_stay(question);
-        let mut answers = connection.call(server, WATCH, said).await?;
-        let first: WatchResponse = answers.next().await?.ok_or(AttemptFault::Empty)?;
-        if !first.created || first.canceled {
-            return Err(canceled(first).into());
-        }
-        Ok(Watch {
-            answers,
-            member: server.authority.clone(),
-            _connection: connection,
-        })
+        let by = Instant::now() + ATTEMPT;
+        let standing = async {
+            let (connection, server) = (self.dial(member).await?, self.server(member)?);
+            let said = Said::and_stay(question);
+            let mut answers = connection.call(server, WATCH, said).await?;
+            let first: WatchResponse = answers.next().await?.ok_or(AttemptFault::Empty)?;
+            if !first.created || first.canceled {
+                return Err(canceled(first).into());
+            }
+            Ok(Watch {
+                answers,
+                member: server.authority.clone(),
+                connection,
+            })
+        };
+        limited(by, standing).await
     }
 
     /// One question, one answer.
@@ -257,13 +286,37 @@ impl Client {
         path: &str,
         question: &impl Message,
     ) -> Result<A, AttemptFault> {
-        let connection = match self.open_to(member) {
-            Some(connection) => connection,
-            None => self.keep(self.dial(member).await?),
+        if let Some(open) = self.open_to(member) {
+            let by = Instant::now() + ATTEMPT;
+            match self.ask_over(&open, path, question, by).await {
+                // What broke while nobody looked says nothing about the member; its silence does.
+                Err(cause) if !matches!(cause, AttemptFault::Late) => {}
+                answered => return answered,
+            }
+        }
+        let by = Instant::now() + ATTEMPT;
+        let dialled = self.keep(limited(by, self.dial(member)).await?);
+        self.ask_over(&dialled, path, question, by).await
+    }
+
+    async fn ask_over<A: Message + Default>(
+        &self,
+        connection: &Arc<Connection>,
+        path: &str,
+        question: &impl Message,
+        by: Instant,
+    ) -> Result<A, AttemptFault> {
+        let server = self.server(connection.member)?;
+        let asked = async {
+            let said = Said::once(question);
+            let mut answers = connection.call(server, path, said).await?;
+            answers.next().await?.ok_or(AttemptFault::Empty)
         };
-        let said = Said::once(question);
-        let mut answers = connection.call(self.server(member)?, path, said).await?;
-        answers.next().await?.ok_or(AttemptFault::Empty)
+        let outcome = limited(by, asked).await;
+        if outcome.is_err() {
+            self.forget(connection);
+        }
+        outcome
     }
 
     /// Tries the members in turn, beginning with the one that answered last.
@@ -278,30 +331,20 @@ impl Client {
         let mut tried = 0;
         loop {
             let member = (first + tried) % count.max(1);
-            // What broke while nobody looked says nothing about the member.
-            let used = self.open_to(member).is_some();
-            let mut outcome = limited(attempt(member)).await;
-            if used && outcome.is_err() {
-                self.forget_connection();
-                if !matches!(outcome, Err(AttemptFault::Late)) {
-                    outcome = limited(attempt(member)).await;
-                }
-            }
             tried += 1;
-            match outcome {
+            match attempt(member).await {
                 Ok(done) => {
                     self.member.store(member, Ordering::Relaxed);
                     return Ok(done);
                 }
                 Err(cause) if tried >= count => {
-                    self.forget_connection();
                     let member = self.server(member).map(|at| at.authority.clone());
                     return Err(MemberFault {
                         member: member.unwrap_or_default(),
                         cause: Box::new(cause),
                     });
                 }
-                Err(_next) => self.forget_connection(),
+                Err(_next) => {}
             }
         }
     }
@@ -320,8 +363,16 @@ impl Client {
         connection
     }
 
-    fn forget_connection(&self) {
-        *self.open.lock() = None;
+    /// Not the one that somebody else has opened meanwhile.
+    fn forget(&self, used: &Arc<Connection>) {
+        self.open.lock().take_if(|open| Arc::ptr_eq(open, used));
+    }
+
+    /// Waits until its connections have ended; those of calls that still run end with these.
+    pub(super) async fn end(&self) {
+        self.open.lock().take();
+        self.tasks.close();
+        drop(timeout(ATTEMPT, self.tasks.wait()).await);
     }
 
     /// The files are read for each: a certificate that was renewed is so in use at once.
@@ -330,6 +381,7 @@ impl Client {
         let tcp = TcpStream::connect((server.host.as_str(), server.port))
             .await
             .map_err(AttemptFault::Unreachable)?;
+        let heard = Heard::now();
         let (authorities, key_pair) = (self.etcd.authorities.clone(), self.etcd.key_pair.clone());
         let made = spawn_blocking(move || {
             let read = |fault| AttemptFault::Material(fault);
@@ -341,7 +393,7 @@ impl Client {
         });
         let tls = made.await.unwrap_or(Err(AttemptFault::Unread))?;
         let name = server.tls_server_name.clone();
-        let secured = TlsConnector::from(tls).connect(name, tcp).await;
+        let secured = TlsConnector::from(tls).connect(name, heard.over(tcp)).await;
         let secured = TokioIo::new(secured.map_err(AttemptFault::Tls)?);
         let end = CancellationToken::new();
         let berth = Berth {
@@ -359,15 +411,17 @@ impl Client {
         Ok(Arc::new(Connection {
             member,
             sender,
+            heard,
             _end: end.drop_guard(),
         }))
     }
 }
 
 async fn limited<T>(
+    by: Instant,
     attempt: impl Future<Output = Result<T, AttemptFault>>,
 ) -> Result<T, AttemptFault> {
-    timeout(ATTEMPT, attempt)
+    timeout_at(by, attempt)
         .await
         .unwrap_or(Err(AttemptFault::Late))
 }
@@ -402,6 +456,11 @@ impl Connection {
 }
 
 impl Watch {
+    /// When its member was last heard of.
+    pub(super) fn heard(&self) -> Heard {
+        self.connection.heard.clone()
+    }
+
     /// What changed next. Never ends well.
     pub(super) async fn next(&mut self) -> Result<WatchResponse, MemberFault> {
         let fault = |cause| MemberFault {
@@ -442,4 +501,36 @@ fn tls(authorities: &Anchors, shown: &KeyPair) -> Result<Arc<ClientConfig>, rust
         .with_client_auth_cert(shown.chain().to_vec(), shown.private_key())?;
     tls.alpn_protocols = vec![b"h2".to_vec()];
     Ok(Arc::new(tls))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_pass_is_waited_for() {
+        let refused = |code: &str| {
+            AttemptFault::Call(CallFault::Refused {
+                code: code.to_owned(),
+                message: String::new(),
+            })
+        };
+        let io = |kind| io::Error::from(kind);
+        for passes in [
+            AttemptFault::Unreachable(io(io::ErrorKind::ConnectionRefused)),
+            AttemptFault::Tls(io(io::ErrorKind::UnexpectedEof)),
+            AttemptFault::Late,
+            refused("14"),
+        ] {
+            assert!(passes.may_pass(), "{passes}");
+        }
+        for stays in [
+            AttemptFault::Tls(io(io::ErrorKind::InvalidData)),
+            AttemptFault::Unread,
+            refused("7"),
+            refused("3"),
+        ] {
+            assert!(!stays.may_pass(), "{stays}");
+        }
+    }
 }

@@ -2,13 +2,19 @@
 //!
 //! After a loss all is read again. So it does not matter what etcd has meanwhile compacted away, and a watch that
 //! asks for too old a revision is one more loss.
+//!
+//! A key that is not understood stops nobody else's: it is named in the log and gives nobody a right. A cluster
+//! whose object is not understood has not joined and all its certificates are revoked, until it is understood;
+//! so is a certificate that is not understood, of a cluster that was ever revoked.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 
 use gangplank_pki::{Fingerprint, TunnelName};
+use tokio::time::Instant;
 
-use super::client::Listing;
-use super::record::{Certificate, Cluster, certificate_name, cluster_name, read};
+use super::client::{Listing, Watch};
+use super::record::{Certificate, Cluster, certificate_name, cluster_name, read, understood};
 use super::wire::{DELETE, Event};
 use super::{EtcdFault, Shared};
 use crate::known::{Known, Snapshot};
@@ -32,7 +38,7 @@ impl Following {
             revision: listing.revision,
         };
         for (name, cluster) in listed {
-            following.take(shared, name, &cluster).await?;
+            following.take(shared, name, cluster.as_ref()).await?;
         }
         Ok(following)
     }
@@ -54,21 +60,27 @@ impl Following {
         &mut self,
         shared: &Shared,
         name: TunnelName,
-        cluster: &Cluster,
+        cluster: Option<&Cluster>,
     ) -> Result<bool, EtcdFault> {
+        let generation = cluster.map(Cluster::generation);
         let mut revoked = Vec::new();
-        if cluster.generation() > 0 {
+        if generation != Some(0) {
             let mut listing = Listing::of(&shared.keys.certificates_of(&name));
             while let Some(page) = shared.client.page(&mut listing).await? {
                 for pair in &page {
-                    let certificate: Certificate = read(pair)?;
-                    if certificate.generation < cluster.generation() {
-                        revoked.push(certificate_name(pair)?.1);
+                    let certificate = understood(read::<Certificate>(pair));
+                    let is_good = certificate
+                        .zip(generation)
+                        .is_some_and(|(held, now)| held.generation >= now);
+                    if let (false, Some((_, fingerprint))) =
+                        (is_good, understood(certificate_name(pair)))
+                    {
+                        revoked.push(fingerprint);
                     }
                 }
             }
         }
-        let now = (cluster.has_joined(), revoked);
+        let now = (cluster.is_some_and(Cluster::has_joined), revoked);
         let is_news = self.clusters.get(&name) != Some(&now);
         self.clusters.insert(name, now);
         Ok(is_news)
@@ -76,28 +88,64 @@ impl Following {
 
     async fn hear(&mut self, shared: &Shared, event: Event) -> Result<bool, EtcdFault> {
         let pair = event.kv.unwrap_or_default();
-        let name = cluster_name(&pair)?;
+        let Some(name) = understood(cluster_name(&pair)) else {
+            return Ok(false);
+        };
         if event.kind == DELETE {
             return Ok(self.clusters.remove(&name).is_some());
         }
-        let cluster: Cluster = read(&pair)?;
-        self.take(shared, name, &cluster).await
+        let cluster: Option<Cluster> = understood(read(&pair));
+        self.take(shared, name, cluster.as_ref()).await
     }
 }
 
-/// Keeps `known` up to date until etcd is lost; says by what.
-pub(super) async fn until_lost(shared: &Shared, known: &Known) -> EtcdFault {
-    match follow(shared, known).await {
-        Ok(never) => match never {},
-        Err(fault) => fault,
-    }
+/// How following ended.
+pub(super) struct Lost {
+    pub(super) fault: EtcdFault,
+    /// When the register was last heard of.
+    pub(super) heard: Instant,
+    /// Since when it had been followed, if it was.
+    pub(super) followed_since: Option<Instant>,
 }
 
-async fn follow(shared: &Shared, known: &Known) -> Result<std::convert::Infallible, EtcdFault> {
-    let mut following = Following::begin(shared).await?;
-    let start = following.revision.saturating_add(1);
-    let mut watch = shared.client.watch(&shared.keys.clusters(), start).await?;
+/// Keeps `known` up to date until etcd is lost.
+pub(super) async fn until_lost(shared: &Shared, known: &Known) -> Lost {
+    let begun = Instant::now();
+    let (following, watch) = match catch_up(shared).await {
+        Ok(caught_up) => caught_up,
+        Err(fault) => {
+            return Lost {
+                fault,
+                heard: begun,
+                followed_since: None,
+            };
+        }
+    };
     known.learn(following.snapshot());
+    let followed_since = Some(Instant::now());
+    let heard = watch.heard();
+    let Err(fault) = keep_up(shared, known, following, watch).await;
+    Lost {
+        fault,
+        heard: heard.last(),
+        followed_since,
+    }
+}
+
+/// Everything, and a watch of what comes after it.
+async fn catch_up(shared: &Shared) -> Result<(Following, Watch), EtcdFault> {
+    let following = Following::begin(shared).await?;
+    let start = following.revision.saturating_add(1);
+    let watch = shared.client.watch(&shared.keys.clusters(), start).await?;
+    Ok((following, watch))
+}
+
+async fn keep_up(
+    shared: &Shared,
+    known: &Known,
+    mut following: Following,
+    mut watch: Watch,
+) -> Result<Infallible, EtcdFault> {
     loop {
         let mut is_news = false;
         for event in watch.next().await?.events {

@@ -6,7 +6,7 @@ use gangplank_pki::TunnelName;
 use rustls_pki_types::UnixTime;
 
 use super::client::Listing;
-use super::record::{Certificate, Token, certificate_name, read};
+use super::record::{Certificate, Token, certificate_name, read, understood};
 use super::wire::{Compare, RequestOp};
 use super::{EtcdFault, Shared};
 
@@ -15,14 +15,15 @@ const AT_ONCE: usize = 100;
 
 impl Shared {
     /// Tokens, certificates, and then the clusters that have none any more. Two relays that forget at the same
-    /// time do no harm: what is deleted twice is deleted.
+    /// time do no harm: what is deleted twice is deleted. What is not understood stays.
     pub(super) async fn forget(&self, before: UnixTime) -> Result<(), EtcdFault> {
         let before = before.as_secs();
         let mut listing = Listing::of(&self.keys.tokens());
         while let Some(page) = self.client.page(&mut listing).await? {
             let mut ended = Vec::new();
             for pair in &page {
-                if read::<Token>(pair)?.expires < before {
+                let token = understood(read::<Token>(pair));
+                if token.is_some_and(|token| token.expires < before) {
                     ended.push(RequestOp::delete(&pair.key));
                 }
             }
@@ -33,10 +34,11 @@ impl Shared {
         while let Some(page) = self.client.page(&mut listing).await? {
             let mut ended = Vec::new();
             for pair in &page {
-                if read::<Certificate>(pair)?.not_after < before {
+                let certificate = understood(read::<Certificate>(pair));
+                if certificate.is_some_and(|held| held.not_after < before) {
                     ended.push(RequestOp::delete(&pair.key));
-                } else {
-                    left.insert(certificate_name(pair)?.0);
+                } else if let Some((tunnel, _)) = understood(certificate_name(pair)) {
+                    left.insert(tunnel);
                 }
             }
             self.delete(ended).await?;
@@ -59,6 +61,9 @@ impl Shared {
         left: &BTreeSet<TunnelName>,
     ) -> Result<(), EtcdFault> {
         for (name, cluster) in self.clusters().await? {
+            let Some(cluster) = cluster else {
+                continue;
+            };
             let lately = cluster.revocations.iter().any(|revoked| *revoked >= before);
             if lately || left.contains(&name) {
                 continue;

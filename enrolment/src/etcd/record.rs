@@ -12,7 +12,7 @@ use rustls_pki_types::UnixTime;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::wire::KeyValue;
+use super::wire::{KeyValue, RequestOp};
 use crate::register::{CertificateRecord, TokenId, TokenRecord};
 
 /// What lies at a key is not what was written there.
@@ -67,6 +67,25 @@ impl Keys {
             self.certificates_of(tunnel),
             hex(fingerprint.as_bytes())
         )
+    }
+}
+
+impl Keys {
+    /// What is to be written when a certificate is: itself, and that the cluster has joined, if that is news. A
+    /// renewal does not touch the cluster's object, which all relays watch.
+    pub(super) fn issuing(
+        &self,
+        certificate: &CertificateRecord,
+        mut cluster: Cluster,
+    ) -> Vec<RequestOp> {
+        let (tunnel, generation) = (&certificate.tunnel, cluster.generation());
+        let record = Certificate::new(certificate, generation);
+        let key = self.certificate(tunnel, certificate.fingerprint);
+        let mut puts = vec![RequestOp::put(&key, written(&record))];
+        if cluster.newest.replace(generation) != Some(generation) {
+            puts.push(RequestOp::put(&self.cluster(tunnel), written(&cluster)));
+        }
+        puts
     }
 }
 
@@ -194,8 +213,24 @@ pub(super) fn revision(pair: Option<&KeyValue>) -> i64 {
 }
 
 /// The token that a key is of.
-pub(super) fn token_id(pair: &KeyValue) -> Result<TokenId, RecordFault> {
+fn token_id(pair: &KeyValue) -> Result<TokenId, RecordFault> {
     last_part(pair).and_then(unhex).ok_or_else(|| unnamed(pair))
+}
+
+/// The token that lies at a token's key.
+pub(super) fn token_record(pair: &KeyValue) -> Result<(Token, TokenRecord), RecordFault> {
+    let (id, token) = (token_id(pair)?, read::<Token>(pair)?);
+    match token.record(id) {
+        Some(record) => Ok((token, record)),
+        None => Err(misunderstood(pair, "it is no token".to_owned())),
+    }
+}
+
+/// What was read among many, if it was understood; otherwise the log names it, and the others go on without it.
+/// Whoever asks must take what is missing for what gives nobody a right.
+pub(super) fn understood<T>(read: Result<T, RecordFault>) -> Option<T> {
+    read.inspect_err(|fault| tracing::error!(error = %fault, "a key of the register is left out"))
+        .ok()
 }
 
 /// The cluster that a cluster's key is of.
@@ -222,7 +257,7 @@ fn unnamed(pair: &KeyValue) -> RecordFault {
     misunderstood(pair, "its name is none that is given here".to_owned())
 }
 
-pub(super) fn misunderstood(pair: &KeyValue, why: String) -> RecordFault {
+fn misunderstood(pair: &KeyValue, why: String) -> RecordFault {
     RecordFault {
         key: String::from_utf8_lossy(&pair.key).into_owned(),
         why,
@@ -318,6 +353,25 @@ mod tests {
         let revoked = certificate.record((&of, fingerprint), &cluster).revoked;
         assert_eq!(revoked, Some(at(160)));
         assert!(!cluster.has_joined());
+    }
+
+    #[test]
+    fn a_renewal_is_one_key() {
+        let keys = Keys::below("/gangplank/");
+        let record = CertificateRecord {
+            fingerprint: Fingerprint::from_bytes([0xcd; 32]),
+            tunnel: name("edge-1.acme"),
+            issued: at(150),
+            not_after: at(1000),
+            revoked: None,
+        };
+        for (newest, puts) in [(None, 2), (Some(0), 2), (Some(1), 1)] {
+            let cluster = Cluster {
+                revocations: vec![160],
+                newest,
+            };
+            assert_eq!(keys.issuing(&record, cluster).len(), puts, "{newest:?}");
+        }
     }
 
     #[test]
