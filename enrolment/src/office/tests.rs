@@ -189,7 +189,7 @@ async fn who_is_revoked_stays_so_and_may_join_anew() {
         .await;
     let told = taken.unwrap_err().to_string();
     assert!(
-        told.contains("--again") && told.contains("cluster revoke edge-1.acme"),
+        told.contains("--again") && told.contains("cluster revoke --config FILE edge-1.acme"),
         "{told}"
     );
     assert!(
