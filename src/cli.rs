@@ -41,6 +41,8 @@ pub(crate) enum Verb {
     Agent(RoleArguments),
     /// Run the exit without a tunnel, on a TCP listener: sidecar, or behind a load balancer
     Proxy(ListenerArguments),
+    /// Run the reconcilers: make Secrets and bindings of the custom resources of a cluster
+    Controller(RoleArguments),
     /// Run relay and agent on loopback before a cluster you have a kubeconfig for, with throwaway CAs
     Dev(DevArguments),
     /// Make this cluster one of a relay's, with a token from there: writes a folder that an agent runs from

@@ -41,6 +41,7 @@ fn run(cli: &Cli) -> Outcome {
         Verb::Relay(arguments) => verb::relay::run(arguments),
         Verb::Agent(arguments) => verb::agent::run(arguments),
         Verb::Proxy(arguments) => verb::proxy::run(arguments),
+        Verb::Controller(arguments) => verb::controller::run(arguments),
         Verb::Dev(arguments) => verb::dev::run(arguments),
         Verb::Join(arguments) => verb::join::run(arguments),
         Verb::Token(TokenVerb::Create(arguments)) => verb::token::create(arguments),

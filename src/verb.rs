@@ -2,6 +2,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod cluster;
+pub(crate) mod controller;
 pub(crate) mod dev;
 pub(crate) mod join;
 pub(crate) mod kubeconfig;

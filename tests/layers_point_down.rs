@@ -6,13 +6,17 @@ use std::process::Command;
 use serde_json::Value;
 
 /// What each crate may import, in the order of the layers.
-const MAY_IMPORT: [(&str, &[&str]); 10] = [
+const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("gangplank-pki", &[]),
     ("gangplank-tcp", &[]),
     // Of tests and benchmarks: nothing imports it.
     ("gangplank-link", &[]),
     ("gangplank-tunnel", &["gangplank-pki", "gangplank-tcp"]),
     ("gangplank-config", &["gangplank-pki"]),
+    (
+        "gangplank-apiserver",
+        &["gangplank-pki", "gangplank-tcp", "gangplank-config"],
+    ),
     (
         "gangplank-enrolment",
         &["gangplank-pki", "gangplank-config", "gangplank-tunnel"],
@@ -33,7 +37,20 @@ const MAY_IMPORT: [(&str, &[&str]); 10] = [
     ),
     (
         "gangplank-proxy",
-        &["gangplank-pki", "gangplank-tcp", "gangplank-config"],
+        &[
+            "gangplank-pki",
+            "gangplank-tcp",
+            "gangplank-config",
+            "gangplank-apiserver",
+        ],
+    ),
+    (
+        "gangplank-objects",
+        &["gangplank-pki", "gangplank-config", "gangplank-apiserver"],
+    ),
+    (
+        "gangplank-controller",
+        &["gangplank-pki", "gangplank-config", "gangplank-objects"],
     ),
     (
         "gangplank",
@@ -46,6 +63,8 @@ const MAY_IMPORT: [(&str, &[&str]); 10] = [
             "gangplank-relay",
             "gangplank-agent",
             "gangplank-proxy",
+            "gangplank-objects",
+            "gangplank-controller",
         ],
     ),
 ];

@@ -23,6 +23,7 @@ pub(crate) mod held;
 pub(crate) mod hello;
 pub(crate) mod hosts;
 pub(crate) mod http_proxy;
+pub(crate) mod kept;
 pub(crate) mod kubectl;
 pub(crate) mod kubectls;
 pub(crate) mod manual;

@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod audit;
+pub mod controller;
 pub mod exit;
 pub mod limits;
 pub mod proxy;

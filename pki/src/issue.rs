@@ -6,6 +6,7 @@
 
 mod agent_request;
 mod authority;
+mod held;
 mod request;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use crate::refusal::Refusal;
 
 pub use agent_request::{AgentRequest, AgentRequestFault, RequestedKey};
 pub use authority::CertificateAuthority;
+pub use held::Held;
 pub use request::{Kind, Request};
 
 /// A certificate that was issued, with its key.

@@ -9,8 +9,6 @@
 //!
 //! Not here: who the caller is, what of its request is passed on, and how answers and errors are told.
 
-mod connect;
-mod credential;
 mod error;
 mod exchange;
 mod h1_connection;
@@ -27,7 +25,8 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use gangplank_config::upstream::{Credential as Configured, Upstream};
+use gangplank_apiserver::{Connector, Credential};
+use gangplank_config::upstream::Upstream;
 use http::request::Parts;
 use http::uri::Authority;
 use http::{Request, Response};
@@ -36,9 +35,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::connect::Connector;
-use self::credential::{Credential, TokenFile};
-pub use self::error::{CredentialError, DialError, UpstreamError};
+pub use self::error::UpstreamError;
 use self::exchange::Failure;
 pub(crate) use self::limits::READING_CONNECTIONS_OF_ONE;
 use self::limits::{ATTEMPTS, Pace, UPGRADE_DIALS};
@@ -49,6 +46,7 @@ use self::outgoing::{Head, Outgoing};
 use self::pool::Pool;
 pub use self::upgrade::UpgradeAnswer;
 use crate::body::{RequestBody, UpstreamBody};
+pub use gangplank_apiserver::{CredentialError, DialError};
 
 /// When the whole answer is expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +67,7 @@ struct Shared {
     connector: Arc<Connector>,
     /// What `:authority` and `Host` say; `None` when the configured server is not a name.
     authority: Option<Authority>,
+    pace: Pace,
     credential: Credential,
     pool: Pool,
     upgrade_turns: Semaphore,
@@ -98,17 +97,11 @@ impl Client {
         metrics: Metrics,
         pace: Pace,
     ) -> Self {
-        let credential = match &upstream.credential {
-            Configured::ClientCertificate(_) => Credential::OfConnection,
-            Configured::Token(token) => Credential::Token(token.clone()),
-            Configured::TokenFile(file) => {
-                let file = file.clone();
-                Credential::File(TokenFile::new(move || file.read(), pace.token_age))
-            }
-        };
-        let connector = Arc::new(Connector::new(upstream, pace));
+        let credential = Credential::of(upstream, pace.dial.token_age);
+        let connector = Arc::new(Connector::new(upstream, pace.dial));
         let pool = Pool::new(
             Arc::clone(&connector),
+            pace,
             tasks.clone(),
             stop.clone(),
             metrics.clone(),
@@ -116,6 +109,7 @@ impl Client {
         Self(Arc::new(Shared {
             authority: Authority::try_from(connector.authority()).ok(),
             connector,
+            pace,
             credential,
             pool,
             upgrade_turns: Semaphore::new(UPGRADE_DIALS),
@@ -152,9 +146,7 @@ impl Client {
             } else {
                 None
             };
-            let silence = own
-                .as_ref()
-                .map(|_| self.0.connector.pace().reading_silence);
+            let silence = own.as_ref().map(|_| self.0.pace.reading_silence);
             let place = match own {
                 Some(place) => place,
                 None => self.0.pool.place().await?,
@@ -205,6 +197,7 @@ impl Client {
         let parts = head.into_http1(self.authority()?)?;
         let path = upgrade::Path {
             connector: &shared.connector,
+            deadline: shared.pace.upgrade_answer,
             turns: &shared.upgrade_turns,
             tasks: &shared.tasks,
         };

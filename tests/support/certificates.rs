@@ -71,6 +71,11 @@ impl Authority {
         self.issuer.pem()
     }
 
+    /// SHA-256 of its certificate, as an administrator compares it.
+    pub(crate) fn fingerprint(&self) -> String {
+        gangplank_pki::Fingerprint::of(self.issuer.der()).to_string()
+    }
+
     /// Its key, for who issues by it.
     pub(crate) fn key_pem(&self) -> String {
         self.issuer.key().serialize_pem()

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use gangplank_apiserver::Secured;
 use http::{Request, Response};
 use http_body_util::Empty;
 use hyper::body::Incoming;
@@ -19,7 +20,6 @@ use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use prometheus_client::metrics::gauge::Gauge;
 
-use super::connect::Secured;
 use super::limits::HTTP1_HEADERS;
 use crate::body::RequestBody;
 

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use gangplank_apiserver::Secured;
 use http_body::{Body, Frame, SizeHint};
 use hyper::client::conn::http2::{Builder, Connection, SendRequest};
 use hyper::rt::Executor;
@@ -19,7 +20,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
-use super::connect::Secured;
 use super::limits::{
     CANCELLED_STREAMS, CONNECTION_WINDOW, HEADER_LIST, Pace, SEND_BUFFER, STREAM_WINDOW,
     STREAMS_PER_CONNECTION,

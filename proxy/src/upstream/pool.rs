@@ -23,6 +23,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use gangplank_apiserver::{Connector, DialError};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -32,12 +33,11 @@ use self::place::Http1Place;
 pub(super) use self::place::{Http2Place, Place};
 use self::roster::Roster;
 use self::spell::Spell;
-use super::connect::Connector;
-use super::error::{DialError, UpstreamError};
+use super::error::UpstreamError;
 use super::h1_connection::Http1Connection;
 use super::h2_connection::Sender;
 use super::limits::{
-    CONNECTIONS, DIALS, HTTP1_CONNECTIONS, READING_CONNECTIONS, READING_DIALS, RESERVE_PAUSE,
+    CONNECTIONS, DIALS, HTTP1_CONNECTIONS, Pace, READING_CONNECTIONS, READING_DIALS, RESERVE_PAUSE,
     STREAMS_PER_CONNECTION, WAITING,
 };
 use super::metrics::Metrics;
@@ -51,6 +51,7 @@ struct Shared {
     state: Mutex<State>,
     http1_open: Arc<AtomicUsize>,
     connector: Arc<Connector>,
+    pace: Pace,
     tasks: TaskTracker,
     stop: CancellationToken,
     metrics: Metrics,
@@ -82,6 +83,7 @@ impl Pool {
     /// as soon as their streams have ended.
     pub(super) fn new(
         connector: Arc<Connector>,
+        pace: Pace,
         tasks: TaskTracker,
         stop: CancellationToken,
         metrics: Metrics,
@@ -102,6 +104,7 @@ impl Pool {
             state: Mutex::new(state),
             http1_open: Arc::default(),
             connector,
+            pace,
             tasks,
             stop,
             metrics,
@@ -285,9 +288,7 @@ impl Shared {
         if open < READING_CONNECTIONS
             && state.dialling_for_reads < READING_DIALS
             && !state.failed_lately()
-            && state
-                .dialled_for_reads
-                .take(self.connector.pace().reading_spell)
+            && state.dialled_for_reads.take(self.pace.reading_spell)
         {
             self.start_dial_for_read(state);
         }

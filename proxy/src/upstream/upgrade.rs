@@ -4,8 +4,10 @@
 //! out before the API server has answered 101, for there is nothing here that could carry it.
 
 use std::io;
+use std::time::Duration;
 
 use bytes::Bytes;
+use gangplank_apiserver::{Connector, DialError, Offer};
 use http::header::UPGRADE;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
@@ -17,8 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use super::connect::{Connector, Offer};
-use super::error::{DialError, UpstreamError};
+use super::error::UpstreamError;
 use super::exchange::classify;
 use super::h1_connection;
 use crate::body::UpstreamBody;
@@ -49,6 +50,8 @@ impl UpgradeAnswer {
 /// What an upgrade needs on its way to the API server.
 pub(super) struct Path<'c> {
     pub(super) connector: &'c Connector,
+    /// How long the answer may take.
+    pub(super) deadline: Duration,
     /// Bounds the connections being opened at the same time.
     pub(super) turns: &'c Semaphore,
     pub(super) tasks: &'c TaskTracker,
@@ -68,7 +71,7 @@ impl Path<'_> {
             };
             self.dial().await?
         };
-        let deadline = self.connector.pace().upgrade_answer;
+        let deadline = self.deadline;
         let response = match timeout(deadline, sender.send_request(request)).await {
             Ok(result) => result.map_err(classify)?,
             Err(_late) => return Err(UpstreamError::UpgradeLate(deadline)),
@@ -88,7 +91,7 @@ impl Path<'_> {
     async fn dial(&self) -> Result<SendRequest<Empty<Bytes>>, DialError> {
         let connector = self.connector;
         let tcp = connector.reach().await?;
-        let deadline = connector.pace().handshake;
+        let deadline = connector.deadlines().handshake;
         let securing = async {
             let (io, _certificate) = connector.secure(tcp, Offer::Http1).await?;
             let opened = h1_connection::open_for_upgrade(io).await;

@@ -3,14 +3,13 @@
 use std::io;
 use std::sync::Arc;
 
+use gangplank_apiserver::{DialError, Offer, chose_http2};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::upkeep::{Membership, attend_http2};
 use super::{Shared, State};
-use crate::upstream::connect::{Offer, chose_http2};
-use crate::upstream::error::DialError;
 use crate::upstream::h1_connection::{Http1Connection, Open};
 use crate::upstream::h2_connection::Http2Connection;
 use crate::upstream::limits::READING_UNACKNOWLEDGED;
@@ -91,11 +90,11 @@ impl Shared {
         if offer == Offer::Http1 {
             limit_unacknowledged(&tcp);
         }
-        let deadline = self.connector.pace().handshake;
+        let deadline = self.connector.deadlines().handshake;
         let opening = async {
             let (io, certificate) = self.connector.secure(tcp, offer).await?;
             let opened = if chose_http2(&io) {
-                let opened = Http2Connection::open(io, &self.tasks, self.connector.pace()).await;
+                let opened = Http2Connection::open(io, &self.tasks, &self.pace).await;
                 opened.map(|connection| Dialled::Http2(Box::new(connection), certificate))
             } else {
                 let gauge = &self.metrics.connections;

@@ -79,7 +79,7 @@ impl Shared {
     /// Lets go of those that were idle for long enough, are closed, or show an outdated certificate;
     /// whether any is left.
     fn sweep_once(&self, certificate: u64) -> bool {
-        let (idle, stopped) = (self.connector.pace().idle, self.stop.is_cancelled());
+        let (idle, stopped) = (self.pace.idle, self.stop.is_cancelled());
         let mut state = self.lock();
         state.idle_http1.retain_mut(|(connection, since)| {
             !stopped
@@ -96,7 +96,7 @@ async fn sweep(shared: Weak<Shared>) {
     loop {
         let Some((check, stop)) = shared
             .upgrade()
-            .map(|shared| (shared.connector.pace().idle_check, shared.stop.clone()))
+            .map(|shared| (shared.pace.idle_check, shared.stop.clone()))
         else {
             return;
         };
@@ -122,7 +122,7 @@ struct Upkeep {
 impl Upkeep {
     fn of(shared: &Weak<Shared>, protocol: ProtocolLabels) -> Option<Self> {
         let shared = shared.upgrade()?;
-        let pace = shared.connector.pace();
+        let pace = shared.pace;
         let connections = shared.metrics.connections.get_or_create_owned(&protocol);
         connections.inc();
         Some(Self {

@@ -15,11 +15,9 @@ use tokio_rustls::TlsAcceptor;
 use super::fake::{self, Sight};
 use super::support::{Harness, Papers, USER, get, head, identity, text, within};
 use crate::body::RequestBody;
-use crate::upstream::connect::{Connector, Offer};
-use crate::upstream::credential::{Credential, TokenFile};
-use crate::upstream::error::DialError;
 use crate::upstream::limits::Pace;
 use crate::upstream::{OnBehalf, UpstreamError};
+use gangplank_apiserver::{Connector, Credential, DialError, Offer, TokenFile};
 
 async fn playing(papers: &Papers) -> (u16, Arc<Sight>) {
     let config = fake::tls(&papers.server("127.0.0.1"), &["h2", "http/1.1"]);
@@ -309,7 +307,7 @@ async fn a_connection_is_known_by_the_certificate_that_it_was_made_with() {
     let config = fake::mutual_tls(&papers.server("127.0.0.1"), &papers);
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let upstream = upstream_of_files(&papers, folder.path(), port);
-    let connector = Connector::new(&upstream, Pace::default());
+    let connector = Connector::new(&upstream, Pace::default().dial);
     let tcp = connector.reach().await.unwrap();
     let (server, _) = listener.accept().await.unwrap();
     let renewing = async {

@@ -14,8 +14,8 @@ use tokio::net::TcpListener;
 use super::fake::{self, Exchange, Sight};
 use super::support::{Harness, Papers, post, until, within};
 use crate::upstream::UpstreamError;
-use crate::upstream::error::DialError;
 use crate::upstream::limits::Pace;
+use gangplank_apiserver::{Deadlines, DialError};
 
 async fn acting<F>(pace: Pace, act: F) -> (Harness, Arc<Sight>)
 where
@@ -54,7 +54,10 @@ async fn a_server_that_accepts_and_says_nothing_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let pace = Pace {
-        handshake: Duration::from_millis(100),
+        dial: Deadlines {
+            handshake: Duration::from_millis(100),
+            ..Deadlines::default()
+        },
         ..Pace::default()
     };
     let harness = Harness::with_pace(&Papers::new().upstream(port), pace);

@@ -11,7 +11,7 @@ use rustls_pki_types::CertificateDer;
 use tokio::task::spawn_blocking;
 
 use super::Offer;
-use crate::upstream::error::DialError;
+use crate::fault::DialError;
 
 /// The authorities that are believed, and the certificate that is shown, if any.
 pub(super) struct TlsFiles {

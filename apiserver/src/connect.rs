@@ -17,15 +17,15 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use self::tls::TlsFiles;
-use super::error::DialError;
-use super::limits::{ADDRESSES_TRIED, Pace};
+use crate::fault::DialError;
+use crate::limits::{ADDRESSES_TRIED, Deadlines};
 
 /// A connection whose far end has proven to be the API server.
-pub(super) type Secured = TlsStream<TcpStream>;
+pub type Secured = TlsStream<TcpStream>;
 
 /// What is offered to speak on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Offer {
+pub enum Offer {
     /// HTTP/2, or HTTP/1.1 where the server knows no better.
     Newest,
     /// HTTP/1.1 only: for plain reads, and for upgrades, which HTTP/2 does not have.
@@ -34,14 +34,15 @@ pub(super) enum Offer {
 
 /// Opens connections to one API server with one credential.
 #[derive(Debug)]
-pub(super) struct Connector {
+pub struct Connector {
     server: Server,
     tls: TlsFiles,
-    pace: Pace,
+    deadlines: Deadlines,
 }
 
 impl Connector {
-    pub(super) fn new(upstream: &Upstream, pace: Pace) -> Self {
+    /// A connector to `upstream`, which has dialled nothing yet.
+    pub fn new(upstream: &Upstream, deadlines: Deadlines) -> Self {
         let certificate = match &upstream.credential {
             Credential::ClientCertificate(pair) => Some(pair.clone()),
             Credential::Token(_) | Credential::TokenFile(_) => None,
@@ -50,24 +51,26 @@ impl Connector {
         Self {
             server: upstream.server.clone(),
             tls,
-            pace,
+            deadlines,
         }
     }
 
-    pub(super) fn authority(&self) -> &str {
+    /// Host and port of the server, as `Host` and `:authority` say it.
+    pub fn authority(&self) -> &str {
         &self.server.authority
     }
 
-    pub(super) const fn pace(&self) -> &Pace {
-        &self.pace
+    /// How long its steps may take.
+    pub const fn deadlines(&self) -> Deadlines {
+        self.deadlines
     }
 
     /// Connects TCP, within the connect deadline.
     ///
     /// # Errors
     /// When the name has no address or none of its addresses answers.
-    pub(super) async fn reach(&self) -> Result<TcpStream, DialError> {
-        let deadline = self.pace.connect;
+    pub async fn reach(&self) -> Result<TcpStream, DialError> {
+        let deadline = self.deadlines.connect;
         match timeout(deadline, self.reach_any_address()).await {
             Ok(result) => result,
             Err(_late) => Err(DialError::ConnectLate {
@@ -81,7 +84,7 @@ impl Connector {
         let addresses = self.resolve().await?;
         // Each address gets its share, so that one that swallows packets does not use up the others'.
         let shares = u32::try_from(addresses.len()).unwrap_or(1).max(1);
-        let share = self.pace.connect / shares;
+        let share = self.deadlines.connect / shares;
         let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
         for address in addresses {
             match connect_tcp(address, share).await {
@@ -116,11 +119,7 @@ impl Connector {
     ///
     /// # Errors
     /// When the far end is not the API server, or does not want us.
-    pub(super) async fn secure(
-        &self,
-        tcp: TcpStream,
-        offer: Offer,
-    ) -> Result<(Secured, u64), DialError> {
+    pub async fn secure(&self, tcp: TcpStream, offer: Offer) -> Result<(Secured, u64), DialError> {
         let (config, certificate) = self.tls.current(offer).await?;
         let connecting =
             TlsConnector::from(config).connect(self.server.tls_server_name.clone(), tcp);
@@ -129,17 +128,17 @@ impl Connector {
     }
 
     /// The number of the client certificate that connections are made with now.
-    pub(super) fn certificate(&self) -> u64 {
+    pub fn certificate(&self) -> u64 {
         self.tls.certificate()
     }
 
     /// The same after another look at its files.
-    pub(super) async fn reread_certificate(&self) -> u64 {
+    pub async fn reread_certificate(&self) -> u64 {
         self.tls.reread_certificate().await
     }
 
     /// What a failure of TLS means, in the handshake or right after it.
-    pub(super) fn tls_fault(&self, error: io::Error) -> DialError {
+    pub fn tls_fault(&self, error: io::Error) -> DialError {
         use rustls::Error as Tls;
 
         let authority = self.server.authority.clone();
@@ -169,7 +168,7 @@ impl Connector {
 }
 
 /// Whether the server chose HTTP/2. None chosen means HTTP/1.1 (RFC 7301 §3.1: ALPN is optional).
-pub(super) fn chose_http2(io: &Secured) -> bool {
+pub fn chose_http2(io: &Secured) -> bool {
     io.get_ref().1.alpn_protocol() == Some(b"h2".as_slice())
 }
 

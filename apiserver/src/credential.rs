@@ -7,17 +7,18 @@
 use std::fmt;
 use std::sync::Arc;
 
+use gangplank_config::upstream::{Credential as Configured, Upstream};
 use gangplank_config::{Fault, Token};
 use http::HeaderValue;
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 use tokio::time::{Duration, Instant, sleep, timeout};
 
-use super::error::CredentialError;
-use super::limits::{TOKEN_READ_DEADLINE, TOKEN_READ_PAUSE, TOKEN_READS};
+use crate::fault::CredentialError;
+use crate::limits::{TOKEN_READ_DEADLINE, TOKEN_READ_PAUSE, TOKEN_READS};
 
 /// Where the credential of a request comes from.
-pub(super) enum Credential {
+pub enum Credential {
     /// The client certificate of the connection: requests carry none.
     OfConnection,
     /// A token that does not change.
@@ -27,11 +28,23 @@ pub(super) enum Credential {
 }
 
 impl Credential {
+    /// The credential for `upstream`; a token in a file is read again when the last reading is `age` old.
+    pub fn of(upstream: &Upstream, age: Duration) -> Self {
+        match &upstream.credential {
+            Configured::ClientCertificate(_) => Self::OfConnection,
+            Configured::Token(token) => Self::Token(token.clone()),
+            Configured::TokenFile(file) => {
+                let file = file.clone();
+                Self::File(TokenFile::new(move || file.read(), age))
+            }
+        }
+    }
+
     /// The value of `Authorization`, or `None` where the connection carries the credential.
     ///
     /// # Errors
     /// When there is no token: the request must not be sent then.
-    pub(super) async fn authorization(&self) -> Result<Option<HeaderValue>, CredentialError> {
+    pub async fn authorization(&self) -> Result<Option<HeaderValue>, CredentialError> {
         match self {
             Self::OfConnection => Ok(None),
             Self::Token(token) => bearer(token).map(Some),
@@ -51,7 +64,7 @@ impl fmt::Debug for Credential {
 }
 
 /// A token in a file, remembered for a moment.
-pub(super) struct TokenFile {
+pub struct TokenFile {
     read: Arc<dyn Fn() -> Result<Token, Fault> + Send + Sync>,
     age: Duration,
     last: Mutex<Option<Reading>>,
@@ -64,7 +77,7 @@ struct Reading {
 
 impl TokenFile {
     /// The token that `read` finds, asked again when the last reading is `age` old.
-    pub(super) fn new(
+    pub fn new(
         read: impl Fn() -> Result<Token, Fault> + Send + Sync + 'static,
         age: Duration,
     ) -> Self {
@@ -113,6 +126,14 @@ impl TokenFile {
             Ok(Err(_ended)) => Err(CredentialError::NotAToken),
             Err(_late) => Err(CredentialError::Late(TOKEN_READ_DEADLINE)),
         }
+    }
+}
+
+impl fmt::Debug for TokenFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenFile")
+            .field("age", &self.age)
+            .finish_non_exhaustive()
     }
 }
 
