@@ -213,14 +213,20 @@ where
         }
     }
 
+    /// How often it has failed in a row, this time included.
+    fn count_failure(&self, object: &ObjectRef<K::Kind>) -> u32 {
+        let mut failures = self.failures.lock();
+        let times = failures
+            .get(object)
+            .map_or(1, |times| times.saturating_add(1));
+        failures.insert(object.clone(), times);
+        drop(failures);
+        times
+    }
+
     fn failed(&self, object: &K::Kind, failed: &Failed) -> Action {
         let reference = ObjectRef::from_obj(object);
-        let times = {
-            let mut failures = self.failures.lock();
-            let times = failures.entry(reference.clone()).or_insert(0);
-            *times = times.saturating_add(1);
-            *times
-        };
+        let times = self.count_failure(&reference);
         let told = match failed {
             finalizer::Error::ApplyFailed(trouble) | finalizer::Error::CleanupFailed(trouble) => {
                 trouble.told()

@@ -59,12 +59,11 @@ impl Grant {
             group: spec.group_name.as_deref(),
         };
         let subjects = named.subjects();
-        let here = Some(namespace.clone());
         let mut bindings = Vec::new();
         if !subjects.is_empty() {
             let prefix = Part::Constant("admiralty-source");
             bindings = of_roles(
-                &here,
+                Some(&namespace),
                 &[prefix, Part::Variable(&name)],
                 &spec.roles,
                 &roles.source,
@@ -99,7 +98,7 @@ impl Grant {
         if !subjects.is_empty() {
             let prefix = Part::Constant("admiralty-cluster-source");
             let parts = [prefix, Part::Variable(&name)];
-            bindings = of_roles(&None, &parts, &spec.roles, &roles.source, &subjects);
+            bindings = of_roles(None, &parts, &spec.roles, &roles.source, &subjects);
             let parts = [
                 prefix,
                 Part::Variable(&name),
@@ -116,14 +115,14 @@ impl Grant {
 
 /// A binding for each role that is listed, or the one for `fixed` when none is.
 fn of_roles(
-    namespace: &Option<String>,
+    namespace: Option<&str>,
     parts: &[Part<'_>],
     listed: &[String],
     fixed: &str,
     subjects: &[Subject],
 ) -> Vec<Binding> {
     if listed.is_empty() {
-        return vec![Binding::new(namespace.clone(), parts, fixed, subjects)];
+        return vec![Binding::new(namespace, parts, fixed, subjects)];
     }
     let mut roles: Vec<&String> = listed.iter().collect();
     roles.sort();
@@ -131,20 +130,15 @@ fn of_roles(
     let binding = |role: &String| {
         let mut parts = parts.to_vec();
         parts.push(Part::Variable(role));
-        Binding::new(namespace.clone(), &parts, role, subjects)
+        Binding::new(namespace, &parts, role, subjects)
     };
     roles.into_iter().map(binding).collect()
 }
 
 impl Binding {
-    fn new(
-        namespace: Option<String>,
-        parts: &[Part<'_>],
-        role: &str,
-        subjects: &[Subject],
-    ) -> Self {
+    fn new(namespace: Option<&str>, parts: &[Part<'_>], role: &str, subjects: &[Subject]) -> Self {
         Self {
-            namespace,
+            namespace: namespace.map(str::to_owned),
             name: joined(SUBDOMAIN, parts),
             role: RoleRef {
                 api_group: Some(RBAC.to_owned()),

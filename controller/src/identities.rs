@@ -46,10 +46,10 @@ impl Keeper for Identities {
         let held = there
             .as_ref()
             .filter(|secret| maker.made(*secret))
-            .and_then(|secret| self.good(secret, &wanted, &authority));
+            .and_then(|secret| Self::good(secret, &wanted, &authority));
         let (held, mut secret) = match held {
             Some(held) => held,
-            None => self.issue(&wanted, &authority)?,
+            None => Self::issue(&wanted, &authority)?,
         };
         secret.metadata = ObjectMeta {
             name: Some(identity.spec.secret_name.clone()),
@@ -110,7 +110,6 @@ impl Identities {
 
     /// What the Secret holds, if it is what would be issued now and not due yet.
     fn good(
-        &self,
         secret: &Secret,
         wanted: &Request,
         authority: &CertificateAuthority,
@@ -133,7 +132,6 @@ impl Identities {
     }
 
     fn issue(
-        &self,
         wanted: &Request,
         authority: &CertificateAuthority,
     ) -> Result<(Held, Secret), Trouble> {

@@ -20,15 +20,6 @@ pub(crate) struct KnownClusters {
     pub(crate) own_account: String,
 }
 
-/// For what an authority is believed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// Its identities.
-    Identity,
-    /// Its exit.
-    Serving,
-}
-
 /// Authorities that may be believed.
 #[derive(Clone, Debug)]
 pub(crate) struct Believed {
@@ -41,12 +32,8 @@ pub(crate) struct Believed {
 }
 
 impl KnownClusters {
-    /// What `reference` leads to, or why it leads nowhere.
-    pub(crate) fn follow(
-        &self,
-        reference: &ClusterReference,
-        purpose: Purpose,
-    ) -> Result<Believed, Verdict> {
+    /// The authorities of the exit that `reference` leads to, or why it leads nowhere.
+    pub(crate) fn serving(&self, reference: &ClusterReference) -> Result<Believed, Verdict> {
         let account = reference.account_name.as_ref().unwrap_or(&self.own_account);
         let cluster = &reference.cluster_name;
         let name = format!("{cluster}.{account}");
@@ -62,7 +49,7 @@ impl KnownClusters {
                      `gangplank accept`, or make a KnownCluster for it"
                 ),
             )),
-            [known] => believed(known, purpose, &name),
+            [known] => believed(known, known.spec.serving.as_ref(), "spec.serving", &name),
             _ => Err(Verdict::unready(
                 "PinAmbiguous",
                 format!(
@@ -74,17 +61,18 @@ impl KnownClusters {
     }
 }
 
-fn believed(known: &KnownCluster, purpose: Purpose, name: &str) -> Result<Believed, Verdict> {
-    let (pin, field) = match purpose {
-        Purpose::Identity => (&known.spec.identity, "spec.identity"),
-        Purpose::Serving => (&known.spec.serving, "spec.serving"),
-    };
+fn believed(
+    known: &KnownCluster,
+    pin: Option<&Pin>,
+    field: &str,
+    name: &str,
+) -> Result<Believed, Verdict> {
     let awaiting = || {
         let message =
             format!("the KnownCluster for {name} has no {field}: what it signs is not believed");
         Verdict::unready("AwaitingPin", message)
     };
-    let pin = pin.as_ref().ok_or_else(awaiting)?;
+    let pin = pin.ok_or_else(awaiting)?;
     let anchors = pinned(pin).map_err(|why| {
         Verdict::unready(
             "PinUnusable",

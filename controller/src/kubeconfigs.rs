@@ -14,7 +14,7 @@ use kube::{Api, Client, ResourceExt};
 use crate::authority::{CERTIFICATE, KEY};
 use crate::drive::{Keeper, Outcome};
 use crate::identities::time;
-use crate::known::{Believed, KnownClusters, Purpose, anchors, told};
+use crate::known::{Believed, KnownClusters, anchors, told};
 use crate::layout::Access;
 use crate::made::{Found, Maker};
 use crate::trouble::Trouble;
@@ -142,7 +142,7 @@ impl Kubeconfigs {
     fn cluster(&self, kubeconfig: &Kubeconfig) -> Result<Believed, Verdict> {
         let cluster = &kubeconfig.spec.cluster;
         if let Some(reference) = &cluster.admiralty_reference {
-            let believed = self.known.follow(reference, Purpose::Serving)?;
+            let believed = self.known.serving(reference)?;
             if believed.server.is_none() {
                 let message =
                     "the cluster is known, but not where it is: give its KnownCluster a server";

@@ -83,7 +83,7 @@ impl Maker {
     /// When the API server does not do it, or somebody else was faster.
     pub(crate) async fn keep<O>(&self, api: &Api<O>, wanted: O) -> Result<Found, Trouble>
     where
-        O: Resource<DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
+        O: Resource<DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned + Send + Sync,
     {
         let name = wanted.name_any();
         let Some(there) = api.get_opt(&name).await? else {
@@ -125,7 +125,7 @@ impl Maker {
     /// When the API server does not do it.
     pub(crate) async fn remove<O>(&self, api: &Api<O>, name: &str) -> Result<(), Trouble>
     where
-        O: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+        O: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync,
     {
         match api.get_opt(name).await? {
             Some(there) if self.made(&there) => self.part_with(api, &there).await,
@@ -139,7 +139,7 @@ impl Maker {
     /// When the API server does not do it.
     pub(crate) async fn part_with<O>(&self, api: &Api<O>, there: &O) -> Result<(), Trouble>
     where
-        O: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+        O: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync,
     {
         let exactly = DeleteParams::default().preconditions(Preconditions {
             uid: there.uid(),

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
     group = "multicluster.admiralty.io",
     version = "v1alpha1",
     kind = "Identity",
+    doc = "A client certificate for callers of this namespace, kept fresh in a Secret",
     plural = "identities",
     namespaced,
     category = "gangplank",

@@ -14,6 +14,7 @@ use crate::authority::AuthorityStatus;
     group = "gangplank.dev",
     version = "v1alpha1",
     kind = "KnownCluster",
+    doc = "Pins another cluster: the authorities that a person has compared and accepted",
     shortname = "kc",
     category = "gangplank",
     status = "KnownClusterStatus",

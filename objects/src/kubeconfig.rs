@@ -15,6 +15,7 @@ use crate::reference::ClusterReference;
     group = "multicluster.admiralty.io",
     version = "v1alpha1",
     kind = "Kubeconfig",
+    doc = "A kubeconfig for another cluster, kept up to date in a Secret",
     namespaced,
     category = "gangplank",
     status = "KubeconfigStatus",

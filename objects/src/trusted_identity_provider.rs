@@ -16,6 +16,7 @@ use crate::reference::ClusterReference;
     group = "multicluster.admiralty.io",
     version = "v1alpha1",
     kind = "TrustedIdentityProvider",
+    doc = "Trusts an organisation: who shows a certificate of its authority is the user that prefix and common name make",
     namespaced,
     shortname = "tip",
     category = "gangplank",

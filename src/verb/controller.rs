@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use gangplank_config::role;
+use gangplank_config::role::controller::Sources;
 use gangplank_config::upstream::InCluster;
 use gangplank_controller::{Settings, SourceRoles};
 use gangplank_objects::client::client;
@@ -51,10 +52,16 @@ fn settings(config: role::controller::Controller) -> Settings {
         identity_authority: config.identities.authority_secret,
         identity_lifetime: config.identities.lifetime,
         trust_domain: config.identities.trust_domain,
-        sources: config.sources.map(|sources| SourceRoles {
-            source: sources.role,
-            summary_viewer: sources.summary_viewer_role,
-        }),
+        sources: match config.sources {
+            Sources::LeftAlone => None,
+            Sources::Bound {
+                role,
+                summary_viewer_role,
+            } => Some(SourceRoles {
+                source: role,
+                summary_viewer: summary_viewer_role,
+            }),
+        },
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) const INSTALLATION: &str = "installation";
 pub(crate) struct Kept {
     cluster: &'static Cluster,
     /// The controller.
-    pub(crate) controller: Gangplank,
+    _controller: Gangplank,
     _folder: tempfile::TempDir,
 }
 
@@ -64,7 +64,7 @@ impl Kept {
         fs::write(&config, written).expect("the controller's file");
         Self {
             cluster,
-            controller: Gangplank::start("controller", &config),
+            _controller: Gangplank::start("controller", &config),
             _folder: folder,
         }
     }

@@ -28,8 +28,8 @@ pub struct Controller {
     pub upstream: Upstream,
     /// What is issued.
     pub identities: Identities,
-    /// What sources are bound to; `None` where something else writes bindings.
-    pub sources: Option<Sources>,
+    /// What becomes of sources.
+    pub sources: Sources,
     /// Where metrics, probes and status are served, if at all.
     pub admin: Option<SocketAddr>,
     /// How to log.
@@ -47,13 +47,18 @@ pub struct Identities {
     pub trust_domain: Option<String>,
 }
 
-/// The ClusterRoles of sources.
+/// What becomes of sources.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sources {
-    /// What a source that names no role may do.
-    pub role: String,
-    /// What every source may see of the cluster as a whole.
-    pub summary_viewer_role: String,
+pub enum Sources {
+    /// Nothing: something else writes bindings.
+    LeftAlone,
+    /// They are bound to these ClusterRoles.
+    Bound {
+        /// What a source that names no role may do.
+        role: String,
+        /// What every source may see of the cluster as a whole.
+        summary_viewer_role: String,
+    },
 }
 
 const KEYS: &[&str] = &[
@@ -120,17 +125,17 @@ fn identities(section: &Section<'_>) -> Option<Identities> {
     Some(identities)
 }
 
-fn sources(section: &Section<'_>) -> Option<Option<Sources>> {
+fn sources(section: &Section<'_>) -> Option<Sources> {
     if section.optional("sources").is_none() {
-        return Some(None);
+        return Some(Sources::LeftAlone);
     }
     let written = section.optional_section("sources", &["role", "summaryViewerRole"])?;
     let role = written.required_text("role");
     let viewer = written.required_text("summaryViewerRole");
-    Some(Some(Sources {
+    Some(Sources::Bound {
         role: role?.text.to_owned(),
         summary_viewer_role: viewer?.text.to_owned(),
-    }))
+    })
 }
 
 /// A DNS label (RFC 1123), as Kubernetes demands of namespaces.
