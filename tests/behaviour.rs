@@ -53,6 +53,7 @@ mod idle_tunnels_are_there_at_once;
 mod impersonation_by_callers_is_refused;
 mod impostor_api_server_receives_nothing;
 mod intermediates_lead_to_the_anchor;
+mod joining_explains_itself;
 mod killed_parts_come_back;
 mod kubectl_top_tells_usage;
 mod kubectl_works_as_at_the_api_server;

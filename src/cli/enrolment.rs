@@ -38,9 +38,12 @@ pub(crate) struct JoinArguments {
     /// The folder for the agent: certificate, key, configuration
     #[arg(long, value_name = "DIR", default_value = "gangplank-agent")]
     pub(crate) directory: PathBuf,
-    /// The kubeconfig of the exit's account at the API server; left out where the agent runs in a pod
+    /// The kubeconfig of the exit's account at the API server; left out in a pod, whose own account is taken
     #[arg(long, value_name = "FILE")]
     pub(crate) kubeconfig: Option<PathBuf>,
+    /// The agent will run in a pod, and use the account of that, though this is none
+    #[arg(long, conflicts_with = "kubeconfig")]
+    pub(crate) in_cluster: bool,
     /// The context in it (default: its current-context)
     #[arg(long, requires = "kubeconfig")]
     pub(crate) context: Option<String>,

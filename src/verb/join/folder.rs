@@ -1,0 +1,131 @@
+//! The folder that `gangplank join` writes and an agent runs from.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use gangplank_agent::enrolment::Enrolled;
+use gangplank_pki::clock::{Clock as _, SystemClock};
+use gangplank_pki::issue::{CertificateAuthority, IssueFault, Kind, Request};
+use gangplank_pki::{EntranceDomain, TunnelName, WithCauses};
+use serde_json::{Value, json};
+
+use crate::failure::{Failure, Outcome};
+use crate::secret_file;
+
+/// The exit's authority and its certificate are made here and nowhere renewed by themselves.
+const AUTHORITY_DAYS: u32 = 3650;
+const EXIT_LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// What the folder is made from.
+pub(super) struct Joined<'a> {
+    pub(super) enrolled: &'a Enrolled,
+    pub(super) tunnel: &'a TunnelName,
+    pub(super) relay: Value,
+    pub(super) upstream: Value,
+}
+
+/// The agent's folder.
+pub(super) struct Folder {
+    path: PathBuf,
+    /// Whether an exit is there, whose authority its callers know already: who joins again keeps it.
+    has_exit: bool,
+}
+
+/// What every joining writes, and never over anything.
+const OF_THE_AGENT: [&str; 3] = ["agent.yaml", "agent.pem", "relay-ca.crt"];
+
+/// What makes the exit known to its callers.
+const OF_THE_EXIT: [&str; 4] = ["exit-ca/ca.crt", "exit-ca/ca.key", "exit.crt", "exit.key"];
+
+impl Folder {
+    /// Made before the token is used, so that nothing is lost when it cannot be.
+    pub(super) fn prepare(path: &Path) -> Result<Self, Failure> {
+        use std::os::unix::fs::DirBuilderExt as _;
+        if OF_THE_AGENT.iter().any(|name| path.join(name).exists()) {
+            return Err(Failure::Usage(format!(
+                "an agent is in {} already: to join again move {} away (what its callers know is kept), or name another folder with --directory",
+                path.display(),
+                OF_THE_AGENT.join(", ")
+            )));
+        }
+        let missing = OF_THE_EXIT.iter().filter(|name| !path.join(name).exists());
+        let missing: Vec<&str> = missing.copied().collect();
+        let has_exit = missing.is_empty();
+        if !has_exit && missing.len() < OF_THE_EXIT.len() {
+            return Err(Failure::Usage(format!(
+                "a part of an exit is in {}, without {}: put that back, or name another folder with --directory",
+                path.display(),
+                missing.join(", ")
+            )));
+        }
+        for folder in [path.to_owned(), path.join("trust"), path.join("exit-ca")] {
+            fs::DirBuilder::new()
+                .mode(0o700)
+                .recursive(true)
+                .create(&folder)
+                .with_context(|| format!("{} cannot be created", folder.display()))?;
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            has_exit,
+        })
+    }
+
+    pub(super) fn write(&self, joined: &Joined<'_>) -> Outcome {
+        let enrolled = joined.enrolled;
+        secret_file::create(&self.file("agent.pem"), enrolled.identity_pem.0.as_bytes())?;
+        secret_file::create_public(
+            &self.file("relay-ca.crt"),
+            enrolled.relay_authorities_pem.as_bytes(),
+        )?;
+        if !self.has_exit {
+            self.write_exit(joined)?;
+        }
+        let agent = json!({
+            "relays": [joined.relay],
+            "tunnel": { "identityFile": "agent.pem", "renewal": "Automatic" },
+            "exit": {
+                "servingCertificate": { "certificateFile": "exit.crt", "keyFile": "exit.key" },
+                "trust": { "directory": "trust" },
+                "upstream": joined.upstream,
+            },
+            "admin": { "listen": "127.0.0.1:9091" },
+        });
+        let text = serde_saphyr::to_string(&agent).context("YAML cannot be written")?;
+        secret_file::create(&self.file("agent.yaml"), text.as_bytes())
+    }
+
+    fn write_exit(&self, joined: &Joined<'_>) -> Outcome {
+        let now = SystemClock.now();
+        let domain = EntranceDomain::parse(&joined.enrolled.entrance_domain)
+            .map_err(|fault| anyhow!("the relay's domain is of no use: {fault}"))?;
+        let entrance = domain.entrance_of(joined.tunnel);
+        let unmade = |fault: IssueFault| Failure::Running(anyhow!("{}", WithCauses(&fault)));
+        let name = format!("{} exit CA", joined.tunnel);
+        let authority = CertificateAuthority::create(&name, AUTHORITY_DAYS, now).map_err(unmade)?;
+        let kind = Kind::Exit {
+            dns_names: vec![format!("kube-mtls-proxy.{entrance}"), entrance],
+        };
+        let lifetime = EXIT_LIFETIME;
+        let issued = authority.issue(&Request {
+            kind,
+            lifetime,
+            now,
+        });
+        let issued = issued.map_err(unmade)?;
+        secret_file::create_pair(
+            (&self.file("exit-ca/ca.crt"), authority.certificate_pem()),
+            (&self.file("exit-ca/ca.key"), &authority.key_pem()),
+        )?;
+        secret_file::create_pair(
+            (&self.file("exit.crt"), &issued.cert_pem),
+            (&self.file("exit.key"), &issued.key_pem),
+        )
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+}
