@@ -171,12 +171,20 @@ fn tell_of(certificate: &CertificateStatus) {
         name,
         fingerprint,
         not_after,
+        remedy,
         ..
     } = certificate;
     if certificate.expired {
+        let files = "replace its files, they are read again by themselves";
+        let remedy = remedy.as_deref().unwrap_or(files);
         tracing::error!(
             fingerprint,
-            "the {name} expired at {not_after}, so that others refuse it: replace its files, they are read again by themselves"
+            "the {name} expired at {not_after}, so that others refuse it: {remedy}"
+        );
+    } else if remedy.is_some() {
+        tracing::warn!(
+            fingerprint,
+            "the {name} ends at {not_after} and is not renewed yet: `gangplank status` says why"
         );
     } else {
         tracing::warn!(

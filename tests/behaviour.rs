@@ -33,6 +33,7 @@ mod earlier_sessions_make_no_tunnels;
 mod earlier_sessions_open_nothing;
 mod early_answer_reaches_a_caller_that_still_sends;
 mod ends_and_breaks_pass_the_tunnel;
+mod enrolment_explains_itself;
 mod every_fault_is_survived;
 mod every_guarantee_has_its_tests;
 mod every_method_passes;

@@ -1,16 +1,18 @@
 //! `gangplank join` looks at what it can before the token is used, says what it waits for, and what to do next.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use tempfile::TempDir;
 
 use crate::support::certificates::Authority;
-use crate::support::gangplank::run;
-use crate::support::kubectl::Said;
-use crate::support::path::Relay;
+use crate::support::gangplank::{command, run};
+use crate::support::kubectl::{Said, finish};
+use crate::support::path::{RELAY_NAME, Relay};
 
 /// A relay, and a place where clusters join.
 struct Shore {
@@ -57,8 +59,12 @@ impl Shore {
 
     /// Joins with these arguments behind the address; the folder is `agent`.
     fn join(&self, further: &[&str]) -> Said {
-        let (relay, folder) = (self.relay.address.to_string(), self.text_of("agent"));
-        run(&[&["join", &relay, "--directory", &folder], further].concat())
+        self.join_at(&self.relay.address.to_string(), further)
+    }
+
+    fn join_at(&self, relay: &str, further: &[&str]) -> Said {
+        let folder = self.text_of("agent");
+        run(&[&["join", relay, "--directory", &folder], further].concat())
     }
 }
 
@@ -77,10 +83,6 @@ fn refused(said: &Said, words: &[&str]) {
     for word in words {
         assert!(said.err.contains(word), "no `{word}` in: {}", said.err);
     }
-}
-
-fn is_empty(folder: &Path) -> bool {
-    !folder.exists()
 }
 
 #[test]
@@ -113,7 +115,7 @@ fn what_the_agent_could_not_run_from_leaves_the_token_good() {
     let other = ["--kubeconfig", &kubeconfig, "--context", "other"];
     refused(&join(&other), &["no context `other`", good]);
 
-    assert!(is_empty(&shore.file("agent")), "nothing is left of it");
+    assert!(!shore.file("agent").exists(), "nothing is left of it");
     assert_eq!(shore.state_of_token(), "open");
     drop(join(&["--kubeconfig", &kubeconfig]).expect_success());
     assert_eq!(shore.state_of_token(), "used");
@@ -130,4 +132,106 @@ fn a_folder_for_a_pod_can_be_made_outside() {
     );
     let config = fs::read_to_string(shore.file("agent/agent.yaml")).expect("readable");
     assert!(config.contains("inCluster: true"), "{config}");
+}
+
+#[test]
+fn a_relay_that_says_nothing_is_waited_for_aloud() {
+    let shore = Shore::new();
+    let (token, kubeconfig) = (shore.token("edge-1.acme"), shore.kubeconfig());
+    let mute = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = mute.local_addr().expect("an address").to_string();
+    let folder = shore.text_of("agent");
+    let mut child = command(&["join", &address, "--directory", &folder])
+        .args(["--token-file", &token, "--kubeconfig", &kubeconfig])
+        .spawn()
+        .expect("gangplank starts");
+    let told = BufReader::new(child.stderr.take().expect("piped"));
+    let mut lines = told.lines().map(|line| line.expect("text"));
+    let first = lines.next().expect("a line");
+    let whom = format!("Joining as edge-1.acme at {address} over TCP");
+    assert!(first.contains(&whom), "{first}");
+    let then = lines.next().expect("another line");
+    assert!(
+        then.contains("still waiting for its part of the TLS handshake"),
+        "{then}"
+    );
+    assert!(then.contains("at most 20 s"), "{then}");
+    child.kill().expect("our own child");
+    child.wait().expect("our own child");
+}
+
+#[test]
+fn what_was_tried_is_named_and_the_proxy_of_the_environment_too() {
+    let shore = Shore::new();
+    let (token, kubeconfig) = (shore.token("edge-1.acme"), shore.kubeconfig());
+    let with_token = [
+        "--token-file",
+        token.as_str(),
+        "--kubeconfig",
+        kubeconfig.as_str(),
+    ];
+    let closed = {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        listener.local_addr().expect("an address").to_string()
+    };
+    let again = "run the same command again";
+    let said = shore.join_at(&closed, &with_token);
+    refused(
+        &said,
+        &[
+            "cannot be reached",
+            &format!("asked: {closed} over TCP"),
+            again,
+        ],
+    );
+
+    let (relay, folder) = (shore.relay.address.to_string(), shore.text_of("agent"));
+    let through = command(&[&["join", &relay, "--directory", &folder], &with_token[..]].concat())
+        .env("HTTPS_PROXY", format!("http://{closed}"))
+        .spawn()
+        .expect("gangplank starts");
+    let proxy = format!("the HTTP proxy {closed} (of HTTPS_PROXY)");
+    refused(
+        &finish(through, "join"),
+        &[&proxy, "leads nowhere", "NO_PROXY", again],
+    );
+    assert_eq!(shore.state_of_token(), "open");
+}
+
+#[test]
+fn several_relays_are_looked_at_before_the_first_takes_the_token() {
+    let shore = Shore::new();
+    let (token, kubeconfig) = (shore.token("edge-1.acme"), shore.kubeconfig());
+    let (sibling, stranger) = (shore.relay.start_sibling(), Relay::start_enrolling(3600));
+    let join = |other: &str| {
+        let with_token = [
+            "--token-file",
+            token.as_str(),
+            "--kubeconfig",
+            kubeconfig.as_str(),
+        ];
+        shore.join(&[&[other], &with_token[..]].concat())
+    };
+    let first = shore.relay.address.to_string();
+    refused(&join(&first), &["named twice"]);
+    let other = stranger.address.to_string();
+    let leave = format!("leave {other} out for now");
+    refused(
+        &join(&other),
+        &[
+            "this is not the relay that is meant",
+            "the token was not used",
+            &leave,
+        ],
+    );
+    assert_eq!(shore.state_of_token(), "open");
+
+    let second = sibling.address.to_string();
+    drop(join(&second).expect_success());
+    assert_eq!(shore.state_of_token(), "used");
+    let config = fs::read_to_string(shore.file("agent/agent.yaml")).expect("readable");
+    for relay in [first, second] {
+        assert!(config.contains(&relay), "{config}");
+    }
+    assert_eq!(config.matches(RELAY_NAME).count(), 2, "{config}");
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gangplank_agent::enrolment::{Address, EnrolmentError, join};
+use gangplank_agent::enrolment::{Address, EnrolmentError, Proof, Steps, join};
 use gangplank_enrolment::{CertificateRecord, EtcdRegister, Known, Register as _, TokenRecord};
 use gangplank_pki::clock::{SystemClock, at};
 use gangplank_pki::{Fingerprint, TunnelName};
@@ -202,7 +202,8 @@ async fn race(one: &Relay, other: &Relay, token: &JoinToken) -> usize {
                 port: address.port(),
                 proxy: None,
             };
-            join(address, &token, Arc::new(SystemClock)).await
+            let proof = Proof::Token(&token);
+            join(address, proof, Arc::new(SystemClock), &Steps::default()).await
         });
     }
     let mut won = 0;

@@ -217,7 +217,7 @@ impl Entrance {
         if let Some(landing) = self.landing_for(&first_bytes) {
             Box::pin(landing.receive(caller.socket, first_bytes)).await;
         } else if let Some(reception) = &self.reception {
-            Box::pin(reception.receive(caller.socket, first_bytes)).await;
+            Box::pin(reception.receive(caller.socket, caller.address, first_bytes)).await;
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use gangplank_config::Fault;
 use gangplank_config::role::{self, Drain};
-use gangplank_enrolment::{Known, Office, RegisterFault, Snapshot};
+use gangplank_enrolment::{Known, Office, RegisterFault};
 use gangplank_pki::clock::Clock;
 use gangplank_pki::peer::VerifierFault;
 use gangplank_tcp::Listener;
@@ -37,6 +37,9 @@ const PORT_ATTEMPTS: usize = 16;
 /// Most names of clusters of which it is known what their tunnels have carried: as many as the registry remembers
 /// at least, whether they have tunnels now or not. Some 300 bytes each, 20 MiB in all.
 const MOST_ACCOUNTS: usize = 64 * 1024;
+
+/// How long a start may take before it says what it waits for: longer than any register that is well takes.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// How long the end of the relay waits for its own tasks once everything was closed. They only have to
 /// notice it; a task that does not is abandoned with the process.
@@ -124,7 +127,7 @@ impl Relay {
         metrics: &mut Metrics,
     ) -> Result<Self, RelayError> {
         let office = Office::open(&config, Arc::clone(&clock)).map_err(RelayError::Register)?;
-        let known = read_register(office.as_ref()).await?;
+        let known = read_register(&config, office.as_ref()).await?;
         let (identity, reloaders) =
             TunnelIdentity::read(&config.tunnel, &known, clock).map_err(RelayError::Identity)?;
         let bound_with = identity.generations();
@@ -266,13 +269,26 @@ const fn congestion(written: role::CongestionControl) -> CongestionControl {
     }
 }
 
-/// What the register knows, before the first agent comes: none that was revoked slips in at a restart.
-async fn read_register(office: Option<&Office>) -> Result<Known, RelayError> {
-    let snapshot = match office {
-        Some(office) => office.register().snapshot().await,
-        None => Ok(Snapshot::default()),
+/// What is known when the first agent comes. An etcd that is away is waited for, and that is said before a person
+/// wonders.
+async fn read_register(
+    config: &role::relay::Relay,
+    office: Option<&Office>,
+) -> Result<Known, RelayError> {
+    let (Some(office), Some(enrolment)) = (office, &config.enrolment) else {
+        return Ok(Known::default());
     };
-    Ok(Known::new(snapshot.map_err(RelayError::Register)?))
+    let mut reading = office.register().snapshot();
+    let read = if let Ok(read) = timeout(SILENCE, &mut reading).await {
+        read
+    } else {
+        tracing::warn!(
+            register = %enrolment.register,
+            "the relay is not ready yet: it waits for its register, to know who was revoked before the first agent comes"
+        );
+        reading.await
+    };
+    Ok(Known::new(read.map_err(RelayError::Register)?))
 }
 
 /// A follower that ends before `over` would leave revocations as they were without a word: it is a register lost.

@@ -9,21 +9,25 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
-use gangplank_agent::enrolment::{Address, Enrolled, EnrolmentError, Vouched, join, join_vouched};
-use gangplank_config::ProxyEnvironment;
+use gangplank_agent::enrolment::{
+    self, Enrolled, EnrolmentError, Step, Steps, Vouched, join, look_at,
+};
 use gangplank_pki::clock::SystemClock;
 use gangplank_pki::{TunnelName, WithCauses, pem};
 use gangplank_tunnel::wire::enrolment::JoinToken;
 use rustls_pki_types::CertificateDer;
 use serde_json::json;
 
-use self::folder::{Folder, Joined};
+use self::folder::{Folder, Joined, PresentAgent};
+use self::relays::{RelayPlace, Relays};
 use self::upstream::upstream;
 use crate::cli::JoinArguments;
 use crate::failure::{Failure, Outcome};
 use crate::output::print;
 
 mod folder;
+mod progress;
+mod relays;
 mod upstream;
 
 /// Longest token file that is read.
@@ -31,43 +35,106 @@ const LONGEST_TOKEN: u64 = 8192;
 
 /// Joins, and writes the folder.
 pub(crate) fn run(arguments: &JoinArguments) -> Outcome {
-    let (host, port) = host_and_port(&arguments.relay)?;
-    let proof = Proof::of(arguments, &host)?;
+    let relays = Relays::read(&arguments.relays)?;
+    let proof = Proof::of(arguments, &relays.first.host)?;
+    if arguments.again {
+        return again(&relays, &proof, &arguments.directory);
+    }
     let upstream = upstream(arguments)?;
     let folder = Folder::prepare(&arguments.directory)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("the runtime cannot be started")?;
-    let relay = written(&host, port);
-    let environment = ProxyEnvironment::read(|name| std::env::var(name).ok());
-    let proxy = environment.map_err(Failure::Usage)?.on_the_way_to(&host);
-    let address = Address {
-        host: &host,
-        port,
-        proxy: proxy.as_ref(),
-    };
-    let enrolled = runtime
-        .block_on(proof.join(address))
-        .map_err(|error| told(&error))?;
-    let (tunnel, server_name) = (proof.tunnel(), proof.server_name());
+    let enrolled = enrol(&relays, &proof, &arguments.directory)?;
+    let (shown, server_name) = (proof.shown(), proof.server_name());
+    let tunnel = shown.tunnel();
+    let entry = |relay: &RelayPlace| json!({ "address": relay.to_string(), "serverName": server_name, "caFile": "relay-ca.crt" });
     let joined = Joined {
         enrolled: &enrolled,
         tunnel,
-        relay: json!({ "address": relay, "serverName": server_name, "caFile": "relay-ca.crt" }),
+        relays: relays.all().map(entry).collect(),
         upstream,
     };
     folder.write(&joined)?;
     print(&format!(
         "{cluster} has joined at {relay}.\n\n  \
          gangplank agent --config {folder}/agent.yaml\n\n\
-         Whom it believes stands in {folder}/trust, one TrustedIdentityProvider a file; nobody yet.\n\
+         Whom it believes stands in {folder}/trust, one TrustedIdentityProvider a file; while it is empty every caller is refused.\n\
          Callers need {folder}/exit-ca/ca.crt as the cluster's authority, and connect to {entrance}.",
         cluster = tunnel,
-        relay = relay,
+        relay = relays.first,
         folder = arguments.directory.display(),
         entrance = format_args!("{tunnel}.{}", enrolled.entrance_domain),
     ))
+}
+
+/// Gets a new certificate for an agent that is there.
+fn again(relays: &Relays, proof: &Proof, directory: &Path) -> Outcome {
+    if let Some(other) = relays.others.first() {
+        return Err(Failure::Usage(format!(
+            "`--again` leaves {}/agent.yaml as it is: name one relay, and write {other} into its `relays` yourself; the token was not used",
+            directory.display()
+        )));
+    }
+    let present = PresentAgent::of(directory, proof.shown().tunnel())?;
+    present.replace(&enrol(relays, proof, directory)?)?;
+    print(&format!(
+        "{} has joined again at {}. A running agent takes the new certificate by itself; if none runs:\n\n  \
+         gangplank agent --config {}/agent.yaml",
+        proof.shown().tunnel(),
+        relays.first,
+        directory.display()
+    ))
+}
+
+fn enrol(relays: &Relays, proof: &Proof, directory: &Path) -> Result<Enrolled, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the runtime cannot be started")?;
+    runtime.block_on(visit(relays, proof, directory))
+}
+
+/// Looks at the other relays, then joins at the first: what is wrong with one of them must not cost the token.
+async fn visit(relays: &Relays, proof: &Proof, folder: &Path) -> Result<Enrolled, Failure> {
+    let (proof, clock) = (proof.shown(), Arc::new(SystemClock));
+    for relay in &relays.others {
+        let steps = Steps::default();
+        let look = look_at(relay.address(), proof, clock.clone(), &steps);
+        let title = format!("Looking at {relay}{}", relay.way());
+        let looked = progress::told(&title, &steps, look).await;
+        looked.map_err(|error| {
+            let remedy = format!(
+                "the token was not used; leave {relay} out for now, and write it into `relays` of {}/agent.yaml later",
+                folder.display()
+            );
+            refused(&error, relay, &remedy)
+        })?;
+    }
+    let (relay, steps) = (&relays.first, Steps::default());
+    let title = format!("Joining as {} at {relay}{}", proof.tunnel(), relay.way());
+    let joining = join(relay.address(), proof, clock, &steps);
+    let joined = progress::told(&title, &steps, joining).await;
+    joined.map_err(|error| {
+        let remedy = match (&error, *steps.borrow()) {
+            // It said itself what became of the proof.
+            (EnrolmentError::Refused { .. }, _) => "",
+            (_, Step::Answer) => {
+                "the relay may have taken the token: `gangplank token list --config FILE` there says so"
+            }
+            _ => "the token was not used: run the same command again once this is mended",
+        };
+        refused(&error, relay, remedy)
+    })
+}
+
+/// What the relay said no to is the command line's fault, the rest the world's.
+fn refused(error: &EnrolmentError, relay: &RelayPlace, remedy: &str) -> Failure {
+    let mut message = format!("{} (asked: {relay}{})", WithCauses(error), relay.way());
+    if !remedy.is_empty() {
+        message = format!("{message}\n{remedy}");
+    }
+    match error {
+        EnrolmentError::Refused { .. } => Failure::Usage(message),
+        _ => Failure::Running(anyhow!(message)),
+    }
 }
 
 /// By what the cluster joins.
@@ -107,31 +174,21 @@ impl Proof {
         })
     }
 
-    async fn join(&self, address: Address<'_>) -> Result<Enrolled, EnrolmentError> {
-        let clock = Arc::new(SystemClock);
+    /// As relays are shown it.
+    fn shown(&self) -> enrolment::Proof<'_> {
         match self {
-            Self::Token(token) => join(address, token, clock).await,
+            Self::Token(token) => enrolment::Proof::Token(token),
             Self::Account {
                 tunnel,
                 token,
                 server_name,
                 authorities,
-            } => {
-                let vouched = Vouched {
-                    tunnel,
-                    token,
-                    server_name,
-                    authorities,
-                };
-                join_vouched(address, &vouched, clock).await
-            }
-        }
-    }
-
-    fn tunnel(&self) -> &TunnelName {
-        match self {
-            Self::Token(token) => &token.tunnel,
-            Self::Account { tunnel, .. } => tunnel,
+            } => enrolment::Proof::Vouched(Vouched {
+                tunnel,
+                token,
+                server_name,
+                authorities,
+            }),
         }
     }
 
@@ -140,15 +197,6 @@ impl Proof {
             Self::Token(token) => &token.relay,
             Self::Account { server_name, .. } => server_name,
         }
-    }
-}
-
-/// What the relay said to the command line is at fault, the rest is the world.
-fn told(error: &EnrolmentError) -> Failure {
-    let message = WithCauses(error).to_string();
-    match error {
-        EnrolmentError::Refused { .. } => Failure::Usage(message),
-        _ => Failure::Running(anyhow!(message)),
     }
 }
 
@@ -177,38 +225,4 @@ fn read_token(file: &Path) -> Result<String, Failure> {
     };
     read.map_err(|error| Failure::Usage(format!("{} cannot be read: {error}", file.display())))?;
     Ok(text)
-}
-
-/// `relay.example.com` is at port 443.
-fn host_and_port(written: &str) -> Result<(String, u16), Failure> {
-    let unbracketed = |host: &str| {
-        let bare = host
-            .strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'));
-        bare.unwrap_or(host).to_owned()
-    };
-    let whole_host = written.starts_with('[') && written.ends_with(']');
-    match written.rsplit_once(':').filter(|_| !whole_host) {
-        None if !written.is_empty() => Ok((unbracketed(written), 443)),
-        Some((host, port)) if !host.is_empty() => {
-            let port = port.parse().map_err(|_no_number| wrong_relay(written))?;
-            Ok((unbracketed(host), port))
-        }
-        _ => Err(wrong_relay(written)),
-    }
-}
-
-/// A relay as an agent's file has it.
-fn written(host: &str, port: u16) -> String {
-    if host.contains(':') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
-    }
-}
-
-fn wrong_relay(written: &str) -> Failure {
-    Failure::Usage(format!(
-        "`{written}` is no address of a relay: write a host and a port, such as `relay.example.com:8443`"
-    ))
 }

@@ -18,7 +18,9 @@ use crate::cli::ListenerArguments;
 use crate::failure::Outcome;
 use crate::role::{Stage, announce, bind_admin, run_on_runtime, start_log};
 use crate::signals;
-use crate::status::{self, CertificateStatus, OfflineStatus, RelayStatus, Status, TunnelStatus};
+use crate::status::{
+    self, CertificateStatus, OfflineStatus, RegisterStatus, RelayStatus, Status, TunnelStatus,
+};
 
 /// How long the register may be away before this relay says so: an etcd that chooses a new leader, or whose members
 /// are restarted one after the other, is away for a second or two.
@@ -38,6 +40,8 @@ async fn serve(config: role::relay::Relay, stage: Stage) -> Outcome {
     let admin = bind_admin(config.admin)?;
     let mut metrics = Registry::with_prefix("gangplank");
     let domain = config.domain.to_string();
+    let register = config.enrolment.as_ref();
+    let register = register.map(|enrolment| enrolment.register.to_string());
     let relay = Relay::bind(config, Arc::new(SystemClock), &mut metrics)
         .await
         .map_err(anyhow::Error::new)?;
@@ -45,6 +49,7 @@ async fn serve(config: role::relay::Relay, stage: Stage) -> Outcome {
         view: relay.view(),
         listen: relay.local_address(),
         domain,
+        register,
         since: Instant::now(),
     };
     announce(
@@ -72,11 +77,26 @@ impl ObservedRelay {
     }
 }
 
+impl ObservedRelay {
+    fn register(&self) -> Option<RegisterStatus> {
+        let (lost_seconds, last_error) = self.view.register_lost().map_or((None, None), |lost| {
+            (Some(lost.0.as_secs()), Some(lost.1.to_string()))
+        });
+        Some(RegisterStatus {
+            place: self.register.clone()?,
+            lost_seconds,
+            last_error,
+        })
+    }
+}
+
 /// A running relay for the admin endpoint.
 struct ObservedRelay {
     view: RelayView,
     listen: SocketAddr,
     domain: String,
+    /// Where clusters' tokens and certificates are kept.
+    register: Option<String>,
     since: Instant,
 }
 
@@ -145,6 +165,7 @@ impl Observed for ObservedRelay {
             relay: Some(RelayStatus {
                 listen: self.listen.to_string(),
                 domain: self.domain.clone(),
+                register: self.register(),
                 tunnels,
                 offline,
             }),

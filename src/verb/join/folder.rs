@@ -1,6 +1,7 @@
 //! The folder that `gangplank join` writes and an agent runs from.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use anyhow::{Context as _, anyhow};
 use gangplank_agent::enrolment::Enrolled;
 use gangplank_pki::clock::{Clock as _, SystemClock};
 use gangplank_pki::issue::{CertificateAuthority, IssueFault, Kind, Request};
-use gangplank_pki::{EntranceDomain, TunnelName, WithCauses};
+use gangplank_pki::{EntranceDomain, TunnelName, WithCauses, pem};
 use serde_json::{Value, json};
 
 use crate::failure::{Failure, Outcome};
@@ -22,7 +23,7 @@ const EXIT_LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
 pub(super) struct Joined<'a> {
     pub(super) enrolled: &'a Enrolled,
     pub(super) tunnel: &'a TunnelName,
-    pub(super) relay: Value,
+    pub(super) relays: Vec<Value>,
     pub(super) upstream: Value,
 }
 
@@ -37,7 +38,10 @@ pub(super) struct Folder {
 const OF_THE_AGENT: [&str; 3] = ["agent.yaml", "agent.pem", "relay-ca.crt"];
 
 /// What makes the exit known to its callers.
-const OF_THE_EXIT: [&str; 4] = ["exit-ca/ca.crt", "exit-ca/ca.key", "exit.crt", "exit.key"];
+const OF_THE_EXIT: [&str; 3] = ["exit-ca/ca.crt", "exit.crt", "exit.key"];
+
+/// The key of the exit's authority, which is better kept elsewhere: nobody needs it here.
+const KEY_OF_THE_AUTHORITY: &str = "exit-ca/ca.key";
 
 impl Folder {
     /// Made before the token is used, so that nothing is lost when it cannot be.
@@ -45,7 +49,8 @@ impl Folder {
         use std::os::unix::fs::DirBuilderExt as _;
         if OF_THE_AGENT.iter().any(|name| path.join(name).exists()) {
             return Err(Failure::Usage(format!(
-                "an agent is in {} already: to join again move {} away (what its callers know is kept), or name another folder with --directory",
+                "an agent is in {} already, or a part of one ({}): to join again as the same cluster add `--again` and leave `--kubeconfig` out, or name \
+                 another folder with `--directory DIR`; the token was not used",
                 path.display(),
                 OF_THE_AGENT.join(", ")
             )));
@@ -53,9 +58,11 @@ impl Folder {
         let missing = OF_THE_EXIT.iter().filter(|name| !path.join(name).exists());
         let missing: Vec<&str> = missing.copied().collect();
         let has_exit = missing.is_empty();
-        if !has_exit && missing.len() < OF_THE_EXIT.len() {
+        let has_part =
+            missing.len() < OF_THE_EXIT.len() || path.join(KEY_OF_THE_AUTHORITY).exists();
+        if !has_exit && has_part {
             return Err(Failure::Usage(format!(
-                "a part of an exit is in {}, without {}: put that back, or name another folder with --directory",
+                "a part of an exit is in {}, without {}: put that back, or name another folder with `--directory DIR`; the token was not used",
                 path.display(),
                 missing.join(", ")
             )));
@@ -65,8 +72,9 @@ impl Folder {
                 .mode(0o700)
                 .recursive(true)
                 .create(&folder)
-                .with_context(|| format!("{} cannot be created", folder.display()))?;
+                .map_err(|error| unwritable(&folder, error))?;
         }
+        is_writable(path)?;
         Ok(Self {
             path: path.to_owned(),
             has_exit,
@@ -84,7 +92,7 @@ impl Folder {
             self.write_exit(joined)?;
         }
         let agent = json!({
-            "relays": [joined.relay],
+            "relays": joined.relays,
             "tunnel": { "identityFile": "agent.pem", "renewal": "Automatic" },
             "exit": {
                 "servingCertificate": { "certificateFile": "exit.crt", "keyFile": "exit.key" },
@@ -128,4 +136,75 @@ impl Folder {
     fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
+}
+
+/// An agent that is to join anew.
+pub(super) struct PresentAgent<'a> {
+    directory: &'a Path,
+}
+
+impl<'a> PresentAgent<'a> {
+    /// The agent in this folder, if it is of this cluster.
+    pub(super) fn of(directory: &'a Path, cluster: &TunnelName) -> Result<Self, Failure> {
+        let refused = |why: &str| {
+            Failure::Usage(format!(
+                "{} {why}; the token was not used",
+                directory.display()
+            ))
+        };
+        let config = fs::read_to_string(directory.join("agent.yaml"));
+        let config = config.map_err(|_unreadable| {
+            refused("has no agent.yaml that can be read: leave `--again` out, or name the agent's folder with `--directory DIR`")
+        })?;
+        if !config.contains("agent.pem") {
+            return Err(refused(
+                "has an agent.yaml that does not name agent.pem, where the certificate would go: write it there as `identityFile`, or name another folder with `--directory DIR`",
+            ));
+        }
+        let held = fs::read(directory.join("agent.pem")).ok();
+        let held = held.and_then(|held| pem::certificates(&held).ok()?.into_iter().next());
+        let held = held.and_then(|leaf| TunnelName::from_agent_certificate(&leaf).ok());
+        if let Some(held) = held.filter(|held| held != cluster) {
+            let why = format!(
+                "is of {held}, and this token makes {cluster}: name another folder with `--directory DIR`, without `--again`"
+            );
+            return Err(refused(&why));
+        }
+        is_writable(directory)?;
+        Ok(Self { directory })
+    }
+
+    /// The authority first: a running agent dials anew when it sees the certificate.
+    pub(super) fn replace(&self, enrolled: &Enrolled) -> Outcome {
+        let authorities = enrolled.relay_authorities_pem.as_bytes();
+        self.replace_file("relay-ca.crt", |file| {
+            secret_file::create_public(file, authorities)
+        })?;
+        let identity = enrolled.identity_pem.0.as_bytes();
+        self.replace_file("agent.pem", |file| secret_file::create(file, identity))
+    }
+
+    fn replace_file(&self, name: &str, create: impl FnOnce(&Path) -> Outcome) -> Outcome {
+        let file = self.directory.join(name);
+        let next = self.directory.join(format!("{name}.joined"));
+        create(&next)?;
+        fs::rename(&next, &file)
+            .with_context(|| format!("{} cannot be replaced", file.display()))?;
+        Ok(())
+    }
+}
+
+/// Who may create files there is known once one was.
+fn is_writable(folder: &Path) -> Outcome {
+    let probe = folder.join(format!(".gangplank-{}", std::process::id()));
+    let created = fs::File::create_new(&probe).and_then(|_created| fs::remove_file(&probe));
+    created.map_err(|error| unwritable(folder, error))
+}
+
+fn unwritable(folder: &Path, error: io::Error) -> Failure {
+    let message = format!(
+        "{} cannot be written: let this user write there, or name another folder with `--directory DIR`; the token was not used",
+        folder.display()
+    );
+    Failure::Running(anyhow::Error::new(error).context(message))
 }
