@@ -228,4 +228,9 @@ async fn an_expired_certificate_names_the_way_back() {
     agent.await_ready();
     let after = fs::read_to_string(joined.file("agent.yaml")).expect("readable");
     assert_eq!(before, after);
+    fs::write(joined.file("token"), joined.relay.token("quay.acme")).expect("written");
+    let said = run(&join);
+    assert_ne!(said.code, 0, "{}", said.text());
+    let of_another = format!("is of {NAME}, and this token makes quay.acme");
+    assert!(said.err.contains(&of_another), "{}", said.err);
 }

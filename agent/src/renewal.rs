@@ -260,7 +260,8 @@ fn is_replaceable(file: &Path) -> io::Result<()> {
         .open(&beside)?;
     // A full disk has names left, but no room.
     let written = opened.write_all(b"-").and_then(|()| opened.sync_all());
-    written.and(fs::remove_file(&beside))
+    let removed = fs::remove_file(&beside);
+    written.and(removed)
 }
 
 /// Replaces a file for its owner alone: there is the old content or the new one, whatever happens meanwhile.

@@ -12,7 +12,7 @@ use anyhow::{Context as _, anyhow};
 use gangplank_agent::enrolment::{
     self, Enrolled, EnrolmentError, Step, Steps, Vouched, join, look_at,
 };
-use gangplank_pki::clock::SystemClock;
+use gangplank_pki::clock::{Clock, SystemClock};
 use gangplank_pki::{TunnelName, WithCauses, pem};
 use gangplank_tunnel::wire::enrolment::JoinToken;
 use rustls_pki_types::CertificateDer;
@@ -94,10 +94,10 @@ fn enrol(relays: &Relays, proof: &Proof, directory: &Path) -> Result<Enrolled, F
 
 /// Looks at the other relays, then joins at the first: what is wrong with one of them must not cost the token.
 async fn visit(relays: &Relays, proof: &Proof, folder: &Path) -> Result<Enrolled, Failure> {
-    let (proof, clock) = (proof.shown(), Arc::new(SystemClock));
+    let (proof, clock): (_, Arc<dyn Clock>) = (proof.shown(), Arc::new(SystemClock));
     for relay in &relays.others {
         let steps = Steps::default();
-        let look = look_at(relay.address(), proof, clock.clone(), &steps);
+        let look = look_at(relay.address(), proof, Arc::clone(&clock), &steps);
         let title = format!("Looking at {relay}{}", relay.way());
         let looked = progress::told(&title, &steps, look).await;
         looked.map_err(|error| {

@@ -29,12 +29,14 @@ pub(crate) fn create(arguments: &TokenCreateArguments) -> Outcome {
     })?;
     print(&made.token.text())?;
     let relay = role::relay::load(&arguments.relay.config)?;
+    let in_its_folder = "Where DIR has this cluster's agent already add `--again`, and nothing but its certificate is replaced.\n";
     register::explain(&format!(
-        "This token makes a cluster {tunnel}, once, until {}. Keep it secret, and there:\n\n  \
-         gangplank join {}:{} --token-file FILE --directory DIR\n",
+        "This token makes a cluster {tunnel}, once, until {}. Keep it secret, and there (without `--kubeconfig` in a pod):\n\n  \
+         gangplank join {}:{} --token-file FILE --directory DIR --kubeconfig FILE\n{}",
         rfc3339(made.expires),
         relay.tunnel.server_name,
-        relay.listen.port()
+        relay.listen.port(),
+        if arguments.again { in_its_folder } else { "" }
     ));
     Ok(())
 }

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use gangplank_agent::enrolment::Enrolled;
+use gangplank_config::role;
+use gangplank_config::upstream::InCluster;
 use gangplank_pki::clock::{Clock as _, SystemClock};
 use gangplank_pki::issue::{CertificateAuthority, IssueFault, Kind, Request};
-use gangplank_pki::{EntranceDomain, TunnelName, WithCauses, pem};
+use gangplank_pki::{EntranceDomain, TunnelName, WithCauses, peer};
 use serde_json::{Value, json};
 
 use crate::failure::{Failure, Outcome};
@@ -161,9 +163,11 @@ impl<'a> PresentAgent<'a> {
                 "has an agent.yaml that does not name agent.pem, where the certificate would go: write it there as `identityFile`, or name another folder with `--directory DIR`",
             ));
         }
-        let held = fs::read(directory.join("agent.pem")).ok();
-        let held = held.and_then(|held| pem::certificates(&held).ok()?.into_iter().next());
-        let held = held.and_then(|leaf| TunnelName::from_agent_certificate(&leaf).ok());
+        // Where it was lost, or its file is broken, only the token says whose it is.
+        let file = directory.join("agent.yaml");
+        let agent = role::agent::load(&file, &InCluster::from_environment()).ok();
+        let held = agent.and_then(|agent| agent.tunnel.read().ok());
+        let held = held.and_then(|held| peer::tunnel_name(held.chain()).ok());
         if let Some(held) = held.filter(|held| held != cluster) {
             let why = format!(
                 "is of {held}, and this token makes {cluster}: name another folder with `--directory DIR`, without `--again`"

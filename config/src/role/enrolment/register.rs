@@ -21,7 +21,12 @@ pub enum Register {
 impl fmt::Display for Register {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File(file) => write!(f, "file {}", file.display()),
+            Self::File(file) => {
+                // A path that is relative to where the relay was started says little elsewhere.
+                let absolute = std::path::absolute(file);
+                let file = absolute.as_ref().unwrap_or(file);
+                write!(f, "file {}", file.display())
+            }
             Self::Etcd(etcd) => {
                 let members: Vec<_> = etcd.endpoints.iter().map(|at| &*at.authority).collect();
                 write!(f, "etcd {}, below {}", members.join(", "), etcd.prefix)
