@@ -43,6 +43,19 @@ impl Joined {
         self.folder.path().join(name)
     }
 
+    /// In the place of its certificate stands one that is over.
+    fn expire(&self) {
+        let mut params = leaf_params(NAME, ExtendedKeyUsagePurpose::ClientAuth);
+        params.subject_alt_names = vec![SanType::DnsName(NAME.try_into().expect("a name"))];
+        params.not_after = rcgen::date_time_ymd(2021, 2, 3);
+        let expired = self.relay.agents().sign(&params);
+        let place = TempDir::new().expect("a folder");
+        expired.write(place.path(), "agent");
+        let parts = ["agent.key", "agent.crt"];
+        let parts = parts.map(|part| fs::read_to_string(place.path().join(part)).expect("written"));
+        fs::write(self.file("agent.pem"), parts.concat()).expect("written");
+    }
+
     fn start(&self) -> Gangplank {
         Gangplank::start("agent", &self.file("agent.yaml"))
     }
@@ -168,15 +181,7 @@ async fn a_folder_in_which_nothing_can_be_renewed_is_told_at_the_start() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_expired_certificate_names_the_way_back() {
     let joined = Joined::new().await;
-    let mut params = leaf_params(NAME, ExtendedKeyUsagePurpose::ClientAuth);
-    params.subject_alt_names = vec![SanType::DnsName(NAME.try_into().expect("a name"))];
-    params.not_after = rcgen::date_time_ymd(2021, 2, 3);
-    let expired = joined.relay.agents().sign(&params);
-    let place = TempDir::new().expect("a folder");
-    expired.write(place.path(), "agent");
-    let parts = ["agent.key", "agent.crt"];
-    let parts = parts.map(|part| fs::read_to_string(place.path().join(part)).expect("written"));
-    fs::write(joined.file("agent.pem"), parts.concat()).expect("written");
+    joined.expire();
     let agent = joined.start();
     let again = format!("gangplank token create --config FILE --again --cluster {NAME}");
     let there = "gangplank join RELAY --token-file FILE --again --directory DIR";

@@ -96,14 +96,14 @@ fn table(tokens: &[Shown]) -> String {
 /// Forgets a token.
 pub(crate) fn delete(arguments: &TokenDeleteArguments) -> Outcome {
     let id = token_id(&arguments.id).ok_or_else(|| {
-        let message = "a token's ID has 32 hexadecimal digits, as `gangplank token list` prints it";
+        let message = "a token's ID has 32 hexadecimal digits, as `gangplank token list --config FILE` prints it";
         Failure::Usage(message.to_owned())
     })?;
     let there = register::with_register(&arguments.relay, async |register| {
         register.forget_token(id).await.map_err(register::failure)
     })?;
     if !there {
-        return Err(Failure::Usage("there is no token of this ID".to_owned()));
+        return Err(Failure::Usage("there is no token of this ID: `gangplank token list --config FILE` shows which there are".to_owned()));
     }
     print(&format!("token {} deleted", arguments.id))
 }
