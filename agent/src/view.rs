@@ -1,11 +1,12 @@
 //! The agent seen from outside: for readiness and status, without any power over it.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use gangplank_config::{Anchors, KeyPair, Reloaded};
 use gangplank_tunnel::{Closed, Session, Traffic};
+use parking_lot::Mutex;
 use rustls_pki_types::UnixTime;
 use tokio::time::Instant;
 
@@ -46,17 +47,11 @@ impl RenewalNote {
 
     /// The last attempt failed for this reason, or did not.
     pub(crate) fn note(&self, fault: Option<String>) {
-        *self
-            .last_fault
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = fault;
+        *self.last_fault.lock() = fault;
     }
 
     fn look(&self) -> Option<RenewalView> {
-        let last_fault = self
-            .last_fault
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let last_fault = self.last_fault.lock();
         Some(RenewalView {
             due: renewal::due(&self.identity.current())?,
             last_fault: last_fault.clone(),
@@ -141,7 +136,7 @@ impl AgentView {
     pub fn connected(&self) -> bool {
         self.relays
             .iter()
-            .any(|berth| berth.lock().standing.is_some())
+            .any(|berth| berth.state.lock().standing.is_some())
     }
 }
 
@@ -177,14 +172,14 @@ impl Berth {
 
     /// A newer session replaces the older one here; the older lives on until its streams have ended.
     pub(crate) fn moor(&self, standing: Standing) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.standing = Some(standing);
         state.last_fault = None;
     }
 
     /// A session has ended. Only the newest one's end is to be seen.
     pub(crate) fn cast_off(&self, epoch: u64, closed: &Closed) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state
             .standing
             .as_ref()
@@ -197,14 +192,14 @@ impl Berth {
 
     /// Takes note of a failed attempt. True when it differs from the one before.
     pub(crate) fn note_fault(&self, fault: &str) -> bool {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let differs = state.last_fault.as_deref() != Some(fault);
         state.last_fault = Some(fault.to_owned());
         differs
     }
 
     fn look(&self) -> TunnelView {
-        let state = self.lock();
+        let state = self.state.lock();
         let up = |standing: &Standing| TunnelState::Up {
             epoch: standing.epoch,
             transport: standing.session.transport(),
@@ -220,9 +215,5 @@ impl Berth {
             state: state.standing.as_ref().map_or(TunnelState::Down, up),
             last_fault: state.last_fault.clone(),
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

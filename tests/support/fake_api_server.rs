@@ -5,8 +5,8 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use gangplank_link::Host;
@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use parking_lot::Mutex;
 use rustls::ServerConfig;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
@@ -234,7 +235,7 @@ impl FakeApiServer {
 
     /// Everything that has arrived.
     pub(crate) fn arrived(&self) -> Vec<Arrived> {
-        self.arrived.lock().expect("not poisoned").clone()
+        self.arrived.lock().clone()
     }
 
     /// What has arrived with this target.
@@ -274,7 +275,7 @@ async fn serve<F>(
     };
     let two = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let service = service_fn(move |request: Request<Incoming>| {
-        seen.lock().expect("not poisoned").push(Arrived {
+        seen.lock().push(Arrived {
             method: request.method().to_string(),
             target: request
                 .uri()

@@ -5,9 +5,9 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Mutex;
 
 use gangplank_link::Host;
+use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::{hosts, wait};
@@ -156,7 +156,7 @@ impl Gangplank {
 
     /// The process id.
     pub(crate) fn pid(&self) -> u32 {
-        self.child.lock().expect("not poisoned").id()
+        self.child.lock().id()
     }
 
     /// Everything it has logged.
@@ -166,7 +166,7 @@ impl Gangplank {
 
     /// `kill -9`.
     pub(crate) fn kill(&self) {
-        let mut child = self.child.lock().expect("not poisoned");
+        let mut child = self.child.lock();
         child.kill().expect("our own child can be ended");
         child.wait().expect("and waited for");
     }
@@ -199,7 +199,7 @@ impl Gangplank {
 
     /// How it ended, if it did.
     pub(crate) fn ended(&self) -> Option<ExitStatus> {
-        let mut child = self.child.lock().expect("not poisoned");
+        let mut child = self.child.lock();
         child.try_wait().expect("our own child")
     }
 
@@ -289,9 +289,7 @@ impl Gangplank {
 
 impl Drop for Gangplank {
     fn drop(&mut self) {
-        let Ok(child) = self.child.get_mut() else {
-            return;
-        };
+        let child = self.child.get_mut();
         // It may have ended already; then there is nothing to end.
         drop(child.kill());
         drop(child.wait());
