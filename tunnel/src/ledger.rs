@@ -10,6 +10,10 @@ use tokio::time::Instant;
 
 use crate::session::{Session, Traffic};
 
+mod encoding;
+
+pub use encoding::encode_accounts;
+
 /// The books of one side, a page for each peer: at the relay a cluster, at the agent a relay. Cheap to clone; all
 /// clones are the same.
 pub struct Ledger<K> {
