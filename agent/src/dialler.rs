@@ -28,7 +28,7 @@ use crate::probe;
 use crate::settings::Relay;
 use crate::silence::{self, Beside};
 use crate::tunnel::Tunnel;
-use crate::view::{Berth, Standing};
+use crate::view::{Standing, TunnelNote};
 
 /// Where random numbers come from.
 pub(crate) type Random = fn() -> u64;
@@ -53,7 +53,7 @@ pub(crate) struct Dialler {
     pub(crate) relay: Relay,
     pub(crate) authorities: Reloaded<Anchors>,
     pub(crate) name: Arc<str>,
-    pub(crate) berth: Berth,
+    pub(crate) note: TunnelNote,
     pub(crate) metrics: Metrics,
     pub(crate) ledger: Ledger<Arc<str>>,
     /// Dials until now, over all slots: each is an epoch.
@@ -345,7 +345,7 @@ impl Dialler {
         let (since, drain) = (Instant::now(), CancellationToken::new());
         let (transport, entry) = (session.transport(), self.enter(&session));
         if slot == FIRST_SLOT {
-            self.berth.moor(Standing {
+            self.note.stands(Standing {
                 session: Arc::clone(&session),
                 epoch,
                 entrance_domain,
@@ -360,17 +360,17 @@ impl Dialler {
             limit: self.crew.drain_limit,
             let_go: let_go.clone(),
         };
-        let (name, metrics, berth) = (
+        let (name, metrics, note) = (
             Arc::clone(&self.name),
             self.metrics.clone(),
-            self.berth.clone(),
+            self.note.clone(),
         );
         let (ending, ended) = oneshot::channel();
         self.crew.tasks.spawn(async move {
             let closed = tunnel.serve(reader, writer).await;
             metrics.tunnel_ended(transport, closed.reason());
             entry.close(closed.reason());
-            berth.cast_off(epoch, &closed);
+            note.ended(epoch, &closed);
             tracing::info!(relay = %name, slot, epoch, reason = closed.reason(), %closed, "tunnel down");
             if ending.send(closed.reason()).is_err() {
                 tracing::trace!("nobody waits for a session that has a successor");
@@ -435,7 +435,7 @@ impl Dialler {
     /// The same failure is told once and then counted.
     fn report(&self, error: &DialError) {
         let (relay, reason, told) = (&self.name, error.reason(), WithCauses(error).to_string());
-        if !self.berth.note_fault(&told) {
+        if !self.note.note_fault(&told) {
             tracing::debug!(%relay, reason, error = %told, "still no tunnel");
         } else if error.needs_a_person() {
             tracing::error!(%relay, reason, error = %told, "no tunnel; it is tried again");

@@ -15,7 +15,7 @@ use crate::renewal;
 /// A look at a running agent. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct AgentView {
-    relays: Arc<[Berth]>,
+    tunnels: Arc<[TunnelNote]>,
     identity: Reloaded<KeyPair>,
     authorities: Arc<[Reloaded<Anchors>]>,
     renewal: Option<RenewalNote>,
@@ -99,13 +99,13 @@ pub enum TunnelState {
 
 impl AgentView {
     pub(crate) fn new(
-        relays: impl Iterator<Item = (Berth, Reloaded<Anchors>)>,
+        relays: impl Iterator<Item = (TunnelNote, Reloaded<Anchors>)>,
         identity: Reloaded<KeyPair>,
         renewal: Option<RenewalNote>,
     ) -> Self {
-        let (berths, authorities): (Vec<_>, Vec<_>) = relays.unzip();
+        let (tunnels, authorities): (Vec<_>, Vec<_>) = relays.unzip();
         Self {
-            relays: berths.into(),
+            tunnels: tunnels.into(),
             identity,
             authorities: authorities.into(),
             renewal,
@@ -129,20 +129,20 @@ impl AgentView {
 
     /// One entry a relay, in the order of the agent's file.
     pub fn tunnels(&self) -> Vec<TunnelView> {
-        self.relays.iter().map(Berth::look).collect()
+        self.tunnels.iter().map(TunnelNote::look).collect()
     }
 
     /// Whether callers can come through at least one relay.
     pub fn connected(&self) -> bool {
-        self.relays
+        self.tunnels
             .iter()
-            .any(|berth| berth.state.lock().standing.is_some())
+            .any(|tunnel| tunnel.state.lock().standing.is_some())
     }
 }
 
-/// Where the newest session to one relay lies. Its dialler and the session's own task write it.
+/// What is seen of the tunnel to one relay: its newest session. Its dialler and the session's own task note it.
 #[derive(Debug, Clone)]
-pub(crate) struct Berth {
+pub(crate) struct TunnelNote {
     relay: Arc<str>,
     state: Arc<Mutex<State>>,
 }
@@ -162,7 +162,7 @@ pub(crate) struct Standing {
     pub(crate) since: Instant,
 }
 
-impl Berth {
+impl TunnelNote {
     pub(crate) fn of(relay: Arc<str>) -> Self {
         Self {
             relay,
@@ -171,14 +171,14 @@ impl Berth {
     }
 
     /// A newer session replaces the older one here; the older lives on until its streams have ended.
-    pub(crate) fn moor(&self, standing: Standing) {
+    pub(crate) fn stands(&self, standing: Standing) {
         let mut state = self.state.lock();
         state.standing = Some(standing);
         state.last_fault = None;
     }
 
     /// A session has ended. Only the newest one's end is to be seen.
-    pub(crate) fn cast_off(&self, epoch: u64, closed: &Closed) {
+    pub(crate) fn ended(&self, epoch: u64, closed: &Closed) {
         let mut state = self.state.lock();
         if state
             .standing
