@@ -141,11 +141,6 @@ fn as_in_the_manual(place: &mut Installation) -> (Gangplank, Gangplank, Said) {
     (relay, agent, last.expect("in the manual"))
 }
 
-fn tunnels(relay: &Gangplank) -> usize {
-    let status = relay.status();
-    status["relay"]["tunnels"].as_array().map_or(0, Vec::len)
-}
-
 #[test]
 fn as_the_manual_says() {
     let cluster = cluster::shared();
@@ -181,7 +176,7 @@ fn as_the_manual_says() {
     ]);
     refused.refused("--again");
 
-    assert_eq!(tunnels(&relay), 1);
+    assert_eq!(relay.tunnels().len(), 1);
     let revoke = [
         "cluster",
         "revoke",
@@ -191,7 +186,7 @@ fn as_the_manual_says() {
     ];
     drop(place.gangplank(&revoke).expect_success());
     wait::until("the revoked tunnel to end", || {
-        (tunnels(&relay) == 0).then_some(())
+        (relay.tunnels().is_empty()).then_some(())
     });
     wait::until("the agent to be told why", || {
         agent.log().contains("revoked").then_some(())

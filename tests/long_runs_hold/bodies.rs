@@ -16,11 +16,11 @@ use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use super::tell;
 use crate::support::caller::{self, AnyBody};
 use crate::support::certificates::Organisation;
 use crate::support::fake_api_server::{FakeApiServer, ok, whole};
 use crate::support::held;
+use crate::support::measured::tell;
 use crate::support::noise::{BLOCK, Heard, Noise, digest_of};
 use crate::support::path::{Site, Way};
 use crate::support::{cluster, pod};

@@ -7,10 +7,10 @@ use http::{Response, StatusCode};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::tell;
 use crate::support::certificates::Organisation;
 use crate::support::connection::{Connection, Protocol};
 use crate::support::fake_api_server::{FakeApiServer, ok, whole};
+use crate::support::measured::tell;
 use crate::support::path::{Site, Way};
 
 /// As the case says: every ten seconds, for a minute and more.

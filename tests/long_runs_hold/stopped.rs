@@ -10,11 +10,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::tell;
 use crate::support::caller;
 use crate::support::certificates::{Organisation, Papers};
 use crate::support::connection::{Connection, PROTOCOLS, Protocol};
 use crate::support::fake_api_server::{AnswerBody, FakeApiServer, ok};
+use crate::support::measured::tell;
 use crate::support::path::{Site, Way};
 use crate::support::wait;
 

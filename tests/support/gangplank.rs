@@ -10,7 +10,7 @@ use gangplank_link::Host;
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use super::{hosts, wait};
+use super::{hosts, signal, wait};
 
 /// What a role runs in, if not here and plainly.
 #[derive(Debug, Clone, Default)]
@@ -184,12 +184,7 @@ impl Gangplank {
 
     /// Any signal, as kill(1) names it.
     pub(crate) fn signal(&self, signal: &str) {
-        let pid = self.pid().to_string();
-        let sent = Command::new("kill")
-            .args([signal, &pid])
-            .status()
-            .expect("kill runs");
-        assert!(sent.success(), "the signal was delivered");
+        signal::send(signal, self.pid());
     }
 
     /// Waits until it ends; answers how.
@@ -236,6 +231,15 @@ impl Gangplank {
         self.metrics()
             .lines()
             .find_map(|found| found.strip_prefix(line)?.trim().parse().ok())
+    }
+
+    /// What a relay's status says of each of its tunnels.
+    pub(crate) fn tunnels(&self) -> Vec<Value> {
+        let status = self.status();
+        status["relay"]["tunnels"]
+            .as_array()
+            .expect("a list")
+            .clone()
     }
 
     /// What `gangplank status -o json` would show.
