@@ -18,12 +18,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::boarding::Handoff;
 use crate::dial::Endpoints;
-use crate::dialler::{Crew, Dialler, Random};
+use crate::dialler::{Crew, Dialler};
 use crate::metrics::{Families, Renewals};
 use crate::moorings::Moorings;
-use crate::renewal::Renewal;
+use crate::random::{Random, draw};
+use crate::renewal::{Renewal, RenewalNote};
 use crate::settings::{Relay, Settings};
-use crate::view::{AgentView, RenewalNote, TunnelNote};
+use crate::view::{AgentView, TunnelNote};
 
 /// After the drain's limit, the time for aborted streams to come to their end: no I/O is left in it.
 const AFTERMATH: Duration = Duration::from_secs(5);
@@ -235,13 +236,6 @@ fn in_turn(relays: &[Destination]) -> Vec<(Relay, Reloaded<Anchors>)> {
     let asked =
         |destination: &Destination| (destination.relay.clone(), destination.authorities.0.clone());
     relays.iter().map(asked).collect()
-}
-
-/// Sixty-four random bits. Without any the longest wait is the safe one.
-fn draw() -> u64 {
-    let mut bytes = [0; 8];
-    let drawn = crypto::provider().secure_random.fill(&mut bytes);
-    drawn.map_or(u64::MAX, |()| u64::from_be_bytes(bytes))
 }
 
 impl fmt::Debug for Agent {

@@ -25,13 +25,11 @@ use crate::dial::{DialError, Endpoints, HEAD_START, Papers, Welcomed, introduce}
 use crate::metrics::Metrics;
 use crate::moorings::Moorings;
 use crate::probe;
+use crate::random::Random;
 use crate::settings::Relay;
 use crate::silence::{self, Beside};
 use crate::tunnel::Tunnel;
 use crate::view::{Standing, TunnelNote};
-
-/// Where random numbers come from.
-pub(crate) type Random = fn() -> u64;
 
 /// What every dialler of an agent has in common. Cheap to clone.
 #[derive(Clone)]

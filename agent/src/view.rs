@@ -7,10 +7,9 @@ use std::time::Duration;
 use gangplank_config::{Anchors, KeyPair, Reloaded};
 use gangplank_tunnel::{Closed, Session, Traffic};
 use parking_lot::Mutex;
-use rustls_pki_types::UnixTime;
 use tokio::time::Instant;
 
-use crate::renewal;
+use crate::renewal::{RenewalNote, RenewalView};
 
 /// A look at a running agent. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -19,44 +18,6 @@ pub struct AgentView {
     identity: Reloaded<KeyPair>,
     authorities: Arc<[Reloaded<Anchors>]>,
     renewal: Option<RenewalNote>,
-}
-
-/// How renewing the agent's certificate goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RenewalView {
-    /// When the next renewal begins.
-    pub due: UnixTime,
-    /// Why the last attempt failed, if it did.
-    pub last_fault: Option<String>,
-}
-
-/// What is seen of the renewal: the certificate of the moment, and what its task notes.
-#[derive(Debug, Clone)]
-pub(crate) struct RenewalNote {
-    pub(crate) identity: Reloaded<KeyPair>,
-    pub(crate) last_fault: Arc<Mutex<Option<String>>>,
-}
-
-impl RenewalNote {
-    pub(crate) fn of(identity: Reloaded<KeyPair>) -> Self {
-        Self {
-            identity,
-            last_fault: Arc::default(),
-        }
-    }
-
-    /// The last attempt failed for this reason, or did not.
-    pub(crate) fn note(&self, fault: Option<String>) {
-        *self.last_fault.lock() = fault;
-    }
-
-    fn look(&self) -> Option<RenewalView> {
-        let last_fault = self.last_fault.lock();
-        Some(RenewalView {
-            due: renewal::due(&self.identity.current())?,
-            last_fault: last_fault.clone(),
-        })
-    }
 }
 
 /// The tunnel to one relay at one moment.
