@@ -8,7 +8,6 @@ use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
 use parking_lot::Mutex;
 
-use crate::support::caller;
 use crate::support::certificates::Organisation;
 use crate::support::connection::{Connection, Protocol};
 use crate::support::fake_api_server::{FakeApiServer, ok};
@@ -35,11 +34,7 @@ async fn of_either_version() {
         .await;
         let site = Site::start(Way::Direct, &fake.kubeconfig(), &[&organisation]);
 
-        let mut wire = Wire::new(
-            caller::board(&site, Some(&papers), &["http/1.1"])
-                .await
-                .expect("the handshake"),
-        );
+        let mut wire = Wire::open(&site, &papers).await;
         wire.say(
             "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: Impersonate-User, Authorization\r\n\
              \r\n4\r\nbody\r\n0\r\nImpersonate-User: root\r\nAuthorization: Bearer stolen\r\n\r\n",

@@ -12,7 +12,7 @@ use crate::support::certificates::{Organisation, Papers};
 use crate::support::connection::{Connection, Protocol};
 use crate::support::path::{Site, Way};
 use crate::support::wire::{self, Wire};
-use crate::support::{caller, measured, own_answer, wait};
+use crate::support::{measured, own_answer, wait};
 
 mod cause;
 mod newsroom;
@@ -179,8 +179,7 @@ async fn open_exec(
     site: &Site,
     papers: &Papers,
 ) -> Wire<tokio_rustls::client::TlsStream<tokio::net::TcpStream>> {
-    let stream = caller::board(site, Some(papers), &["http/1.1"]).await;
-    let mut wire = Wire::new(stream.expect("the handshake"));
+    let mut wire = Wire::open(site, papers).await;
     wire.say(format!(
         "POST {} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n",
         newsroom::EXEC

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
+use futures_util::stream;
 use gangplank_link::Host;
 use http::{Request, Response};
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -194,7 +195,19 @@ impl FakeApiServer {
         Self::echo_over(&["h2", "http/1.1"]).await
     }
 
-    /// The same with these ALPN names.
+    /// One over HTTP/2 that sends the head of an answer to `/watch` and then nothing.
+    pub(crate) async fn with_a_watch() -> Self {
+        Self::start(&["h2"], |request| {
+            let mut answer = ok("{}");
+            if request.uri().path() == "/watch" {
+                *answer.body_mut() = silent();
+            }
+            Box::pin(async { answer })
+        })
+        .await
+    }
+
+    /// The same as [`echo`](Self::echo) with these ALPN names.
     pub(crate) async fn echo_over(protocols: &[&str]) -> Self {
         Self::start(protocols, |_| Box::pin(async { ok("{}") })).await
     }
@@ -260,6 +273,11 @@ pub(crate) fn whole(bytes: impl Into<Bytes>) -> AnswerBody {
     Full::new(bytes.into())
         .map_err(|never: Infallible| match never {})
         .boxed()
+}
+
+/// A body that never comes.
+pub(crate) fn silent() -> AnswerBody {
+    StreamBody::new(stream::pending::<Result<Frame<Bytes>, std::io::Error>>()).boxed()
 }
 
 async fn serve<F>(
