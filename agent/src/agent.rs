@@ -17,8 +17,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::boarding::Handoff;
+use crate::crew::Crew;
 use crate::dial::Endpoints;
-use crate::dialler::{Crew, Dialler};
+use crate::dialler::Dialler;
 use crate::metrics::{Families, Renewals};
 use crate::moorings::Moorings;
 use crate::random::{Random, draw};

@@ -8,42 +8,27 @@ use std::time::Duration;
 
 use gangplank_config::reload::Report;
 use gangplank_config::role::agent::Transport;
-use gangplank_config::{Anchors, KeyPair, Reloaded};
+use gangplank_config::{Anchors, Reloaded};
 use gangplank_pki::WithCauses;
-use gangplank_pki::clock::Clock;
 use gangplank_tunnel::wire::{CloseCode, Hello, SoftwareName};
 use gangplank_tunnel::{Closed, Entry, Ledger, Session};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
+use crate::aboard::{Aboard, FIRST_SLOT, Reached, Turn};
 use crate::backoff::{self, GOOD_SESSION};
-use crate::boarding::{Exit, Handoff};
+use crate::boarding::Exit;
 use crate::company::Company;
-use crate::dial::{DialError, Endpoints, HEAD_START, Papers, Welcomed, introduce};
+use crate::crew::Crew;
+use crate::dial::{DialError, HEAD_START, Papers, Welcomed, introduce};
 use crate::metrics::Metrics;
 use crate::moorings::Moorings;
 use crate::probe;
-use crate::random::Random;
 use crate::settings::Relay;
 use crate::silence::{self, Beside};
 use crate::tunnel::Tunnel;
 use crate::view::{Standing, TunnelNote};
-
-/// What every dialler of an agent has in common. Cheap to clone.
-#[derive(Clone)]
-pub(crate) struct Crew {
-    pub(crate) endpoints: Endpoints,
-    pub(crate) identity: Reloaded<KeyPair>,
-    pub(crate) handoff: Arc<dyn Handoff>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) random: Random,
-    pub(crate) instance: u128,
-    pub(crate) tasks: TaskTracker,
-    pub(crate) shutdown: CancellationToken,
-    pub(crate) drain_limit: Duration,
-}
 
 /// Holds one session to one relay.
 pub(crate) struct Dialler {
@@ -58,43 +43,6 @@ pub(crate) struct Dialler {
     pub(crate) dials: AtomicU64,
     /// Its sessions that have not ended.
     pub(crate) moorings: Moorings<dyn Session>,
-}
-
-/// The slot of the session that is always held. The others of a fallback lie above it.
-pub(crate) const FIRST_SLOT: u16 = 0;
-
-/// Why a session needs a successor.
-#[derive(Debug)]
-pub(crate) enum Turn {
-    /// It has ended, in this word.
-    Ended(&'static str),
-    /// The relay is going away. What runs there goes on until it is gone, which is told here.
-    RelayDrains(oneshot::Receiver<&'static str>),
-    /// The agent's certificate was renewed. The old session serves until the new one stands; then
-    /// the relay sends new callers to the new one and closes the old when its last caller left.
-    Renewed,
-    /// UDP is open again: here is the successor.
-    QuicIsBack(Box<Aboard>),
-    /// Nothing was heard on it for a while, and another one stands beside it.
-    Silent(Box<Aboard>),
-    /// A hello over QUIC was not welcomed, and may have taken the session over TCP out of service: another one stands now.
-    Unanswered(Box<Aboard>),
-}
-
-/// A session that stands and has not been greeted.
-#[derive(Debug)]
-pub(crate) struct Reached {
-    session: Arc<dyn Session>,
-    identity_generation: u64,
-}
-
-/// A welcomed session, as it was dialled.
-#[derive(Debug)]
-pub(crate) struct Aboard {
-    pub(crate) welcomed: Welcomed,
-    pub(crate) slot: u16,
-    pub(crate) epoch: u64,
-    pub(crate) identity_generation: u64,
 }
 
 /// The newest session, and what may call for the next.

@@ -5,11 +5,13 @@
 //! and handed to the [`Handoff`], which the binary joins to the proxy; this crate knows nothing of
 //! what is behind it.
 
+mod aboard;
 mod addresses;
 mod agent;
 mod backoff;
 mod boarding;
 mod company;
+mod crew;
 mod dial;
 mod dialler;
 pub mod enrolment;
