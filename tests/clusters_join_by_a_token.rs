@@ -148,11 +148,6 @@ fn as_in_the_manual(place: &mut Installation) -> (Gangplank, Vec<Gangplank>, Sai
     (relay, agents, whoami)
 }
 
-fn tunnels(relay: &Gangplank) -> usize {
-    let status = relay.status();
-    status["relay"]["tunnels"].as_array().map_or(0, Vec::len)
-}
-
 #[test]
 fn as_the_manual_says() {
     let cluster = cluster::shared();
@@ -188,7 +183,7 @@ fn as_the_manual_says() {
     ]);
     refused.refused("--again");
 
-    assert_eq!(tunnels(&relay), 2);
+    assert_eq!(relay.tunnels().len(), 2);
     let revoke = [
         "cluster",
         "revoke",
@@ -198,7 +193,7 @@ fn as_the_manual_says() {
     ];
     drop(place.gangplank(&revoke).expect_success());
     wait::until("the revoked tunnel to end", || {
-        (tunnels(&relay) == 0).then_some(())
+        (relay.tunnels().is_empty()).then_some(())
     });
     wait::until("the agent to be told why", || {
         agents

@@ -4,9 +4,8 @@
 //! One small load runs through all of it (`load.rs`), one row tells what each fault was like (`story.rs`). The soak prints the
 //! table of docs/faults.md. No time decides the outcome.
 
-use std::io::Write as _;
-
 use crate::support::hosts;
+use crate::support::measured::tell;
 
 mod clocks;
 mod ground;
@@ -88,12 +87,6 @@ fn soak_every_fault_in_turn() {
         }
     }
     assert!(wrongs.is_empty(), "{}", wrongs.join("\n"));
-}
-
-/// Past the harness, which would keep it to itself.
-fn tell(line: &str) {
-    // A terminal that is gone is no reason to fail.
-    drop(writeln!(std::io::stderr(), "{line}"));
 }
 
 /// One of them, where hosts can be made.

@@ -1,6 +1,5 @@
 //! Two relays with one etcd: what is done at one holds at the other, whatever becomes of the etcd meanwhile.
 
-use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +21,7 @@ use crate::support::etcd::Etcd;
 use crate::support::fake_api_server::FakeApiServer;
 use crate::support::gangplank;
 use crate::support::path::{Course, DOMAIN, Relay, Site};
-use crate::support::{hello, wait};
+use crate::support::{hello, measured, wait};
 
 const NAME: &str = "harbour.acme";
 const PREFIX: &str = "/gangplank/";
@@ -51,10 +50,6 @@ async fn told(relay: &Relay, cluster: &str) -> Vec<u8> {
     let hello = hello::of_a_real_client(&format!("{cluster}.{DOMAIN}"));
     let told = entrance::say(relay.address, &hello).await;
     told.expect("a clean end")
-}
-
-fn print(line: &str) {
-    drop(std::io::stderr().write_all(format!("{line}\n").as_bytes()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,7 +94,7 @@ async fn what_is_done_at_one_holds_at_the_other() {
     wait::until("the tunnel to end at the other relay", || {
         (!other.has_tunnel(NAME)).then_some(())
     });
-    print(&format!(
+    measured::tell(&format!(
         "revoked at one relay: the tunnel at the other had ended {} ms later",
         revoked.elapsed().as_millis()
     ));

@@ -18,11 +18,15 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff;
-use crate::dialler::Random;
 use crate::enrolment::{Address, Enrolled, EnrolmentError, Present, renew};
 use crate::metrics::Renewals;
+use crate::random::Random;
 use crate::settings::Relay;
-use crate::view::RenewalNote;
+
+mod note;
+
+pub(crate) use note::RenewalNote;
+pub use note::RenewalView;
 
 /// How long the clock is believed at a time: it may be set meanwhile.
 const LOOK: Duration = Duration::from_secs(60);

@@ -10,9 +10,10 @@ use gangplank_tunnel::Session;
 use gangplank_tunnel::quic::limits::KEEPALIVE_INTERVAL;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::aboard::{Aboard, FIRST_SLOT, Reached};
 use crate::backoff;
 use crate::dial::{DialError, HEAD_START};
-use crate::dialler::{Aboard, Dialler, FIRST_SLOT, Reached};
+use crate::dialler::Dialler;
 
 /// How much later than asked for a sign of life may come, beside two round trips: a packet that was lost has been sent
 /// again several times by then.

@@ -8,7 +8,7 @@ use gangplank_config::HttpProxy;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::dial::{LookUpError, first_of, look_up};
+use crate::addresses::{LookUpError, first_of, look_up};
 
 mod proxy;
 

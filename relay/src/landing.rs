@@ -11,8 +11,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use crate::listener::HANDSHAKE_DEADLINE;
-use crate::tunnels::Host;
+use crate::tunnels::{HANDSHAKE_DEADLINE, Host};
 
 /// Handshakes in flight, beyond which attempts are sent away: each costs a signature that callers wait for.
 /// A thousand agents with four connections that return at once need some tens of seconds, by their back-off.

@@ -22,11 +22,7 @@ use tracing::Instrument;
 use crate::identity::{Generations, TunnelIdentity};
 use crate::landing::Landing;
 use crate::registry::Registry;
-use crate::tunnels::Host;
-
-/// From an agent's first packet to the end of its handshake. QUIC needs one round trip, two after a
-/// Retry; ten seconds leave room for three retransmissions.
-pub(crate) const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+use crate::tunnels::{HANDSHAKE_DEADLINE, Host};
 
 /// How often certificates of standing tunnels are looked at again. A minute beyond its end is little in
 /// the life of a certificate. It is longer than a handshake and its greeting may take: an agent that was let in

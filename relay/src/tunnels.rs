@@ -21,6 +21,10 @@ use crate::identity::TunnelIdentity;
 use crate::metrics::Counters;
 use crate::registry::{RegisterError, Registration, Registry, Slot, Tunnel};
 
+/// From an agent's first packet to the end of its handshake. QUIC needs one round trip, two after a
+/// Retry; ten seconds leave room for three retransmissions.
+pub(crate) const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+
 /// From the end of the handshake to the hello: one round trip in theory, and the same patience as with
 /// the ClientHello of a caller.
 const GREETING_DEADLINE: Duration = Duration::from_secs(10);

@@ -2,7 +2,7 @@
 //! streams are gone everywhere is seen at the far end, where the API server's answer is given up.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,6 +10,7 @@ use futures_util::stream;
 use http::Response;
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
+use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 use tokio::time::{Instant, interval};
 
@@ -34,7 +35,7 @@ struct Answering(String, Ends);
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        let mut ends = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ends = self.1.lock();
         ends.insert(std::mem::take(&mut self.0), Instant::now());
     }
 }
@@ -83,7 +84,7 @@ fn rows(manners: &[&str], where_: &str, fewer: bool) -> Vec<Row> {
     }
     let (gone, targets) = board_and_vanish(&afar, manners);
     let ended = |target: &str| {
-        let ends = ends.lock().unwrap_or_else(PoisonError::into_inner);
+        let ends = ends.lock();
         ends.get(target).copied()
     };
     // Who is kept for longer has a row that says so.

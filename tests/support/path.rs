@@ -212,13 +212,18 @@ impl Relay {
 
     /// How many tunnels of that name are registered.
     pub(crate) fn tunnels(&self, name: &str) -> usize {
-        let status = self.process.status();
-        let tunnels = status["relay"]["tunnels"]
-            .as_array()
-            .cloned()
-            .unwrap_or_default();
+        let tunnels = self.process.tunnels();
         let of_name = tunnels.iter().filter(|tunnel| tunnel["name"] == name);
         of_name.count()
+    }
+
+    /// Waits until its tunnels are so many, carried so.
+    pub(crate) fn await_carriers(&self, carriers: &[&str]) {
+        wait::until(&format!("the relay to have {carriers:?}"), || {
+            let tunnels = self.process.tunnels();
+            let found = tunnels.iter().map(|tunnel| &tunnel["transport"]);
+            found.eq(carriers).then_some(())
+        });
     }
 }
 

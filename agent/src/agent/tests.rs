@@ -122,11 +122,7 @@ async fn a_lost_session_is_replaced_with_a_higher_epoch() {
     let harbour = Harbour::open(true);
     let mut agent = Running::start(&harbour.settings("60s"));
     let first = harbour.guest().await;
-    let mut stream = first.caller(1).await;
-    let mut boarding = soon(agent.boarded.recv()).await.expect("a caller");
-    soon(await_status(&mut stream, deadline()))
-        .await
-        .expect("a status");
+    let (_stream, mut boarding) = agent.board(&first, 1).await;
     first.session.close(CloseCode::Overloaded, "too many");
     let mut rest = Vec::new();
     let broken = soon(boarding.stream.read_to_end(&mut rest))
@@ -211,11 +207,7 @@ async fn a_draining_relay_is_left_without_dropping_anyone() {
     let harbour = Harbour::open(true);
     let mut agent = Running::start(&harbour.settings("60s"));
     let mut first = harbour.guest().await;
-    let mut at_relay = first.caller(1).await;
-    let mut boarding = soon(agent.boarded.recv()).await.expect("a caller");
-    soon(await_status(&mut at_relay, deadline()))
-        .await
-        .expect("a status");
+    let (mut at_relay, mut boarding) = agent.board(&first, 1).await;
     first
         .says
         .drain(Duration::from_secs(60))
@@ -248,11 +240,7 @@ async fn a_renewed_certificate_is_shown_before_the_old_session_ends() {
     let harbour = Harbour::open(true);
     let mut agent = Running::start(&harbour.settings("60s"));
     let first = harbour.guest().await;
-    let mut at_relay = first.caller(1).await;
-    let mut boarding = soon(agent.boarded.recv()).await.expect("a caller");
-    soon(await_status(&mut at_relay, deadline()))
-        .await
-        .expect("a status");
+    let (mut at_relay, mut boarding) = agent.board(&first, 1).await;
     harbour.renew();
     let second = harbour.guest().await;
     assert!(second.hello.epoch > first.hello.epoch);
@@ -281,11 +269,7 @@ async fn a_shutdown_drains_and_ends_when_the_last_caller_left() {
     let harbour = Harbour::open(true);
     let mut agent = Running::start(&harbour.settings("60s"));
     let mut guest = harbour.guest().await;
-    let mut at_relay = guest.caller(1).await;
-    let mut boarding = soon(agent.boarded.recv()).await.expect("a caller");
-    soon(await_status(&mut at_relay, deadline()))
-        .await
-        .expect("a status");
+    let (mut at_relay, mut boarding) = agent.board(&guest, 1).await;
     agent.shutdown.cancel();
     let heard = soon(guest.hears.next()).await.expect("heard");
     assert_eq!(
@@ -328,11 +312,7 @@ async fn a_shutdown_ends_at_its_limit_whoever_is_left() {
     let harbour = Harbour::open(true);
     let mut agent = Running::start(&harbour.settings("1s"));
     let guest = harbour.guest().await;
-    let mut at_relay = guest.caller(1).await;
-    let _boarding = soon(agent.boarded.recv()).await.expect("a caller");
-    soon(await_status(&mut at_relay, deadline()))
-        .await
-        .expect("a status");
+    let (_at_relay, _boarding) = agent.board(&guest, 1).await;
     agent.shutdown.cancel();
     soon(agent.task).await.expect("it ended");
     let closed = soon(guest.session.closed()).await;
@@ -353,11 +333,7 @@ async fn an_abort_cuts_the_drain_short_and_relays_are_told() {
     let harbour = Harbour::open(true);
     let mut agent = Running::start(&harbour.settings("60s"));
     let guest = harbour.guest().await;
-    let mut at_relay = guest.caller(1).await;
-    let _boarding = soon(agent.boarded.recv()).await.expect("a caller");
-    soon(await_status(&mut at_relay, deadline()))
-        .await
-        .expect("a status");
+    let (_at_relay, _boarding) = agent.board(&guest, 1).await;
     agent.shutdown.cancel();
     agent.abort.cancel();
     soon(agent.task).await.expect("it ended");
@@ -379,12 +355,8 @@ async fn a_caller_that_the_handoff_drops_sees_a_reset() {
     let harbour = Harbour::open(true);
     let mut agent = Running::start(&harbour.settings("60s"));
     let guest = harbour.guest().await;
-    let mut at_relay = guest.caller(1).await;
-    let boarding = soon(agent.boarded.recv()).await.expect("a caller");
-    // A reset may overtake what was said before it.
-    soon(await_status(&mut at_relay, deadline()))
-        .await
-        .expect("a status");
+    // The status first: a reset may overtake what was said before it.
+    let (mut at_relay, boarding) = agent.board(&guest, 1).await;
     drop(boarding);
     let broken = soon(at_relay.read_u8()).await.expect_err("a reset");
     assert_eq!(StreamReset::within(&broken), Some(AbortCode::Dropped));

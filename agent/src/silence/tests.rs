@@ -1,9 +1,9 @@
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use gangplank_tunnel::wire::CloseCode;
 use gangplank_tunnel::{BoxFuture, Closed, GreetError, SessionError, Stream, Traffic};
+use parking_lot::Mutex;
 use rustls_pki_types::CertificateDer;
 
 use super::*;
@@ -87,7 +87,7 @@ impl Sluggish {
     }
 
     fn attempts(&self) -> Vec<Instant> {
-        self.attempts.lock().unwrap().clone()
+        self.attempts.lock().clone()
     }
 }
 
@@ -96,7 +96,7 @@ impl Dial for Sluggish {
     type Aboard = u64;
 
     async fn reach(&self, _head_start: Duration) -> Result<(), DialError> {
-        self.attempts.lock().unwrap().push(Instant::now());
+        self.attempts.lock().push(Instant::now());
         sleep(self.reached_after).await;
         Ok(())
     }

@@ -10,12 +10,12 @@ use gangplank_pki::pem;
 use gangplank_tunnel::http2::{AgentEndpoint, Http2Session};
 use gangplank_tunnel::tls::{ALPN, AgentTls};
 use gangplank_tunnel::wire::{CloseCode, Hello, SoftwareName};
-use gangplank_tunnel::{Closed, ControlReader, ControlWriter, GreetError, Session, greet};
+use gangplank_tunnel::{ControlReader, ControlWriter, GreetError, greet};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
-use crate::support::{Harness, PATIENCE, RELAY_NAME, authority, issue, soon, until};
+use crate::support::{Harness, PATIENCE, RELAY_NAME, authority, closed, issue, soon, until};
 
 /// A tunnel that is held open.
 struct OverTcp {
@@ -55,20 +55,6 @@ async fn dial(relay: &Harness, identity: &Issued, instance: u128) -> Result<Over
 enum Refused {
     InTheHandshake(#[expect(dead_code, reason = "printed")] String),
     Unwelcome(#[expect(dead_code, reason = "printed")] GreetError),
-}
-
-async fn closed_for_its_certificate(tunnel: &OverTcp) {
-    let closed = soon("the session ends", tunnel.session.closed()).await;
-    assert!(
-        matches!(
-            closed,
-            Closed::ByPeer {
-                code: CloseCode::CertificateEnded,
-                ..
-            }
-        ),
-        "{closed:?}"
-    );
 }
 
 #[tokio::test]
@@ -114,7 +100,7 @@ async fn certificates_that_are_over_end_their_tunnels() {
         authority("more agents").certificate_pem()
     );
     relay.rewrite("agents-ca.crt", &both);
-    closed_for_its_certificate(&tunnel).await;
+    assert_eq!(closed(&tunnel.session).await, CloseCode::CertificateEnded);
     until("the tunnel is gone", || relay.tunnel(1).is_none()).await;
 }
 
@@ -125,7 +111,7 @@ async fn removing_the_authority_ends_them() {
     let tunnel = soon("a welcome", dial(&relay, &identity, 1)).await.unwrap();
     until("the tunnel is registered", || relay.tunnel(1).is_some()).await;
     relay.rewrite("agents-ca.crt", authority("others").certificate_pem());
-    closed_for_its_certificate(&tunnel).await;
+    assert_eq!(closed(&tunnel.session).await, CloseCode::CertificateEnded);
 }
 
 /// As many as may shake hands at once, and one more.

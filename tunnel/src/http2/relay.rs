@@ -3,11 +3,12 @@
 use std::future::{Future, poll_fn};
 use std::io::Cursor;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
 use h2::client::{Connection, SendRequest};
+use parking_lot::Mutex;
 use rustls::ServerConfig;
 use rustls::server::Acceptor;
 use tokio::net::TcpStream;
@@ -57,7 +58,7 @@ impl RelayEndpoint {
     /// When the identity cannot be used; the old one stays.
     pub fn replace_tls(&self, tls: RelayTls) -> Result<(), TlsError> {
         let config = Arc::new(tls::server(tls)?);
-        *self.tls.lock().unwrap_or_else(PoisonError::into_inner) = config;
+        *self.tls.lock() = config;
         Ok(())
     }
 
@@ -108,7 +109,7 @@ impl RelayEndpoint {
         let remote = canonical(socket.peer_addr()?);
         let socket = Socket::new(socket, first_bytes.into(), meter.clone());
         let remains = socket.remains();
-        let config = Arc::clone(&self.tls.lock().unwrap_or_else(PoisonError::into_inner));
+        let config = Arc::clone(&self.tls.lock());
         let tls = TlsAcceptor::from(config).accept(socket).await?;
         let agent = tls.get_ref().1;
         if agent.alpn_protocol() != Some(ALPN) {
