@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::known::{Known, Snapshot};
 use crate::register::{CertificateRecord, Register, RegisterFault, TokenId, TokenRecord};
 use client::{Client, Listing, MemberFault};
-use follow::Following;
+use follow::{Following, MOST_HELD};
 use pauses::Pauses;
 use record::{
     Certificate, Cluster, Keys, RecordFault, Token, certificate_name, cluster_name, read,
@@ -66,8 +66,15 @@ enum EtcdFault {
     Member(#[from] MemberFault),
     #[error(transparent)]
     Record(#[from] RecordFault),
-    #[error("others change the same all the time; try again")]
-    Contended,
+    #[error("others change {key} all the time; try again")]
+    Contended { key: String },
+    #[error("what is below {below} could not be read in time; see `etcdctl endpoint health`")]
+    Slow { below: String },
+    #[error(
+        "there are more than {MOST_HELD} clusters and revoked certificates below {below}; is that the relays' own, \
+         and does nobody else write there?"
+    )]
+    TooMany { below: String },
 }
 
 impl EtcdFault {
@@ -75,7 +82,9 @@ impl EtcdFault {
     fn may_pass(&self) -> bool {
         match self {
             Self::Member(fault) => fault.may_pass(),
-            Self::Record(_) | Self::Contended => false,
+            Self::Record(_) | Self::Contended { .. } | Self::TooMany { .. } | Self::Slow { .. } => {
+                false
+            }
         }
     }
 }
@@ -142,7 +151,7 @@ impl Shared {
                 return Ok(());
             }
         }
-        Err(EtcdFault::Contended)
+        Err(EtcdFault::Contended { key: of })
     }
 
     /// A token, unless its cluster was revoked since; and its cluster's object.
@@ -197,7 +206,7 @@ impl Shared {
                 return Ok(true);
             }
         }
-        Err(EtcdFault::Contended)
+        Err(EtcdFault::Contended { key: key })
     }
 
     async fn redeem(
@@ -237,7 +246,7 @@ impl Shared {
                 return Ok(true);
             }
         }
-        Err(EtcdFault::Contended)
+        Err(EtcdFault::Contended { key: of })
     }
 
     async fn admit(&self, certificate: &CertificateRecord) -> Result<bool, EtcdFault> {
@@ -259,7 +268,7 @@ impl Shared {
                 return Ok(true);
             }
         }
-        Err(EtcdFault::Contended)
+        Err(EtcdFault::Contended { key: of })
     }
 
     async fn succeed(
@@ -290,7 +299,7 @@ impl Shared {
                 return Ok(true);
             }
         }
-        Err(EtcdFault::Contended)
+        Err(EtcdFault::Contended { key: of })
     }
 
     /// All clusters; none in the place of one whose object is not understood.
@@ -408,7 +417,7 @@ impl Shared {
             }
             attempted = Some((cluster, good));
         }
-        Err(EtcdFault::Contended)
+        Err(EtcdFault::Contended { key: of })
     }
 }
 

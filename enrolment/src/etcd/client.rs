@@ -13,6 +13,7 @@ use gangplank_config::upstream::Server;
 use gangplank_config::{Anchors, Fault, KeyPair};
 use gangplank_pki::crypto;
 use gangplank_tunnel::BoxFuture;
+use gangplank_tunnel::wire::Message as Sentence;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
@@ -49,6 +50,13 @@ const PONG: Duration = Duration::from_secs(3);
 /// Keys of a page: few enough to be answered at once, a few hundred KiB.
 const PAGE: i64 = 1000;
 
+/// Keys and bytes of a listing, and its time. A thousand clusters with certificates of an hour, which are kept for a month, have
+/// 1.1 million of 200 bytes each; a page takes some ten milliseconds. Whoever has more names than that, or answers
+/// so slowly, is no etcd of relays, and may never come to an end.
+const MOST_KEYS: usize = 2_000_000;
+const MOST_BYTES: usize = 512 * 1024 * 1024;
+const LISTING: Duration = Duration::from_secs(120);
+
 /// The `grpc-status` of what may pass: DEADLINE_EXCEEDED and UNAVAILABLE, as one answers that knows no leader.
 const MAY_PASS: [&str; 2] = ["4", "14"];
 
@@ -57,18 +65,22 @@ const AGENT: &str = concat!("gangplank/", env!("CARGO_PKG_VERSION"));
 
 /// Why etcd did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
-#[error("{member} failed")]
+#[error("{member} failed, asked about {about}")]
 pub(super) struct MemberFault {
     member: String,
+    /// The keys concerned, or what they begin with.
+    about: String,
     #[source]
     cause: Box<AttemptFault>,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AttemptFault {
-    #[error("nobody answers there")]
+    #[error("nobody answers there; is it running, and is its port open from here?")]
     Unreachable(#[source] io::Error),
-    #[error("TLS failed")]
+    #[error(
+        "TLS failed; `caFile` has to hold the authority of its certificate, and it has to trust that of `certificateFile`"
+    )]
     Tls(#[source] io::Error),
     #[error("the certificate for it cannot be read")]
     Material(#[source] Fault),
@@ -76,9 +88,9 @@ pub(super) enum AttemptFault {
     Unusable(#[source] rustls::Error),
     #[error("the files for it could not be read")]
     Unread,
-    #[error("it does not speak HTTP/2")]
+    #[error("it does not speak HTTP/2; is this the port of an etcd's clients?")]
     Protocol(#[source] hyper::Error),
-    #[error("there was no answer within {} s", ATTEMPT.as_secs())]
+    #[error("there was no answer within {} s; see `etcdctl endpoint health`", ATTEMPT.as_secs())]
     Late,
     #[error("the call failed")]
     Call(#[from] CallFault),
@@ -86,6 +98,15 @@ pub(super) enum AttemptFault {
     Request(#[source] http::Error),
     #[error("its answer says nothing")]
     Empty,
+    #[error("it lists what was not asked for; is it an etcd?")]
+    Astray,
+    #[error(
+        "it has listed {MOST_KEYS} keys or {} MiB and there are more; is the prefix the relays' own, and does nobody else write there?",
+        MOST_BYTES / 1024 / 1024
+    )]
+    Endless,
+    #[error("it has listed for {} s and there are more keys; see `etcdctl endpoint health`", LISTING.as_secs())]
+    Slow,
 }
 
 impl MemberFault {
@@ -147,15 +168,20 @@ impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Berth {
 pub(super) struct Watch {
     answers: Answers<Incoming>,
     member: String,
+    about: String,
     connection: Arc<Connection>,
 }
 
 /// All keys that begin alike, as of one revision, page by page.
 #[derive(Debug)]
 pub(super) struct Listing {
+    below: String,
     next: Option<RangeRequest>,
     /// As of which revision; 0 before the first page.
     pub(super) revision: i64,
+    keys: usize,
+    bytes: usize,
+    by: Instant,
 }
 
 impl Client {
@@ -188,7 +214,7 @@ impl Client {
             compare: Vec::new(),
             success: keys.iter().map(|key| RequestOp::range(key)).collect(),
         };
-        let answer: TxnResponse = self.ask(TXN, &question).await?;
+        let answer: TxnResponse = self.ask(TXN, &question, &keys.join(", ")).await?;
         let mut found = answer
             .responses
             .into_iter()
@@ -203,11 +229,13 @@ impl Client {
         provided: Vec<Compare>,
         then: Vec<RequestOp>,
     ) -> Result<bool, MemberFault> {
+        let about = then.first().map(RequestOp::key).unwrap_or_default();
+        let about = String::from_utf8_lossy(about).into_owned();
         let question = TxnRequest {
             compare: provided,
             success: then,
         };
-        let answer: TxnResponse = self.ask(TXN, &question).await?;
+        let answer: TxnResponse = self.ask(TXN, &question, &about).await?;
         Ok(answer.succeeded)
     }
 
@@ -216,20 +244,15 @@ impl Client {
         &self,
         listing: &mut Listing,
     ) -> Result<Option<Vec<KeyValue>>, MemberFault> {
-        let Some(mut question) = listing.next.take() else {
+        let Some(question) = listing.next.take() else {
             return Ok(None);
         };
-        let answer: RangeResponse = self.ask(RANGE, &question).await?;
-        if listing.revision == 0 {
-            listing.revision = answer.header.unwrap_or_default().revision;
-        }
-        if let (true, Some(last)) = (answer.more, answer.kvs.last()) {
-            question.key.clone_from(&last.key);
-            question.key.push(0);
-            question.revision = listing.revision;
-            listing.next = Some(question);
-        }
-        Ok(Some(answer.kvs))
+        let answer: RangeResponse = self.ask(RANGE, &question, &listing.below).await?;
+        let taken = listing.take(question, answer);
+        let page = taken.map_err(|cause| {
+            self.fault(self.member.load(Ordering::Relaxed), &listing.below, cause)
+        })?;
+        Ok(Some(page))
     }
 
     /// Hears of every change of keys that begin with `prefix`, from revision `start` on.
@@ -242,8 +265,17 @@ impl Client {
             }),
         };
         let question = &question;
-        self.in_turn(|member| Box::pin(self.watch_at(member, question)))
+        self.in_turn(prefix, |member| Box::pin(self.watch_at(member, question)))
             .await
+    }
+
+    fn fault(&self, member: usize, about: &str, cause: AttemptFault) -> MemberFault {
+        let member = self.server(member).map(|at| at.authority.clone());
+        MemberFault {
+            member: member.unwrap_or_default(),
+            about: about.to_owned(),
+            cause: Box::new(cause),
+        }
     }
 
     /// With a connection of its own; the calls' one is none of its affair.
@@ -264,6 +296,7 @@ impl Client {
             Ok(Watch {
                 answers,
                 member: server.authority.clone(),
+                about: String::from_utf8_lossy(watched(question)).into_owned(),
                 connection,
             })
         };
@@ -275,9 +308,12 @@ impl Client {
         &self,
         path: &str,
         question: &impl Message,
+        about: &str,
     ) -> Result<A, MemberFault> {
-        self.in_turn(|member| Box::pin(self.ask_at(member, path, question)))
-            .await
+        self.in_turn(about, |member| {
+            Box::pin(self.ask_at(member, path, question))
+        })
+        .await
     }
 
     async fn ask_at<A: Message + Default>(
@@ -322,6 +358,7 @@ impl Client {
     /// Tries the members in turn, beginning with the one that answered last.
     async fn in_turn<'a, T>(
         &'a self,
+        about: &str,
         attempt: impl Fn(usize) -> BoxFuture<'a, Result<T, AttemptFault>>,
     ) -> Result<T, MemberFault> {
         let (count, first) = (
@@ -338,11 +375,7 @@ impl Client {
                     return Ok(done);
                 }
                 Err(cause) if tried >= count => {
-                    let member = self.server(member).map(|at| at.authority.clone());
-                    return Err(MemberFault {
-                        member: member.unwrap_or_default(),
-                        cause: Box::new(cause),
-                    });
+                    return Err(self.fault(member, about, cause));
                 }
                 Err(_next) => {}
             }
@@ -426,10 +459,16 @@ async fn limited<T>(
         .unwrap_or(Err(AttemptFault::Late))
 }
 
+/// What the keys begin with that a watch is of.
+fn watched(question: &WatchRequest) -> &[u8] {
+    let create = question.create.as_ref();
+    create.map(|create| &*create.key).unwrap_or_default()
+}
+
 fn canceled(answer: WatchResponse) -> CallFault {
     CallFault::Refused {
-        code: "canceled".to_owned(),
-        message: answer.cancel_reason,
+        code: Sentence::fitting("canceled"),
+        message: Sentence::fitting(&answer.cancel_reason),
     }
 }
 
@@ -465,6 +504,7 @@ impl Watch {
     pub(super) async fn next(&mut self) -> Result<WatchResponse, MemberFault> {
         let fault = |cause| MemberFault {
             member: self.member.clone(),
+            about: self.about.clone(),
             cause: Box::new(cause),
         };
         match self.answers.next::<WatchResponse>().await {
@@ -484,9 +524,47 @@ impl Listing {
             ..RangeRequest::of(prefix)
         };
         Self {
+            below: prefix.to_owned(),
             next: Some(question),
             revision: 0,
+            keys: 0,
+            bytes: 0,
+            by: Instant::now() + LISTING,
         }
+    }
+
+    /// What a page has, in the order of its keys, and the question for the next.
+    fn take(
+        &mut self,
+        mut question: RangeRequest,
+        answer: RangeResponse,
+    ) -> Result<Vec<KeyValue>, AttemptFault> {
+        let page = answer.kvs;
+        let bytes = page.iter().map(|pair| pair.key.len() + pair.value.len());
+        self.bytes = self.bytes.saturating_add(bytes.sum());
+        self.keys = self.keys.saturating_add(page.len());
+        let begins = page.first().is_none_or(|pair| pair.key >= question.key);
+        let ends = page.last().is_none_or(|pair| pair.key < question.range_end);
+        let ascends = page.is_sorted_by(|one, other| one.key < other.key);
+        if !(begins && ends && ascends) || (answer.more && page.is_empty()) {
+            return Err(AttemptFault::Astray);
+        }
+        if self.bytes > MOST_BYTES || self.keys > MOST_KEYS {
+            return Err(AttemptFault::Endless);
+        }
+        if self.revision == 0 {
+            self.revision = answer.header.unwrap_or_default().revision;
+        }
+        if let (true, Some(last)) = (answer.more, page.last()) {
+            if Instant::now() >= self.by {
+                return Err(AttemptFault::Slow);
+            }
+            question.key.clone_from(&last.key);
+            question.key.push(0);
+            question.revision = self.revision;
+            self.next = Some(question);
+        }
+        Ok(page)
     }
 }
 
@@ -507,12 +585,87 @@ fn tls(authorities: &Anchors, shown: &KeyPair) -> Result<Arc<ClientConfig>, rust
 mod tests {
     use super::*;
 
+    /// A page of one key, after which there is always another.
+    fn one_of_many(listing: &mut Listing, value: usize) -> Result<Vec<KeyValue>, AttemptFault> {
+        let question = listing.next.take().expect("there are more");
+        let pair = KeyValue {
+            key: question.key.clone(),
+            value: vec![0; value],
+            ..KeyValue::default()
+        };
+        let answer = RangeResponse {
+            kvs: vec![pair],
+            more: true,
+            ..RangeResponse::default()
+        };
+        // Else the key grows with each page.
+        let question = RangeRequest {
+            key: b"/a/".to_vec(),
+            ..question
+        };
+        listing.take(question, answer)
+    }
+
+    #[test]
+    fn a_listing_comes_to_an_end() {
+        const PIECE: usize = 4 * 1024 * 1024;
+        let mut listing = Listing::of("/a/");
+        let pages = (0..).find_map(|page| one_of_many(&mut listing, PIECE).err().map(|_| page));
+        assert_eq!(pages, Some(MOST_BYTES / PIECE - 1));
+        let mut listing = Listing::of("/a/");
+        listing.keys = MOST_KEYS - 1;
+        assert!(one_of_many(&mut listing, 1).is_ok());
+        let fault = one_of_many(&mut listing, 1).unwrap_err().to_string();
+        assert!(fault.contains("is the prefix the relays' own"), "{fault}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_listing_has_its_time() {
+        let mut listing = Listing::of("/a/");
+        tokio::time::advance(LISTING - ATTEMPT).await;
+        assert!(one_of_many(&mut listing, 1).is_ok());
+        tokio::time::advance(ATTEMPT).await;
+        let fault = one_of_many(&mut listing, 1).unwrap_err().to_string();
+        assert!(fault.starts_with("it has listed for 120 s"), "{fault}");
+    }
+
+    #[test]
+    fn a_page_has_what_was_asked_for() {
+        let answered = |keys: &[&str], more| {
+            let pair = |key: &&str| KeyValue {
+                key: key.as_bytes().to_vec(),
+                ..KeyValue::default()
+            };
+            let mut listing = Listing::of("/a/");
+            let question = listing.next.take().expect("the first");
+            let answer = RangeResponse {
+                kvs: keys.iter().map(pair).collect(),
+                more,
+                ..RangeResponse::default()
+            };
+            listing.take(question, answer)
+        };
+        assert!(answered(&["/a/1", "/a/2"], true).is_ok());
+        assert!(answered(&[], false).is_ok());
+        for (keys, more) in [
+            (&["/a"][..], false),
+            (&["/b/1"], false),
+            (&["/a/2", "/a/1"], false),
+            (&["/a/1", "/a/1"], false),
+            // There are more, but nobody could ask for them: what is known would look whole.
+            (&[], true),
+        ] {
+            let fault = answered(keys, more).unwrap_err();
+            assert!(matches!(fault, AttemptFault::Astray), "{keys:?}");
+        }
+    }
+
     #[test]
     fn only_what_may_pass_is_waited_for() {
         let refused = |code: &str| {
             AttemptFault::Call(CallFault::Refused {
-                code: code.to_owned(),
-                message: String::new(),
+                code: Sentence::fitting(code),
+                message: Sentence::default(),
             })
         };
         let io = |kind| io::Error::from(kind);

@@ -8,6 +8,7 @@
 
 use gangplank_pki::clock::at;
 use gangplank_pki::{Fingerprint, TunnelName};
+use gangplank_tunnel::wire::{Message as Sentence, Text};
 use rustls_pki_types::UnixTime;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -17,11 +18,17 @@ use crate::register::{CertificateRecord, TokenId, TokenRecord};
 
 /// What lies at a key is not what was written there.
 #[derive(Debug, thiserror::Error)]
-#[error("what lies at {key} is not understood: {why}")]
+#[error(
+    "what lies at {key} is not understood: {why}; update this program if a newer one wrote it, or write there what a backup of \
+     etcd has. Delete it only if it is none of the register's: a revocation may go with it"
+)]
 pub(super) struct RecordFault {
-    key: String,
-    why: String,
+    key: KeyName,
+    why: Sentence,
 }
+
+/// A key for people: as long as a prefix, two labels and a fingerprint are. Whoever writes to etcd chooses it.
+type KeyName = Text<512>;
 
 /// Where everything is.
 #[derive(Debug)]
@@ -259,8 +266,8 @@ fn unnamed(pair: &KeyValue) -> RecordFault {
 
 fn misunderstood(pair: &KeyValue, why: String) -> RecordFault {
     RecordFault {
-        key: String::from_utf8_lossy(&pair.key).into_owned(),
-        why,
+        key: KeyName::fitting(&String::from_utf8_lossy(&pair.key)),
+        why: Sentence::fitting(&why),
     }
 }
 
