@@ -43,7 +43,7 @@ mod refusal;
 mod standstill;
 
 pub(crate) use forwarded::Forwarders;
-pub use forwarded::forwarded_source;
+pub use forwarded::{Mismatch, MismatchView, forwarded_source};
 pub use peek::peek_server_name;
 pub(crate) use quay::Quay;
 pub(crate) use standstill::Standstill;
@@ -305,6 +305,9 @@ impl Entrance {
 
     async fn refuse(&self, caller: Caller, refusal: &Refusal) {
         self.counters.caller_refused(refusal.reason());
+        if let Some(fault) = refusal.forward_fault() {
+            self.forwarders.refused(caller.address.ip(), fault);
+        }
         tell_of_refusal(refusal);
         match refusal.farewell(self.hide_names) {
             Farewell::Alert(alert) => alert::send_off(caller.socket, &alert.record()).await,

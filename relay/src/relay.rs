@@ -150,11 +150,12 @@ impl Relay {
         let reception = office.clone();
         let reception =
             reception.map(|office| Reception::new(office, identity.clone(), counters.clone()));
+        let forwarders = Forwarders::new(config.proxy_protocol_from);
         let signpost = Signpost {
             domain: config.domain,
             own_name: config.tunnel.server_name.as_str().to_owned(),
             hide_names: config.hide_names,
-            forwarders: Forwarders::new(config.proxy_protocol_from),
+            forwarders: forwarders.clone(),
             joined: known.names(),
             reception,
             landing: Some(Arc::clone(&landing)),
@@ -164,7 +165,7 @@ impl Relay {
             callers,
             view: RelayView::new(
                 (registry.clone(), ledger),
-                quay.clone(),
+                (quay.clone(), forwarders),
                 (&identity, &known),
                 draining.clone(),
             ),

@@ -12,7 +12,7 @@ use gangplank_tunnel::{Account, Ledger, Session, Traffic};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::entrance::Quay;
+use crate::entrance::{Forwarders, MismatchView, Quay};
 use crate::identity::TunnelIdentity;
 use crate::registry::Registry;
 
@@ -49,6 +49,7 @@ pub struct RelayView {
     registry: Registry<Arc<dyn Session>>,
     ledger: Ledger<TunnelName>,
     quay: Quay,
+    forwarders: Forwarders,
     identity: TunnelIdentity,
     contact: watch::Receiver<Contact>,
     accepting: Arc<AtomicBool>,
@@ -58,7 +59,7 @@ pub struct RelayView {
 impl RelayView {
     pub(crate) fn new(
         (registry, ledger): (Registry<Arc<dyn Session>>, Ledger<TunnelName>),
-        quay: Quay,
+        (quay, forwarders): (Quay, Forwarders),
         (identity, known): (&TunnelIdentity, &Known),
         draining: CancellationToken,
     ) -> Self {
@@ -66,6 +67,7 @@ impl RelayView {
             registry,
             ledger,
             quay,
+            forwarders,
             identity: identity.clone(),
             contact: known.contact(),
             accepting: Arc::default(),
@@ -124,6 +126,11 @@ impl RelayView {
     /// The authorities of agents that are in force, those of all accounts first.
     pub fn authorities(&self) -> Vec<Arc<Anchors>> {
         self.identity.authorities()
+    }
+
+    /// Load balancers that do otherwise than `proxyProtocolFrom` says, so that their callers were refused of late.
+    pub fn mismatches(&self) -> Vec<MismatchView> {
+        self.forwarders.mismatches()
     }
 
     /// Whether the relay is on its way out.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use gangplank_config::role;
 use gangplank_pki::TunnelName;
 use gangplank_pki::clock::SystemClock;
-use gangplank_relay::{Relay, RelayView};
+use gangplank_relay::{Mismatch, MismatchView, Relay, RelayView};
 use gangplank_tunnel::End;
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
@@ -64,11 +64,29 @@ impl ObservedRelay {
     fn warnings(&self) -> Vec<String> {
         let lost = self.view.register_lost();
         let lost = lost.filter(|(lost, _)| *lost >= REGISTER_GRACE);
-        let warning = lost.map(|(lost, why)| {
+        let lost = lost.map(|(lost, why)| {
             let seconds = lost.as_secs();
             format!("revocations are those of {seconds} s ago and nobody can join: {why}")
         });
-        warning.into_iter().collect()
+        let mismatches = self.view.mismatches();
+        lost.into_iter()
+            .chain(mismatches.iter().map(balancer_warning))
+            .collect()
+    }
+}
+
+/// What a load balancer does otherwise than the relay's file says, for as long as it does.
+fn balancer_warning(seen: &MismatchView) -> String {
+    let (address, refused) = (seen.address, seen.refused);
+    match seen.mismatch {
+        Mismatch::Missing => format!(
+            "callers from {address} are refused ({refused} lately): their connections do not begin with a PROXY header of version 2; \
+             let that load balancer send it, or take its network out of proxyProtocolFrom"
+        ),
+        Mismatch::Unlisted => format!(
+            "callers from {address} are refused ({refused} lately): their connections begin with a PROXY header; if that is your \
+             load balancer list its network in proxyProtocolFrom, or let it send none"
+        ),
     }
 }
 
