@@ -215,7 +215,8 @@ impl Entrance {
     /// larger than all that the others need.
     async fn receive(&self, caller: Caller, first_bytes: Vec<u8>) {
         if let Some(landing) = self.landing_for(&first_bytes) {
-            Box::pin(landing.receive(caller.socket, first_bytes)).await;
+            let agent = (caller.socket, caller.address);
+            Box::pin(landing.receive(agent, first_bytes)).await;
         } else if let Some(reception) = &self.reception {
             Box::pin(reception.receive(caller.socket, first_bytes)).await;
         }
