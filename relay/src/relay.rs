@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use crate::enrolment_papers::PapersOnFile;
 use crate::entrance::{Entrance, Forwarders, Quay, Signpost};
 use crate::identity::{Generations, IdentityReloaders, TunnelIdentity};
 use crate::landing::Landing;
@@ -100,6 +101,8 @@ pub struct Relay {
     office: Option<Office>,
     /// What is known of it.
     known: Known,
+    /// The certificates behind enrolment.
+    papers: PapersOnFile,
     /// The state of the identity's files that the endpoint was bound with.
     bound_with: Generations,
     reloaders: IdentityReloaders,
@@ -150,6 +153,7 @@ impl Relay {
         let reception = office.clone();
         let reception =
             reception.map(|office| Reception::new(office, identity.clone(), counters.clone()));
+        let papers = PapersOnFile::of(config.enrolment.as_ref());
         let forwarders = Forwarders::new(config.proxy_protocol_from);
         let signpost = Signpost {
             domain: config.domain,
@@ -166,7 +170,7 @@ impl Relay {
             view: RelayView::new(
                 (registry.clone(), ledger),
                 (quay.clone(), forwarders),
-                (&identity, &known),
+                (&identity, &known, papers.clone()),
                 draining.clone(),
             ),
             entrance: Arc::new(Entrance::new(signpost, registry, quay, counters)),
@@ -175,6 +179,7 @@ impl Relay {
             identity,
             office,
             known,
+            papers,
             bound_with,
             reloaders,
             drain: config.drain,
@@ -202,6 +207,7 @@ impl Relay {
         let closing = CancellationToken::new();
         let following = CancellationToken::new();
         self.reloaders.spawn(&tasks, &following);
+        tasks.spawn(self.papers.follow(following.clone()));
         if let Some(office) = self.office {
             let (register, known) = (Arc::clone(office.register()), self.known);
             let (memory, shutdown) = (known.clone(), following.clone());

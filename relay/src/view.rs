@@ -12,6 +12,7 @@ use gangplank_tunnel::{Account, Ledger, Session, Traffic};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::enrolment_papers::{EnrolmentPapers, PapersOnFile};
 use crate::entrance::{Forwarders, MismatchView, Quay};
 use crate::identity::TunnelIdentity;
 use crate::registry::Registry;
@@ -50,6 +51,7 @@ pub struct RelayView {
     ledger: Ledger<TunnelName>,
     quay: Quay,
     forwarders: Forwarders,
+    papers: PapersOnFile,
     identity: TunnelIdentity,
     contact: watch::Receiver<Contact>,
     accepting: Arc<AtomicBool>,
@@ -60,7 +62,7 @@ impl RelayView {
     pub(crate) fn new(
         (registry, ledger): (Registry<Arc<dyn Session>>, Ledger<TunnelName>),
         (quay, forwarders): (Quay, Forwarders),
-        (identity, known): (&TunnelIdentity, &Known),
+        (identity, known, papers): (&TunnelIdentity, &Known, PapersOnFile),
         draining: CancellationToken,
     ) -> Self {
         Self {
@@ -68,6 +70,7 @@ impl RelayView {
             ledger,
             quay,
             forwarders,
+            papers,
             identity: identity.clone(),
             contact: known.contact(),
             accepting: Arc::default(),
@@ -131,6 +134,11 @@ impl RelayView {
     /// Load balancers that do otherwise than `proxyProtocolFrom` says, so that their callers were refused of late.
     pub fn mismatches(&self) -> Vec<MismatchView> {
         self.forwarders.mismatches()
+    }
+
+    /// The certificates behind enrolment, as their files had them a moment ago.
+    pub fn enrolment_papers(&self) -> Arc<EnrolmentPapers> {
+        self.papers.papers()
     }
 
     /// Whether the relay is on its way out.

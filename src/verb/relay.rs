@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gangplank_config::role;
+use gangplank_config::{Anchors, role};
 use gangplank_pki::TunnelName;
 use gangplank_pki::clock::SystemClock;
-use gangplank_relay::{Mismatch, MismatchView, Relay, RelayView};
+use gangplank_relay::{EnrolmentPapers, Mismatch, MismatchView, Relay, RelayView};
 use gangplank_tunnel::End;
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
@@ -75,6 +75,22 @@ impl ObservedRelay {
     }
 }
 
+/// What the relay issues with, and is known by to agents and to etcd.
+fn of_enrolment(papers: &EnrolmentPapers) -> Vec<CertificateStatus> {
+    let shown = papers.etcd_client.as_deref();
+    let shown = shown.and_then(|pair| status::of_key_pair("etcd client certificate", pair));
+    let of_authorities = |name, held: &Option<Arc<Anchors>>| {
+        let held = held.as_deref();
+        held.map_or_else(Vec::new, |held| status::of_authorities(name, held))
+    };
+    shown
+        .into_iter()
+        .chain(of_authorities("issuing authority", &papers.issuing))
+        .chain(of_authorities("authority of relays", &papers.of_relay))
+        .chain(of_authorities("authority of etcd", &papers.of_etcd))
+        .collect()
+}
+
 /// What a load balancer does otherwise than the relay's file says, for as long as it does.
 fn balancer_warning(seen: &MismatchView) -> String {
     let (address, refused) = (seen.address, seen.refused);
@@ -127,7 +143,9 @@ impl Observed for ObservedRelay {
         let authorities = authorities
             .iter()
             .flat_map(|held| status::of_authorities("authority of agents", held));
-        own.into_iter().chain(authorities).collect()
+        let mut shown: Vec<_> = own.into_iter().chain(authorities).collect();
+        shown.extend(of_enrolment(&self.view.enrolment_papers()));
+        shown
     }
 
     fn status(&self) -> Status {
