@@ -199,7 +199,7 @@ impl TunnelIdentity {
 
 /// Resolves when there is news. A source that can have none any more, since nobody writes it, stays silent, and
 /// silences no other: whoever follows the register may have ended, and the files still change.
-async fn changed<T>(source: &mut watch::Receiver<T>) {
+async fn changed<T: Send + Sync>(source: &mut watch::Receiver<T>) {
     if source.changed().await.is_err() {
         pending::<()>().await;
     }

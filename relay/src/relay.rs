@@ -150,9 +150,7 @@ impl Relay {
         };
         let sessions = TaskTracker::new();
         let landing = land(&identity, &host, &sessions)?;
-        let reception = office.clone();
-        let reception =
-            reception.map(|office| Reception::new(office, identity.clone(), counters.clone()));
+        let received = |office| Reception::new(office, identity.clone(), counters.clone());
         let papers = PapersOnFile::of(config.enrolment.as_ref());
         let forwarders = Forwarders::new(config.proxy_protocol_from);
         let signpost = Signpost {
@@ -161,7 +159,7 @@ impl Relay {
             hide_names: config.hide_names,
             forwarders: forwarders.clone(),
             joined: known.names(),
-            reception,
+            reception: office.clone().map(received),
             landing: Some(Arc::clone(&landing)),
         };
         Ok(Self {

@@ -40,7 +40,9 @@ pub struct MismatchView {
 
 /// What was seen of late. Cheap to clone; all clones are the same.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Mismatches(Arc<Mutex<BTreeMap<(Mismatch, IpAddr), Seen>>>);
+pub(super) struct Mismatches(Arc<Mutex<ByAddress>>);
+
+type ByAddress = BTreeMap<(Mismatch, IpAddr), Seen>;
 
 #[derive(Debug)]
 struct Seen {
@@ -86,17 +88,14 @@ impl Mismatches {
 
     /// Those of late.
     pub(super) fn of_late(&self, now: Instant) -> Vec<MismatchView> {
-        let seen = self.0.lock();
-        let of_late = seen
-            .iter()
-            .filter(|(_, seen)| now.saturating_duration_since(seen.last) < LATELY);
-        of_late
-            .map(|((mismatch, address), seen)| MismatchView {
-                mismatch: *mismatch,
-                address: *address,
-                refused: seen.refused,
-            })
-            .collect()
+        let view = |((mismatch, address), seen): (&(Mismatch, IpAddr), &Seen)| MismatchView {
+            mismatch: *mismatch,
+            address: *address,
+            refused: seen.refused,
+        };
+        let is_late = |seen: &Seen| now.saturating_duration_since(seen.last) < LATELY;
+        let of_late = |(_, seen): &(&(Mismatch, IpAddr), &Seen)| is_late(seen);
+        self.0.lock().iter().filter(of_late).map(view).collect()
     }
 }
 
