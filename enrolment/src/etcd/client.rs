@@ -8,32 +8,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use gangplank_config::Fault;
 use gangplank_config::role::relay::Etcd;
 use gangplank_config::upstream::Server;
-use gangplank_config::{Anchors, Fault, KeyPair};
-use gangplank_pki::crypto;
 use gangplank_tunnel::BoxFuture;
 use gangplank_tunnel::wire::Message as Sentence;
-use http::Request;
 use hyper::body::Incoming;
-use hyper::client::conn::http2::{Builder, SendRequest};
-use hyper::rt::Executor;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use prost::Message;
-use rustls::{ClientConfig, RootCertStore, version};
-use tokio::net::TcpStream;
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout, timeout_at};
-use tokio_rustls::TlsConnector;
-use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::call::{Answers, CallFault, Said};
 use super::heard::Heard;
 use super::wire::{
-    Compare, KeyValue, RANGE, RangeRequest, RangeResponse, RequestOp, TXN, TxnRequest, TxnResponse,
-    WATCH, WatchCreateRequest, WatchRequest, WatchResponse, end_of,
+    Compare, KeyValue, RANGE, RangeResponse, RequestOp, TXN, TxnRequest, TxnResponse, WATCH,
+    WatchCreateRequest, WatchRequest, WatchResponse, end_of,
 };
 
 /// For one member, from dialling to the answer. An etcd that is well answers in milliseconds; one that chooses a
@@ -47,21 +37,19 @@ const ATTEMPT: Duration = Duration::from_secs(2);
 const PING: Duration = Duration::from_secs(6);
 const PONG: Duration = Duration::from_secs(3);
 
-/// Keys of a page: few enough to be answered at once, a few hundred KiB.
-const PAGE: i64 = 1000;
-
-/// Keys and bytes of a listing, and its time. A thousand clusters with certificates of an hour, which are kept for a month, have
-/// 1.1 million of 200 bytes each; a page takes some ten milliseconds. Whoever has more names than that, or answers
-/// so slowly, is no etcd of relays, and may never come to an end.
-const MOST_KEYS: usize = 2_000_000;
-const MOST_BYTES: usize = 512 * 1024 * 1024;
-const LISTING: Duration = Duration::from_secs(120);
-
 /// The `grpc-status` of what may pass: DEADLINE_EXCEEDED and UNAVAILABLE, as one answers that knows no leader.
 const MAY_PASS: [&str; 2] = ["4", "14"];
 
 /// What is sent as `user-agent`.
 const AGENT: &str = concat!("gangplank/", env!("CARGO_PKG_VERSION"));
+
+pub(super) use listing::Listing;
+
+use connection::Connection;
+use listing::{LISTING, MOST_BYTES, MOST_KEYS};
+
+mod connection;
+mod listing;
 
 /// Why etcd did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -138,31 +126,6 @@ pub(super) struct Client {
     tasks: TaskTracker,
 }
 
-/// A connection; it ends with its last owner.
-#[derive(Debug)]
-struct Connection {
-    member: usize,
-    sender: SendRequest<Said>,
-    heard: Heard,
-    _end: DropGuard,
-}
-
-/// Where a connection's tasks run: counted, and no longer than the connection has an owner.
-#[derive(Clone)]
-struct Berth {
-    tasks: TaskTracker,
-    end: CancellationToken,
-}
-
-impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Berth {
-    fn execute(&self, task: F) {
-        drop(
-            self.tasks
-                .spawn(self.end.clone().run_until_cancelled_owned(task)),
-        );
-    }
-}
-
 /// A watch that stands.
 #[derive(Debug)]
 pub(super) struct Watch {
@@ -170,18 +133,6 @@ pub(super) struct Watch {
     member: String,
     about: String,
     connection: Arc<Connection>,
-}
-
-/// All keys that begin alike, as of one revision, page by page.
-#[derive(Debug)]
-pub(super) struct Listing {
-    below: String,
-    next: Option<RangeRequest>,
-    /// As of which revision; 0 before the first page.
-    pub(super) revision: i64,
-    keys: usize,
-    bytes: usize,
-    by: Instant,
 }
 
 impl Client {
@@ -291,7 +242,7 @@ impl Client {
             let mut answers = connection.call(server, WATCH, said).await?;
             let first: WatchResponse = answers.next().await?.ok_or(AttemptFault::Empty)?;
             if !first.created || first.canceled {
-                return Err(canceled(first).into());
+                return Err(canceled(&first).into());
             }
             Ok(Watch {
                 answers,
@@ -407,47 +358,6 @@ impl Client {
         self.tasks.close();
         drop(timeout(ATTEMPT, self.tasks.wait()).await);
     }
-
-    /// The files are read for each: a certificate that was renewed is so in use at once.
-    async fn dial(&self, member: usize) -> Result<Arc<Connection>, AttemptFault> {
-        let server = self.server(member)?;
-        let tcp = TcpStream::connect((server.host.as_str(), server.port))
-            .await
-            .map_err(AttemptFault::Unreachable)?;
-        let heard = Heard::now();
-        let (authorities, key_pair) = (self.etcd.authorities.clone(), self.etcd.key_pair.clone());
-        let made = spawn_blocking(move || {
-            let read = |fault| AttemptFault::Material(fault);
-            let (authorities, shown) = (
-                authorities.read().map_err(read)?,
-                key_pair.read().map_err(read)?,
-            );
-            tls(&authorities, &shown).map_err(AttemptFault::Unusable)
-        });
-        let tls = made.await.unwrap_or(Err(AttemptFault::Unread))?;
-        let name = server.tls_server_name.clone();
-        let secured = TlsConnector::from(tls).connect(name, heard.over(tcp)).await;
-        let secured = TokioIo::new(secured.map_err(AttemptFault::Tls)?);
-        let end = CancellationToken::new();
-        let berth = Berth {
-            tasks: self.tasks.clone(),
-            end: end.clone(),
-        };
-        let (sender, running) = Builder::new(berth.clone())
-            .timer(TokioTimer::new())
-            .keep_alive_interval(PING)
-            .keep_alive_timeout(PONG)
-            .handshake(secured)
-            .await
-            .map_err(AttemptFault::Protocol)?;
-        berth.execute(running);
-        Ok(Arc::new(Connection {
-            member,
-            sender,
-            heard,
-            _end: end.drop_guard(),
-        }))
-    }
 }
 
 async fn limited<T>(
@@ -465,32 +375,10 @@ fn watched(question: &WatchRequest) -> &[u8] {
     create.map(|create| &*create.key).unwrap_or_default()
 }
 
-fn canceled(answer: WatchResponse) -> CallFault {
+fn canceled(answer: &WatchResponse) -> CallFault {
     CallFault::Refused {
         code: Sentence::fitting("canceled"),
         message: Sentence::fitting(&answer.cancel_reason),
-    }
-}
-
-impl Connection {
-    async fn call(
-        &self,
-        server: &Server,
-        path: &str,
-        said: Said,
-    ) -> Result<Answers<Incoming>, AttemptFault> {
-        let request = Request::post(format!("https://{}{path}", server.authority))
-            .header("content-type", "application/grpc")
-            .header("te", "trailers")
-            .header("user-agent", AGENT)
-            // A member that knows no leader says so, instead of a silence that looks as if nothing happened.
-            .header("hasleader", "true")
-            .body(said)
-            .map_err(AttemptFault::Request)?;
-        let mut sender = self.sender.clone();
-        sender.ready().await.map_err(CallFault::Broken)?;
-        let answered = sender.send_request(request).await;
-        Ok(Answers::of(answered.map_err(CallFault::Broken)?)?)
     }
 }
 
@@ -508,7 +396,7 @@ impl Watch {
             cause: Box::new(cause),
         };
         match self.answers.next::<WatchResponse>().await {
-            Ok(Some(answer)) if answer.canceled => Err(fault(canceled(answer).into())),
+            Ok(Some(answer)) if answer.canceled => Err(fault(canceled(&answer).into())),
             Ok(Some(answer)) => Ok(answer),
             Ok(None) => Err(fault(AttemptFault::Empty)),
             Err(cause) => Err(fault(cause.into())),
@@ -516,149 +404,9 @@ impl Watch {
     }
 }
 
-impl Listing {
-    pub(super) fn of(prefix: &str) -> Self {
-        let question = RangeRequest {
-            range_end: end_of(prefix),
-            limit: PAGE,
-            ..RangeRequest::of(prefix)
-        };
-        Self {
-            below: prefix.to_owned(),
-            next: Some(question),
-            revision: 0,
-            keys: 0,
-            bytes: 0,
-            by: Instant::now() + LISTING,
-        }
-    }
-
-    /// What a page has, in the order of its keys, and the question for the next.
-    fn take(
-        &mut self,
-        mut question: RangeRequest,
-        answer: RangeResponse,
-    ) -> Result<Vec<KeyValue>, AttemptFault> {
-        let page = answer.kvs;
-        let bytes = page.iter().map(|pair| pair.key.len() + pair.value.len());
-        self.bytes = self.bytes.saturating_add(bytes.sum());
-        self.keys = self.keys.saturating_add(page.len());
-        let begins = page.first().is_none_or(|pair| pair.key >= question.key);
-        let ends = page.last().is_none_or(|pair| pair.key < question.range_end);
-        let ascends = page.is_sorted_by(|one, other| one.key < other.key);
-        if !(begins && ends && ascends) || (answer.more && page.is_empty()) {
-            return Err(AttemptFault::Astray);
-        }
-        if self.bytes > MOST_BYTES || self.keys > MOST_KEYS {
-            return Err(AttemptFault::Endless);
-        }
-        if self.revision == 0 {
-            self.revision = answer.header.unwrap_or_default().revision;
-        }
-        if let (true, Some(last)) = (answer.more, page.last()) {
-            if Instant::now() >= self.by {
-                return Err(AttemptFault::Slow);
-            }
-            question.key.clone_from(&last.key);
-            question.key.push(0);
-            question.revision = self.revision;
-            self.next = Some(question);
-        }
-        Ok(page)
-    }
-}
-
-fn tls(authorities: &Anchors, shown: &KeyPair) -> Result<Arc<ClientConfig>, rustls::Error> {
-    let mut roots = RootCertStore::empty();
-    for anchor in authorities.certificates() {
-        roots.add(anchor)?;
-    }
-    let mut tls = ClientConfig::builder_with_provider(crypto::provider())
-        .with_protocol_versions(&[&version::TLS13, &version::TLS12])?
-        .with_root_certificates(roots)
-        .with_client_auth_cert(shown.chain().to_vec(), shown.private_key())?;
-    tls.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(Arc::new(tls))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// A page of one key, after which there is always another.
-    fn one_of_many(listing: &mut Listing, value: usize) -> Result<Vec<KeyValue>, AttemptFault> {
-        let question = listing.next.take().expect("there are more");
-        let pair = KeyValue {
-            key: question.key.clone(),
-            value: vec![0; value],
-            ..KeyValue::default()
-        };
-        let answer = RangeResponse {
-            kvs: vec![pair],
-            more: true,
-            ..RangeResponse::default()
-        };
-        // Else the key grows with each page.
-        let question = RangeRequest {
-            key: b"/a/".to_vec(),
-            ..question
-        };
-        listing.take(question, answer)
-    }
-
-    #[test]
-    fn a_listing_comes_to_an_end() {
-        const PIECE: usize = 4 * 1024 * 1024;
-        let mut listing = Listing::of("/a/");
-        let pages = (0..).find_map(|page| one_of_many(&mut listing, PIECE).err().map(|_| page));
-        assert_eq!(pages, Some(MOST_BYTES / PIECE - 1));
-        let mut listing = Listing::of("/a/");
-        listing.keys = MOST_KEYS - 1;
-        assert!(one_of_many(&mut listing, 1).is_ok());
-        let fault = one_of_many(&mut listing, 1).unwrap_err().to_string();
-        assert!(fault.contains("is the prefix the relays' own"), "{fault}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_listing_has_its_time() {
-        let mut listing = Listing::of("/a/");
-        tokio::time::advance(LISTING - ATTEMPT).await;
-        assert!(one_of_many(&mut listing, 1).is_ok());
-        tokio::time::advance(ATTEMPT).await;
-        let fault = one_of_many(&mut listing, 1).unwrap_err().to_string();
-        assert!(fault.starts_with("it has listed for 120 s"), "{fault}");
-    }
-
-    #[test]
-    fn a_page_has_what_was_asked_for() {
-        let answered = |keys: &[&str], more| {
-            let pair = |key: &&str| KeyValue {
-                key: key.as_bytes().to_vec(),
-                ..KeyValue::default()
-            };
-            let mut listing = Listing::of("/a/");
-            let question = listing.next.take().expect("the first");
-            let answer = RangeResponse {
-                kvs: keys.iter().map(pair).collect(),
-                more,
-                ..RangeResponse::default()
-            };
-            listing.take(question, answer)
-        };
-        assert!(answered(&["/a/1", "/a/2"], true).is_ok());
-        assert!(answered(&[], false).is_ok());
-        for (keys, more) in [
-            (&["/a"][..], false),
-            (&["/b/1"], false),
-            (&["/a/2", "/a/1"], false),
-            (&["/a/1", "/a/1"], false),
-            // There are more, but nobody could ask for them: what is known would look whole.
-            (&[], true),
-        ] {
-            let fault = answered(keys, more).unwrap_err();
-            assert!(matches!(fault, AttemptFault::Astray), "{keys:?}");
-        }
-    }
 
     #[test]
     fn only_what_may_pass_is_waited_for() {

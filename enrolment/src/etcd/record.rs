@@ -204,7 +204,7 @@ pub(super) fn written(record: &impl Serialize) -> Vec<u8> {
 
 /// A record as it was read.
 pub(super) fn read<T: DeserializeOwned>(pair: &KeyValue) -> Result<T, RecordFault> {
-    serde_json::from_slice(&pair.value).map_err(|fault| misunderstood(pair, fault.to_string()))
+    serde_json::from_slice(&pair.value).map_err(|fault| misunderstood(pair, &fault.to_string()))
 }
 
 /// The same of a key that may not be there.
@@ -229,7 +229,7 @@ pub(super) fn token_record(pair: &KeyValue) -> Result<(Token, TokenRecord), Reco
     let (id, token) = (token_id(pair)?, read::<Token>(pair)?);
     match token.record(id) {
         Some(record) => Ok((token, record)),
-        None => Err(misunderstood(pair, "it is no token".to_owned())),
+        None => Err(misunderstood(pair, "it is no token")),
     }
 }
 
@@ -261,13 +261,13 @@ fn last_part(pair: &KeyValue) -> Option<&str> {
 }
 
 fn unnamed(pair: &KeyValue) -> RecordFault {
-    misunderstood(pair, "its name is none that is given here".to_owned())
+    misunderstood(pair, "its name is none that is given here")
 }
 
-fn misunderstood(pair: &KeyValue, why: String) -> RecordFault {
+fn misunderstood(pair: &KeyValue, why: &str) -> RecordFault {
     RecordFault {
         key: KeyName::fitting(&String::from_utf8_lossy(&pair.key)),
-        why: Sentence::fitting(&why),
+        why: Sentence::fitting(why),
     }
 }
 
