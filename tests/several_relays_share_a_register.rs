@@ -71,6 +71,21 @@ async fn what_is_done_at_one_holds_at_the_other() {
     assert!(kept.contains(NAME) && !kept.contains(&token), "{kept}");
     assert!(!kept.contains("PRIVATE KEY"), "{kept}");
 
+    let shown = one.process.status()["certificates"].to_string();
+    for kind in [
+        "issuing authority",
+        "authority of relays",
+        "etcd client certificate",
+        "authority of etcd",
+    ] {
+        assert!(shown.contains(&format!("\"name\":\"{kind}\"")), "{shown}");
+        let metric = "gangplank_certificate_not_after_timestamp_seconds";
+        let until = one
+            .process
+            .metric(&format!("{metric}{{certificate=\"{kind}\"}}"));
+        assert!(until.is_some_and(|until| until > 0.0), "{kind}");
+    }
+
     // Known where it never was, and away; the same after a start.
     let known = || async { (told(&one, NAME).await, told(&one, "nobody.acme").await) };
     let apart = (alert(INTERNAL_ERROR), alert(UNRECOGNIZED_NAME));

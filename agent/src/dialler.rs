@@ -61,9 +61,23 @@ struct Course {
     head_start: Duration,
     /// Resolves when the session ends by which the relay said that it is going away.
     relay_leaves: Option<oneshot::Receiver<&'static str>>,
+    /// How often UDP was probed since QUIC last held.
+    probes: u32,
+    /// How often it was dialled beside a silent session since one was last heard for long.
+    silences: u32,
 }
 
 impl Course {
+    const fn begin() -> Self {
+        Self {
+            company: None,
+            head_start: HEAD_START,
+            relay_leaves: None,
+            probes: 0,
+            silences: 0,
+        }
+    }
+
     /// Waits for so long before the relay is dialled again; true when a relay that was going away is gone before
     /// that. As long as it went nobody could know when it is back, and the waits became long; from now on it may be
     /// back any moment.
@@ -87,11 +101,7 @@ impl Dialler {
     /// Dials, and dials again, until the shutdown.
     pub(crate) async fn run(self: Arc<Self>) {
         let shutdown = self.crew.shutdown.clone();
-        let mut course = Course {
-            company: None,
-            head_start: HEAD_START,
-            relay_leaves: None,
-        };
+        let mut course = Course::begin();
         let mut attempt = 0;
         loop {
             let holding = self.hold_session(&mut course);
@@ -129,7 +139,6 @@ impl Dialler {
                 return false;
             }
         };
-        let mut probes = 0;
         loop {
             let (begun, epoch) = (Instant::now(), aboard.epoch);
             let session = Arc::clone(&aboard.welcomed.session);
@@ -138,15 +147,19 @@ impl Dialler {
             // Where QUIC did not get through the last time it is not waited for the next time.
             course.head_start = if over_tcp { Duration::ZERO } else { HEAD_START };
             if !over_tcp {
-                (course.company, probes) = (None, 0);
+                course.company = None;
             } else if course.company.is_none() {
                 course.company = Some(Company::gather(self));
             }
             let turn = tokio::select! {
                 turn = self.next_turn(newest) => turn,
-                turn = self.probe(&mut probes), if over_tcp && self.relay.transport == Transport::Auto => turn,
-                turn = self.dial_beside(&*session), if !over_tcp => turn,
+                turn = self.probe(&mut course.probes), if over_tcp && self.relay.transport == Transport::Auto => turn,
+                turn = self.dial_beside(&*session, &mut course.silences), if !over_tcp => turn,
             };
+            let was_good = begun.elapsed() >= GOOD_SESSION;
+            if was_good && !over_tcp {
+                course.probes = 0;
+            }
             tracing::debug!(relay = %self.name, ?turn, epoch, "the relay is dialled again");
             match turn {
                 Turn::QuicIsBack(successor)
@@ -157,11 +170,14 @@ impl Dialler {
                     if reason == Closed::Silent.reason() {
                         course.head_start = Duration::ZERO;
                     }
-                    return begun.elapsed() >= GOOD_SESSION;
+                    return was_good;
                 }
                 Turn::RelayDrains(ended) => {
-                    course.relay_leaves = Some(ended);
-                    return begun.elapsed() >= GOOD_SESSION;
+                    // One that always goes away at once is not waited for: it would be dialled at its own pace.
+                    if was_good {
+                        course.relay_leaves = Some(ended);
+                    }
+                    return was_good;
                 }
             }
         }
@@ -250,7 +266,7 @@ impl Dialler {
         }
     }
 
-    /// Tries QUIC until there is a successor; `probes` says how often it was tried since it last got through.
+    /// Tries QUIC until there is a successor; `probes` says how often it was tried since it last held.
     async fn probe(&self, probes: &mut u32) -> Turn {
         let over = |transport| Beside::new(self, transport);
         let (quic, tcp) = (over(Transport::Quic), over(Transport::Tcp));
@@ -263,9 +279,10 @@ impl Dialler {
     }
 
     /// Waits until nothing is heard on a session, and returns with one that stands beside it.
-    async fn dial_beside(&self, session: &dyn Session) -> Turn {
+    async fn dial_beside(&self, session: &dyn Session, silences: &mut u32) -> Turn {
         let beside = Beside::new(self, self.relay.transport);
-        Turn::Silent(Box::new(silence::dial_beside(session, &beside).await))
+        let aboard = silence::dial_beside(session, &beside, silences).await;
+        Turn::Silent(Box::new(aboard))
     }
 
     /// Takes a welcomed session into service, in a task of its own, until it ends; after `let_go` it gets
@@ -404,9 +421,8 @@ mod tests {
     async fn a_relay_that_drained_is_dialled_soon_after_it_is_gone() {
         let (ending, relay_leaves) = oneshot::channel();
         let mut course = Course {
-            company: None,
-            head_start: HEAD_START,
             relay_leaves: Some(relay_leaves),
+            ..Course::begin()
         };
         let (wait, begun) = (Duration::from_secs(30), Instant::now());
         assert!(!course.pause(wait).await, "it is still there");

@@ -43,7 +43,7 @@ mod refusal;
 mod standstill;
 
 pub(crate) use forwarded::Forwarders;
-pub use forwarded::forwarded_source;
+pub use forwarded::{Mismatch, MismatchView, forwarded_source};
 pub use peek::peek_server_name;
 pub(crate) use quay::Quay;
 pub(crate) use standstill::Standstill;
@@ -215,7 +215,8 @@ impl Entrance {
     /// larger than all that the others need.
     async fn receive(&self, caller: Caller, first_bytes: Vec<u8>) {
         if let Some(landing) = self.landing_for(&first_bytes) {
-            Box::pin(landing.receive(caller.socket, first_bytes)).await;
+            let agent = (caller.socket, caller.address);
+            Box::pin(landing.receive(agent, first_bytes)).await;
         } else if let Some(reception) = &self.reception {
             Box::pin(reception.receive(caller.socket, caller.address, first_bytes)).await;
         }
@@ -305,6 +306,9 @@ impl Entrance {
 
     async fn refuse(&self, caller: Caller, refusal: &Refusal) {
         self.counters.caller_refused(refusal.reason());
+        if let Some(fault) = refusal.forward_fault() {
+            self.forwarders.refused(caller.address.ip(), fault);
+        }
         tell_of_refusal(refusal);
         match refusal.farewell(self.hide_names) {
             Farewell::Alert(alert) => alert::send_off(caller.socket, &alert.record()).await,

@@ -204,9 +204,11 @@ pub(crate) async fn recheck_agents(
                 tracing::info!(
                     cluster = %tunnel.name(),
                     session = tunnel.id(),
+                    reason = verdict_word(&error),
                     %error,
                     "the agent's certificate is not accepted any more"
                 );
+                tunnel.dismiss(verdict_word(&error));
                 session.close(CloseCode::CertificateEnded, &error.to_string());
             }
             _ => {
@@ -215,6 +217,15 @@ pub(crate) async fn recheck_agents(
         }
         // A signature check each: the callers' turn in between.
         yield_now().await;
+    }
+}
+
+/// Why an agent's certificate is not accepted any more, in a word.
+pub(crate) fn verdict_word(error: &rustls::Error) -> &'static str {
+    match error {
+        rustls::Error::InvalidCertificate(CertificateError::Revoked) => "CertificateRevoked",
+        error if *error == EXPIRED => "CertificateExpired",
+        _ => "CertificateEnded",
     }
 }
 

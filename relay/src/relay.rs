@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use crate::enrolment_papers::PapersOnFile;
 use crate::entrance::{Entrance, Forwarders, Quay, Signpost};
 use crate::identity::{Generations, IdentityReloaders, TunnelIdentity};
 use crate::landing::Landing;
@@ -103,6 +104,8 @@ pub struct Relay {
     office: Option<Office>,
     /// What is known of it.
     known: Known,
+    /// The certificates behind enrolment.
+    papers: PapersOnFile,
     /// The state of the identity's files that the endpoint was bound with.
     bound_with: Generations,
     reloaders: IdentityReloaders,
@@ -150,16 +153,16 @@ impl Relay {
         };
         let sessions = TaskTracker::new();
         let landing = land(&identity, &host, &sessions)?;
-        let reception = office.clone();
-        let reception =
-            reception.map(|office| Reception::new(office, identity.clone(), counters.clone()));
+        let received = |office| Reception::new(office, identity.clone(), counters.clone());
+        let papers = PapersOnFile::of(config.enrolment.as_ref());
+        let forwarders = Forwarders::new(config.proxy_protocol_from);
         let signpost = Signpost {
             domain: config.domain,
             own_name: config.tunnel.server_name.as_str().to_owned(),
             hide_names: config.hide_names,
-            forwarders: Forwarders::new(config.proxy_protocol_from),
+            forwarders: forwarders.clone(),
             joined: known.names(),
-            reception,
+            reception: office.clone().map(received),
             landing: Some(Arc::clone(&landing)),
         };
         Ok(Self {
@@ -167,8 +170,8 @@ impl Relay {
             callers,
             view: RelayView::new(
                 (registry.clone(), ledger),
-                quay.clone(),
-                (&identity, &known),
+                (quay.clone(), forwarders),
+                (&identity, &known, papers.clone()),
                 draining.clone(),
             ),
             entrance: Arc::new(Entrance::new(signpost, registry, quay, counters)),
@@ -177,6 +180,7 @@ impl Relay {
             identity,
             office,
             known,
+            papers,
             bound_with,
             reloaders,
             drain: config.drain,
@@ -204,6 +208,7 @@ impl Relay {
         let closing = CancellationToken::new();
         let following = CancellationToken::new();
         self.reloaders.spawn(&tasks, &following);
+        tasks.spawn(self.papers.follow(following.clone()));
         if let Some(office) = self.office {
             let (register, known) = (Arc::clone(office.register()), self.known);
             let (memory, shutdown) = (known.clone(), following.clone());

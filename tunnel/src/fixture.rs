@@ -197,7 +197,8 @@ pub(crate) async fn begin(
     Result<http2::Http2Session, http2::HandshakeError>,
 ) {
     let (near, far) = tcp_pair().await;
-    let arrival = relay.complete(far, Vec::new(), deadline());
+    let remote = far.peer_addr().expect("an address");
+    let arrival = relay.complete((far, remote), Vec::new(), deadline());
     let dialled = agent.begin(near, RELAY_NAME, tls, deadline());
     soon(async { tokio::join!(arrival, dialled) }).await
 }

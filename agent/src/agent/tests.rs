@@ -202,6 +202,31 @@ async fn a_relay_that_cannot_be_trusted_is_dialled_ever_more_seldom() {
     assert!(!agent.view.connected());
 }
 
+/// It has each of its welcomes followed by a drain and an end, and would otherwise be dialled as often as it likes.
+#[tokio::test]
+async fn a_relay_that_always_drains_at_once_is_dialled_ever_more_seldom() {
+    let harbour = Harbour::open(true);
+    let mut agent = Running::start_patient(&harbour.settings("60s"));
+    let mut before = None;
+    for attempt in 0..4 {
+        let mut guest = harbour.guest().await;
+        let arrived = Instant::now();
+        if let Some(before) = before {
+            // A slow machine only makes it longer.
+            let least = backoff::delay(attempt - 1, u64::MAX);
+            assert!(arrived.duration_since(before) >= least, "{attempt}");
+        }
+        before = Some(Instant::now());
+        let drained = guest.says.drain(Duration::from_secs(60)).await;
+        drained.expect("said");
+        // The end comes when the drain was heard: the end alone was never answered at once.
+        let _at_relay = guest.caller(1).await;
+        let boarding = soon(agent.boarded.recv()).await.expect("a caller");
+        soon(boarding.drain.cancelled()).await;
+        guest.session.close(CloseCode::GoingAway, "");
+    }
+}
+
 #[tokio::test]
 async fn a_draining_relay_is_left_without_dropping_anyone() {
     let harbour = Harbour::open(true);

@@ -13,8 +13,10 @@ use gangplank_tunnel::wire::{CloseCode, Hello, SoftwareName};
 use gangplank_tunnel::{ControlReader, ControlWriter, GreetError, greet};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use crate::forwarded_callers_keep_their_address::{FORWARDED, FROM_LOOPBACK};
 use crate::support::{Harness, PATIENCE, RELAY_NAME, authority, closed, issue, soon, until};
 
 /// A tunnel that is held open.
@@ -24,6 +26,15 @@ struct OverTcp {
 }
 
 async fn dial(relay: &Harness, identity: &Issued, instance: u128) -> Result<OverTcp, Refused> {
+    dial_over(relay.connect().await, relay, identity, instance).await
+}
+
+async fn dial_over(
+    socket: TcpStream,
+    relay: &Harness,
+    identity: &Issued,
+    instance: u128,
+) -> Result<OverTcp, Refused> {
     let anchors = pem::certificates(relay.relays_authority.certificate_pem().as_bytes());
     let verifier = RelayVerifier::new(&anchors.unwrap(), Arc::new(SystemClock)).unwrap();
     let tls = AgentTls {
@@ -33,7 +44,7 @@ async fn dial(relay: &Harness, identity: &Issued, instance: u128) -> Result<Over
     };
     let deadline = Instant::now() + PATIENCE;
     let session = AgentEndpoint::default()
-        .begin(relay.connect().await, RELAY_NAME, tls, deadline)
+        .begin(socket, RELAY_NAME, tls, deadline)
         .await
         .map_err(|error| Refused::InTheHandshake(error.to_string()))?;
     let hello = Hello {
@@ -55,6 +66,19 @@ async fn dial(relay: &Harness, identity: &Issued, instance: u128) -> Result<Over
 enum Refused {
     InTheHandshake(#[expect(dead_code, reason = "printed")] String),
     Unwelcome(#[expect(dead_code, reason = "printed")] GreetError),
+}
+
+/// Else all agents behind a load balancer would seem to be at one address, which is none of theirs.
+#[tokio::test]
+async fn an_agent_behind_a_load_balancer_is_where_that_says() {
+    let relay = Harness::start(FROM_LOOPBACK).await;
+    let identity = relay.agent_certificate("c.acme");
+    let mut socket = relay.connect().await;
+    socket.write_all(FORWARDED).await.unwrap();
+    let _tunnel = dial_over(socket, &relay, &identity, 1).await.unwrap();
+    until("the tunnel is registered", || relay.tunnel(1).is_some()).await;
+    let remote = relay.tunnel(1).unwrap().remote.to_string();
+    assert_eq!(remote, "203.0.113.7:12345");
 }
 
 #[tokio::test]

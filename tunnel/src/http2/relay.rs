@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io::Cursor;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -83,30 +84,31 @@ impl RelayEndpoint {
     }
 
     /// Runs the handshake on a connection of which `first_bytes` were read already, until `deadline`. The
-    /// agent's certificate has then been verified.
+    /// agent's certificate has then been verified. `remote` is where the agent is: behind a load balancer the socket knows
+    /// only that one's address.
     ///
     /// # Errors
     ///
     /// When the agent is refused, goes away, or is too slow.
     pub async fn complete(
         &self,
-        socket: TcpStream,
+        (socket, remote): (TcpStream, SocketAddr),
         first_bytes: Vec<u8>,
         deadline: Instant,
     ) -> Result<Http2Session, HandshakeError> {
+        let shaking = self.shake_hands((socket, canonical(remote)), first_bytes);
         // On the heap for as long as it takes.
-        timeout_at(deadline, Box::pin(self.shake_hands(socket, first_bytes)))
+        timeout_at(deadline, Box::pin(shaking))
             .await
             .unwrap_or(Err(HandshakeError::TooLate))
     }
 
     async fn shake_hands(
         &self,
-        socket: TcpStream,
+        (socket, remote): (TcpStream, SocketAddr),
         first_bytes: Vec<u8>,
     ) -> Result<Http2Session, HandshakeError> {
         let (meter, ending) = (Meter::new(), Ending::new());
-        let remote = canonical(socket.peer_addr()?);
         let socket = Socket::new(socket, first_bytes.into(), meter.clone());
         let remains = socket.remains();
         let config = Arc::clone(&self.tls.lock());
