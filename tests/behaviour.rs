@@ -24,6 +24,7 @@ mod bytes_before_the_switch_wait;
 mod callers_address_is_the_sockets;
 mod callers_credentials_never_pass;
 mod callers_host_chooses_nothing;
+mod callers_who_are_gone_are_noticed;
 mod client_hello_arrives_in_any_cut;
 mod clusters_join_by_a_token;
 mod connections_leave_nothing_behind;

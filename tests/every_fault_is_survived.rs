@@ -26,7 +26,7 @@ type Fault = (&'static str, fn() -> Vec<Row>);
 
 /// Each fault, in the order of the table.
 #[rustfmt::skip]
-const FAULTS: [Fault; 31] = [
+const FAULTS: [Fault; 29] = [
     ("relay-killed", || vec![processes::relay_killed()]),
     ("relay-stopped", || vec![processes::relay_stopped()]),
     ("agent-killed", || vec![processes::agent_killed()]),
@@ -49,7 +49,6 @@ const FAULTS: [Fault; 31] = [
     ("relay-clock", || vec![clocks::relay_ahead()]),
     ("exit-clock", || vec![clocks::exit_ahead()]),
     ("exit-clock", || vec![clocks::exit_behind()]),
-    ("agent-clock", || vec![clocks::agent_counts_ahead()]),
     ("asleep", || vec![clocks::agent_asleep()]),
     ("disk", || vec![shortages::full_disk()]),
     ("descriptors", || vec![shortages::relay_without_descriptors()]),
@@ -57,7 +56,6 @@ const FAULTS: [Fault; 31] = [
     ("names", || vec![names::server_silent()]),
     ("names", || vec![names::server_failing()]),
     ("callers", silence::callers_gone),
-    ("callers", silence::callers_gone_with_fewer_retries),
 ];
 
 /// In a runtime of its own.

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use gangplank_enrolment::Names;
 use gangplank_pki::{EntranceDomain, TunnelName, WithCauses};
-use gangplank_tcp::Listener;
+use gangplank_tcp::{Listener, Lookout};
 use gangplank_tunnel::http2::RelayEndpoint;
 use gangplank_tunnel::wire::{ServerName, StreamHeader};
 use gangplank_tunnel::{Session, splice};
@@ -70,6 +70,7 @@ pub(crate) struct Entrance {
     reception: Option<Reception>,
     landing: Option<Arc<Landing>>,
     counters: Counters,
+    lookout: Lookout,
 }
 
 /// How an entrance differs from another.
@@ -138,7 +139,13 @@ impl Entrance {
             reception,
             landing,
             counters,
+            lookout: Lookout::default(),
         }
+    }
+
+    /// Looks out for callers on board who are gone, at the port that they came to, for as long as it is polled.
+    pub(crate) fn look_out(&self, port: SocketAddr) -> impl Future<Output = ()> + Send + use<> {
+        self.lookout.clone().keep(port)
     }
 
     /// Accepts until `closing`, then closes the listener, so that a client's next attempt goes to the
@@ -289,7 +296,8 @@ impl Entrance {
         tracing::debug!(session = berth.tunnel().id(), "on board");
         let source = Source::of(caller.address.ip());
         let patience = || berth.tunnel().standstill().begin(source);
-        let spliced = splice(caller.socket, stream, &patience).await;
+        let gone = self.lookout.follow(&caller.socket);
+        let spliced = splice(caller.socket, stream, &patience, gone).await;
         let to_exit = spliced.to_tunnel_bytes.saturating_add(announced);
         let to_caller = spliced.to_caller_bytes;
         berth.carried(to_exit.saturating_add(to_caller));

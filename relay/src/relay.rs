@@ -222,6 +222,8 @@ impl Relay {
             following.clone(),
         ));
         tasks.spawn(Arc::clone(&self.tunnels).accept_agents(sessions.clone()));
+        let looking_out = self.entrance.look_out(self.address);
+        tasks.spawn(following.clone().run_until_cancelled_owned(looking_out));
         let accepting =
             self.entrance
                 .accept_callers(self.callers, connections.clone(), closing.clone());
