@@ -210,11 +210,7 @@ impl Relay {
         self.reloaders.spawn(&tasks, &following);
         tasks.spawn(self.papers.follow(following.clone()));
         if let Some(office) = self.office {
-            let (register, known) = (Arc::clone(office.register()), self.known);
-            let (memory, shutdown) = (known.clone(), following.clone());
-            let follower = tasks.spawn(async move { register.follow(memory, shutdown).await });
-            tasks.spawn(attend_follower(follower, known, following.clone()));
-            tasks.spawn(office.forget_the_ended(following.clone()));
+            keep_office(office, self.known, &tasks, &following);
         }
         tasks.spawn(Arc::clone(&self.tunnels).follow(
             self.identity,
@@ -265,6 +261,20 @@ impl Relay {
         }
         tracing::info!("relay closed");
     }
+}
+
+/// Follows the register, and clears up in it.
+fn keep_office(
+    office: Office,
+    known: Known,
+    tasks: &TaskTracker,
+    following: &CancellationToken,
+) {
+    let register = Arc::clone(office.register());
+    let (memory, shutdown) = (known.clone(), following.clone());
+    let follower = tasks.spawn(async move { register.follow(memory, shutdown).await });
+    tasks.spawn(attend_follower(follower, known, following.clone()));
+    tasks.spawn(office.forget_the_ended(following.clone()));
 }
 
 /// The transport's word for a file's.
