@@ -3,13 +3,14 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::num::NonZero;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use gangplank_config::role::{Log, LogFormat};
 use gangplank_proxy::audit;
 use gangplank_tcp::Listener;
+use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -44,10 +45,7 @@ type Writers = Arc<Mutex<Vec<audit::Writer>>>;
 impl Stage {
     /// Has `writer` end after everything that could write to it.
     pub(crate) fn write_last(&self, writer: audit::Writer) {
-        self.writers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(writer);
+        self.writers.lock().push(writer);
     }
 }
 
@@ -120,7 +118,7 @@ pub(crate) fn run_on_runtime<F: Future<Output = Outcome>>(
     });
     // With the runtime go the tasks that were abandoned, whose requests end with them.
     drop(runtime);
-    let writers = std::mem::take(&mut *writers.lock().unwrap_or_else(PoisonError::into_inner));
+    let writers = std::mem::take(&mut *writers.lock());
     for writer in writers {
         if let Err(events) = writer.finish(TIDY) {
             tracing::error!(events, "audit events were not written before the end");
@@ -171,12 +169,20 @@ fn tell_of(certificate: &CertificateStatus) {
         name,
         fingerprint,
         not_after,
+        remedy,
         ..
     } = certificate;
     if certificate.expired {
+        let files = "replace its files, they are read again by themselves";
+        let remedy = remedy.as_deref().unwrap_or(files);
         tracing::error!(
             fingerprint,
-            "the {name} expired at {not_after}, so that others refuse it: replace its files, they are read again by themselves"
+            "the {name} expired at {not_after}, so that others refuse it: {remedy}"
+        );
+    } else if remedy.is_some() {
+        tracing::warn!(
+            fingerprint,
+            "the {name} ends at {not_after} and is not renewed yet: `gangplank status` says why"
         );
     } else {
         tracing::warn!(

@@ -47,11 +47,28 @@ pub(crate) struct RelayStatus {
     pub(crate) listen: String,
     /// Entrances are `<cluster>.<account>.<domain>`.
     pub(crate) domain: String,
+    /// Where tokens, certificates and revocations are kept, if clusters may join.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) register: Option<RegisterStatus>,
     /// The registered tunnels.
     pub(crate) tunnels: Vec<TunnelStatus>,
     /// Clusters that had a tunnel since the relay started, and have none now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) offline: Vec<OfflineStatus>,
+}
+
+/// The register of a relay where clusters may join.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RegisterStatus {
+    /// `file` and its path, or `etcd` with its members and the prefix.
+    pub(crate) place: String,
+    /// For how long it has not been followed, when it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lost_seconds: Option<u64>,
+    /// Why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) last_error: Option<String>,
 }
 
 /// A cluster without a tunnel.
@@ -135,6 +152,9 @@ pub(crate) struct AgentStatus {
 pub(crate) struct RenewalStatus {
     /// When two thirds of the present certificate's life are over.
     pub(crate) next: String,
+    /// Whether that is past, so that it is being tried.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) due: bool,
     /// Why the last attempt failed, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) last_error: Option<String>,
@@ -234,6 +254,9 @@ pub(crate) struct CertificateStatus {
     /// Its last moment in seconds since 1970, for the metric.
     #[serde(skip)]
     pub(crate) last_second: u64,
+    /// What to do when it is over, where that is not to replace its files.
+    #[serde(skip)]
+    pub(crate) remedy: Option<String>,
     /// Whether its successor is due: it is one of our own, and less than a quarter of its life is left. What renews
     /// itself has done so at a third.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -267,6 +290,7 @@ impl From<&TrustAnchor> for CertificateStatus {
             expired: is_past(anchor.not_after()),
             last_second: anchor.not_after().as_secs(),
             due: false,
+            remedy: None,
         }
     }
 }
@@ -301,6 +325,7 @@ pub(crate) fn of_key_pair(name: &str, pair: &KeyPair) -> Option<CertificateStatu
         expired: is_past(summary.not_after),
         last_second: summary.not_after.as_secs(),
         due: is_due(summary.not_before, summary.not_after, SystemClock.now()),
+        remedy: None,
     })
 }
 
@@ -320,7 +345,7 @@ fn is_due(from: UnixTime, until: UnixTime, now: UnixTime) -> bool {
     now <= until && left < life / 4
 }
 
-fn is_past(moment: UnixTime) -> bool {
+pub(crate) fn is_past(moment: UnixTime) -> bool {
     moment < SystemClock.now()
 }
 

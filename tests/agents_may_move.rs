@@ -1,12 +1,11 @@
 //! An agent whose router forgets its port, or whose host gets another address, keeps its tunnel, and what runs in it goes
 //! on.
 
-use std::sync::Mutex;
-
 use bytes::Bytes;
 use futures_util::stream;
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::{Frame, Incoming};
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use crate::support::afar::Afar;
@@ -41,7 +40,7 @@ fn assert_watch_goes_on(moves: impl Fn(&Afar, u8) + Sync) {
     let told = Mutex::new(Some(told));
     let afar = Afar::lay(move |request| {
         let watched = request.uri().path() == "/watch";
-        let told = watched.then(|| told.lock().expect("not poisoned").take());
+        let told = watched.then(|| told.lock().take());
         Box::pin(async move {
             let Some(Some(told)) = told else {
                 return ok("{}");

@@ -1,9 +1,7 @@
 //! A relay that is killed and started again has its hundred agents back by itself. They come spread out, and none of them
 //! dials without a pause.
 
-use std::io::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
 use std::{fs, path::Path};
 
 use gangplank_agent::{Agent, AgentView, Boarding, Handoff, Settings, TunnelState};
@@ -19,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::certificates::Authority;
 use crate::support::path::{DOMAIN, RELAY_NAME, Relay};
-use crate::support::wait;
+use crate::support::{measured, wait};
 
 const AGENTS: usize = 100;
 
@@ -138,7 +136,7 @@ fn start(file: &Path, service_account: &Path, shutdown: &CancellationToken) -> M
     Member { view, metrics }
 }
 
-async fn all_are_back() -> Duration {
+async fn all_are_back() {
     let mut relay = Relay::start();
     let fleet = Fleet::of(&relay);
     let none = vec![0; AGENTS];
@@ -162,16 +160,11 @@ async fn all_are_back() -> Duration {
         .map(|(it, before)| it.dials() - before);
     let most = tried.max().unwrap_or_default();
     assert!(most <= DIALS, "one of them dialled {most} times");
-    let there = relay.process.status()["relay"]["tunnels"]
-        .as_array()
-        .map(Vec::len);
-    assert!(there >= Some(AGENTS), "{there:?}");
-    // A terminal that is gone is no reason to fail.
-    drop(writeln!(
-        std::io::stderr(),
+    let there = relay.process.tunnels().len();
+    assert!(there >= AGENTS, "{there}");
+    measured::tell(&format!(
         "{AGENTS} agents are back {took:?} after the relay's restart, with {most} dials at most"
     ));
-    took
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -181,7 +174,8 @@ async fn all_of_a_hundred() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "it measures: make soak"]
-async fn soak_all_of_a_hundred_in_ten_seconds() {
-    let took = all_are_back().await;
-    assert!(took <= Duration::from_secs(10), "{took:?}");
+async fn soak_all_of_a_hundred_five_times() {
+    for _ in 0..5 {
+        all_are_back().await;
+    }
 }

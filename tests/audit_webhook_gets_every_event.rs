@@ -3,9 +3,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use http_body_util::BodyExt as _;
+use parking_lot::Mutex;
 use serde_json::Value;
 
 use crate::support::certificates::{Authority, Organisation};
@@ -117,7 +118,7 @@ async fn over_tls_with_a_token_that_rotates() {
         Box::pin(async move {
             let body = request.into_body().collect().await.expect("a batch");
             let batch: Vec<Value> = serde_json::from_slice(&body.to_bytes()).expect("an array");
-            keep.lock().expect("not poisoned").extend(batch);
+            keep.lock().extend(batch);
             ok("{}")
         })
     })
@@ -140,13 +141,13 @@ async fn over_tls_with_a_token_that_rotates() {
 
     fs::write(folder.join("collector-ca.crt"), authority.pem()).expect("written");
     wait::until("the events", || {
-        (taken.lock().expect("not poisoned").len() == REQUESTS).then_some(())
+        (taken.lock().len() == REQUESTS).then_some(())
     });
     let connections = collector.connections();
     fs::write(folder.join("collector-token"), "two").expect("written");
     ask(&site, &organisation).await;
     wait::until("further events", || {
-        (taken.lock().expect("not poisoned").len() == 2 * REQUESTS).then_some(())
+        (taken.lock().len() == 2 * REQUESTS).then_some(())
     });
     let tokens: BTreeSet<String> = collector
         .arrived_at("/in?from=here")

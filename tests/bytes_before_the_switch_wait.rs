@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::support::caller;
 use crate::support::certificates::Organisation;
 use crate::support::connection::{Connection, Protocol};
 use crate::support::path::{Site, WAYS, Way};
@@ -61,8 +60,7 @@ async fn or_for_ever() {
 async fn also_when_the_exit_refuses() {
     let (organisation, raw) = (Organisation::new("acme"), RawApiServer::start().await);
     let site = Site::start(Way::Direct, &raw.kubeconfig(), &[&organisation]);
-    let stream = caller::board(&site, Some(&organisation.caller("a")), &["http/1.1"]).await;
-    let mut wire = Wire::new(stream.expect("the handshake"));
+    let mut wire = Wire::open(&site, &organisation.caller("a")).await;
     let upgrade = UPGRADE.replace("Host: a", "Host: a\r\nImpersonate-User: root");
     wire.say(format!("{upgrade}{EARLY}")).await;
     let (head, _) = wire.answer().await;
@@ -87,8 +85,7 @@ async fn a_body_is_no_early_payload() {
             format!("Content-Length: {}\r\n\r\n{EARLY}", EARLY.len()),
             format!("{chunked}\r\n\r\n"),
         ] {
-            let stream = caller::board(&site, Some(&papers), &["http/1.1"]).await;
-            let mut wire = Wire::new(stream.expect("the handshake"));
+            let mut wire = Wire::open(&site, &papers).await;
             let head = UPGRADE.strip_suffix("\r\n").expect("a blank line");
             wire.say(format!("{head}{body}")).await;
             let (head, _) = wire.answer().await;
@@ -97,8 +94,7 @@ async fn a_body_is_no_early_payload() {
             assert!(raw.was_not_asked().await, "{way:?}: nothing arrived");
         }
 
-        let stream = caller::board(&site, Some(&papers), &["http/1.1"]).await;
-        let mut wire = Wire::new(stream.expect("the handshake"));
+        let mut wire = Wire::open(&site, &papers).await;
         wire.say(UPGRADE).await;
         let mut over = raw.asked().await;
         over.wire.say(SWITCH).await;
@@ -128,8 +124,7 @@ async fn early(
     organisation: &Organisation,
     raw: &RawApiServer,
 ) -> (CallersEnd, Asked) {
-    let stream = caller::board(site, Some(&organisation.caller("a")), &["http/1.1"]).await;
-    let mut wire = Wire::new(stream.expect("the handshake"));
+    let mut wire = Wire::open(site, &organisation.caller("a")).await;
     wire.say(format!("{UPGRADE}{EARLY}")).await;
     let mut asked = raw.asked().await;
     let silent = asked.wire.is_silent(MOMENT).await;

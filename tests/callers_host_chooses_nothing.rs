@@ -24,11 +24,7 @@ async fn not_the_api_server() {
     ];
     let mut served = 0;
     for request in requests {
-        let mut wire = Wire::new(
-            caller::board(&site, Some(&papers), &["http/1.1"])
-                .await
-                .expect("the handshake"),
-        );
+        let mut wire = Wire::open(&site, &papers).await;
         wire.say(request).await;
         let status = wire::status(&wire.head().await);
         assert!(status == 200 || status == 400, "{request:?}: {status}");
@@ -41,11 +37,7 @@ async fn not_the_api_server() {
         "GET /host HTTP/1.0\r\nHost: a\r\nHost: evil.example\r\n\r\n",
         "POST /host HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n",
     ] {
-        let mut wire = Wire::new(
-            caller::board(&site, Some(&papers), &["http/1.1"])
-                .await
-                .expect("the handshake"),
-        );
+        let mut wire = Wire::open(&site, &papers).await;
         wire.say(request).await;
         let (head, body) = wire.answer().await;
         assert_eq!(wire::status(&head), 400, "{request:?}: {head}");

@@ -118,39 +118,41 @@ impl Refused for Said {
     }
 }
 
-/// Runs the manual's page, but for the last command of it; answers what runs.
-fn as_in_the_manual(place: &mut Installation) -> (Gangplank, Gangplank, Said) {
-    let (mut relay, mut agent, mut last) = (None, None, None);
+/// Runs the manual's page; answers what runs, and who its caller is at the cluster.
+fn as_in_the_manual(place: &mut Installation) -> (Gangplank, Vec<Gangplank>, Said) {
+    let (mut relay, mut agents, mut whoami) = (None, Vec::new(), None);
     for commands in Page::open("joining.md").all_bash() {
         if commands.starts_with("gangplank relay") {
             let started = Gangplank::start("relay", &place.file("relay.yaml"));
             place.relay = started.address;
             relay = Some(started);
-        } else if commands.starts_with("gangplank agent") {
-            let file = place.file("edge-1/agent.yaml");
+        } else if let Some(file) = commands.strip_prefix("gangplank agent --config ") {
+            let file = place.file(file.trim());
             let text = fs::read_to_string(&file).expect("join wrote it");
-            fs::write(&file, text.replace("127.0.0.1:9091", "127.0.0.1:0")).expect("written");
+            let text = text.replace("127.0.0.1:9091", "127.0.0.1:0");
+            fs::write(&file, text.replace("127.0.0.1:9092", "127.0.0.1:0")).expect("written");
             let started = Gangplank::start("agent", &file);
             started.await_ready();
-            agent = Some(started);
+            agents.push(started);
         } else {
-            last = Some(place.bash(&commands).expect_success());
+            let said = place.bash(&commands).expect_success();
+            if commands.contains("whoami") {
+                whoami = Some(said);
+            }
         }
     }
-    let (relay, agent) = (relay.expect("in the manual"), agent.expect("in the manual"));
-    (relay, agent, last.expect("in the manual"))
-}
-
-fn tunnels(relay: &Gangplank) -> usize {
-    let status = relay.status();
-    status["relay"]["tunnels"].as_array().map_or(0, Vec::len)
+    let (relay, whoami) = (
+        relay.expect("in the manual"),
+        whoami.expect("in the manual"),
+    );
+    (relay, agents, whoami)
 }
 
 #[test]
 fn as_the_manual_says() {
     let cluster = cluster::shared();
     let mut place = Installation::new(cluster);
-    let (relay, agent, whoami) = as_in_the_manual(&mut place);
+    let (relay, agents, whoami) = as_in_the_manual(&mut place);
     assert!(
         whoami
             .text()
@@ -181,7 +183,7 @@ fn as_the_manual_says() {
     ]);
     refused.refused("--again");
 
-    assert_eq!(tunnels(&relay), 1);
+    assert_eq!(relay.tunnels().len(), 2);
     let revoke = [
         "cluster",
         "revoke",
@@ -191,14 +193,17 @@ fn as_the_manual_says() {
     ];
     drop(place.gangplank(&revoke).expect_success());
     wait::until("the revoked tunnel to end", || {
-        (tunnels(&relay) == 0).then_some(())
+        (relay.tunnels().is_empty()).then_some(())
     });
     wait::until("the agent to be told why", || {
-        agent.log().contains("revoked").then_some(())
+        agents
+            .iter()
+            .all(|agent| agent.log().contains("revoked"))
+            .then_some(())
     });
     place.gangplank(&revoke).refused("no certificate to revoke");
     let anew = place.token(&["--cluster", "edge-1.acme"]);
-    drop(agent);
+    drop(agents);
     joins_again_where_it_was(&place, &anew);
 }
 

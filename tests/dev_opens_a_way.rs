@@ -2,11 +2,10 @@
 //! folder is gone with it.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use crate::support::kubectl::Kubectl;
 use crate::support::running::Running;
-use crate::support::{cluster, gangplank, wait};
+use crate::support::{cluster, gangplank, signal, wait};
 
 /// Starts it before the shared cluster and waits for the kubeconfig that it tells of.
 fn start(further: &[&str]) -> (Running, PathBuf) {
@@ -40,11 +39,7 @@ fn await_whoami(kubeconfig: &Path, name: &str) {
 }
 
 fn terminate(dev: &mut Running) {
-    let sent = Command::new("kill")
-        .args(["-TERM", &dev.pid().to_string()])
-        .status()
-        .expect("kill runs");
-    assert!(sent.success(), "the signal was delivered");
+    signal::send("-TERM", dev.pid());
     assert_eq!(dev.await_end(), 0, "{}", dev.err());
 }
 

@@ -4,9 +4,8 @@
 //! One small load runs through all of it (`load.rs`), one row tells what each fault was like (`story.rs`). The soak prints the
 //! table of docs/faults.md. No time decides the outcome.
 
-use std::io::Write as _;
-
 use crate::support::hosts;
+use crate::support::measured::tell;
 
 mod clocks;
 mod ground;
@@ -27,7 +26,7 @@ type Fault = (&'static str, fn() -> Vec<Row>);
 
 /// Each fault, in the order of the table.
 #[rustfmt::skip]
-const FAULTS: [Fault; 31] = [
+const FAULTS: [Fault; 29] = [
     ("relay-killed", || vec![processes::relay_killed()]),
     ("relay-stopped", || vec![processes::relay_stopped()]),
     ("agent-killed", || vec![processes::agent_killed()]),
@@ -50,7 +49,6 @@ const FAULTS: [Fault; 31] = [
     ("relay-clock", || vec![clocks::relay_ahead()]),
     ("exit-clock", || vec![clocks::exit_ahead()]),
     ("exit-clock", || vec![clocks::exit_behind()]),
-    ("agent-clock", || vec![clocks::agent_counts_ahead()]),
     ("asleep", || vec![clocks::agent_asleep()]),
     ("disk", || vec![shortages::full_disk()]),
     ("descriptors", || vec![shortages::relay_without_descriptors()]),
@@ -58,7 +56,6 @@ const FAULTS: [Fault; 31] = [
     ("names", || vec![names::server_silent()]),
     ("names", || vec![names::server_failing()]),
     ("callers", silence::callers_gone),
-    ("callers", silence::callers_gone_with_fewer_retries),
 ];
 
 /// In a runtime of its own.
@@ -88,12 +85,6 @@ fn soak_every_fault_in_turn() {
         }
     }
     assert!(wrongs.is_empty(), "{}", wrongs.join("\n"));
-}
-
-/// Past the harness, which would keep it to itself.
-fn tell(line: &str) {
-    // A terminal that is gone is no reason to fail.
-    drop(writeln!(std::io::stderr(), "{line}"));
 }
 
 /// One of them, where hosts can be made.

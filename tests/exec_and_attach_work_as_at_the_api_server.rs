@@ -114,13 +114,9 @@ fn attach_speaks_with_a_running_process() {
             ],
         );
     }
-    let left = std::sync::Mutex::new(names.to_vec());
+    let left = parking_lot::Mutex::new(names.to_vec());
     each("attach", |how, kubectl| {
-        let name = left
-            .lock()
-            .expect("not poisoned")
-            .pop()
-            .expect("one pod a turn");
+        let name = left.lock().pop().expect("one pod a turn");
         let mut attached = kubectl.start(&["-n", "attach", "attach", "-i", name]);
         attached.say("hello");
         attached.await_out("heard hello\n");

@@ -94,11 +94,7 @@ async fn bare_line_feeds_are_no_way_around() {
         "GET /wish HTTP/1.1\r\nHost: a\r\nConnection: impersonate-user\r\nImpersonate-User: root\r\n\r\n",
     ];
     for form in forms {
-        let mut wire = Wire::new(
-            caller::board(&site, Some(&papers), &["http/1.1"])
-                .await
-                .expect("the handshake"),
-        );
+        let mut wire = Wire::open(&site, &papers).await;
         wire.say(form).await;
         let status = wire::status(&wire.head().await);
         assert!(status == 403 || status == 400, "{form:?}: {status}");

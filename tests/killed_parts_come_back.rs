@@ -1,14 +1,13 @@
 //! `kill -9` of the relay, the agent and the API server in turn: once the part runs again the path is back by
 //! itself, for new callers and for one that never closed its connection.
 
-use std::process::Command;
 use std::sync::Arc;
 
 use crate::support::certificates::Organisation;
 use crate::support::connection::{Connection, Protocol};
 use crate::support::kubectl::Kubectl;
 use crate::support::path::{Site, Way};
-use crate::support::{cluster, wait};
+use crate::support::{cluster, signal, wait};
 
 fn await_whoami(kubectl: &Kubectl, after: &str) {
     wait::until(&format!("the path after {after}"), || {
@@ -46,11 +45,7 @@ async fn the_path_is_back() {
     let mut kept = Connection::open(&site, Some(&papers), Protocol::Two).await;
     kept.fetch("/version").await.expect("it works before");
     let killed = cluster.api_server_pid().expect("it runs");
-    let sent = Command::new("kill")
-        .args(["-9", &killed.to_string()])
-        .status()
-        .expect("kill runs");
-    assert!(sent.success(), "the signal was delivered");
+    signal::send("-9", killed);
     wait::until("another API server", || {
         cluster.api_server_pid().filter(|pid| *pid != killed)
     });

@@ -1,8 +1,6 @@
 //! What the other tests show in small, at the full length of minutes and of gigabytes: silence, an informer, tokens that
 //! rotate, a server that is stopped, large bodies.
 
-use std::io::Write as _;
-
 mod bodies;
 mod informer;
 mod rotation;
@@ -34,10 +32,4 @@ async fn soak_of_gigabytes() {
     while let Some(ended) = running.join_next().await {
         ended.expect("it held");
     }
-}
-
-/// Says what was seen, past the harness, which would keep it to itself.
-fn tell(line: &str) {
-    // A terminal that is gone is no reason to fail.
-    drop(std::io::stderr().write_all(format!("{line}\n").as_bytes()));
 }

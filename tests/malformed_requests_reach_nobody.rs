@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http_body_util::BodyExt as _;
 
-use crate::support::caller;
 use crate::support::certificates::Organisation;
 use crate::support::connection::{Connection, Protocol};
 use crate::support::fake_api_server::{FakeApiServer, ok};
@@ -182,6 +181,5 @@ async fn open(
     organisation: &Organisation,
 ) -> Wire<tokio_rustls::client::TlsStream<tokio::net::TcpStream>> {
     let papers = organisation.caller("a");
-    let stream = caller::board(site, Some(&papers), &["http/1.1"]).await;
-    Wire::new(stream.expect("the handshake"))
+    Wire::open(site, &papers).await
 }

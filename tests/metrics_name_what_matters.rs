@@ -322,12 +322,7 @@ async fn bother(relay: &Arc<Relay>) {
     // An agent that is there and answers nothing: stopped, as by a debugger.
     let (fake, nobody) = (FakeApiServer::echo().await, Organisation::new("nobody"));
     let stopped = Site::tunnel(relay, "stopped.acme", &fake.kubeconfig(), &[&nobody]);
-    let pid = stopped.exit.pid().to_string();
-    let sent = std::process::Command::new("kill")
-        .args(["-STOP", &pid])
-        .status()
-        .expect("kill runs");
-    assert!(sent.success(), "the signal was delivered");
+    stopped.exit.signal("-STOP");
     let hello = hello::asking_for(stopped.entrance.as_bytes());
     let told = entrance::say(relay.address, &hello)
         .await

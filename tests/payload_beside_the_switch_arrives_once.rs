@@ -1,6 +1,5 @@
 //! Bytes that travel in one segment with the request or with the 101 are part of the stream, once and in order.
 
-use crate::support::caller;
 use crate::support::certificates::Organisation;
 use crate::support::path::{Site, WAYS};
 use crate::support::raw_api_server::RawApiServer;
@@ -13,8 +12,7 @@ async fn and_in_order() {
     for way in WAYS {
         let site = Site::start(way, &raw.kubeconfig(), &[&organisation]);
         for protocol in ["SPDY/3.1", "websocket"] {
-            let stream = caller::board(&site, Some(&organisation.caller("a")), &["http/1.1"]).await;
-            let mut wire = Wire::new(stream.expect("the handshake"));
+            let mut wire = Wire::open(&site, &organisation.caller("a")).await;
             wire.say(format!(
                 "GET /exec HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\n\r\nfrom the caller 1,"
             ))

@@ -1,11 +1,11 @@
 //! A changed prefix takes its old usernames with it: no request is made in them any more, and what was
 //! opened in them ends.
 
-use http_body_util::{BodyExt as _, StreamBody};
+use http_body_util::BodyExt as _;
 
 use crate::support::certificates::Organisation;
 use crate::support::connection::{Connection, PROTOCOLS, Protocol};
-use crate::support::fake_api_server::{AnswerBody, FakeApiServer, ok};
+use crate::support::fake_api_server::FakeApiServer;
 use crate::support::path::{Site, WAYS};
 use crate::support::wait;
 
@@ -13,17 +13,7 @@ use crate::support::wait;
 #[tokio::test(flavor = "multi_thread")]
 async fn on_connections_that_were_open() {
     for way in WAYS {
-        let fake = FakeApiServer::start(&["h2"], |request| {
-            let watch = request.uri().path() == "/watch";
-            Box::pin(async move {
-                if watch {
-                    http::Response::new(endless())
-                } else {
-                    ok("{}")
-                }
-            })
-        })
-        .await;
+        let fake = FakeApiServer::with_a_watch().await;
         let mut organisation = Organisation::new("old");
         let papers = organisation.caller("caller");
         let site = Site::start(way, &fake.kubeconfig(), &[&organisation]);
@@ -71,10 +61,4 @@ async fn on_connections_that_were_open() {
             );
         }
     }
-}
-
-fn endless() -> AnswerBody {
-    let frames =
-        futures_util::stream::pending::<Result<hyper::body::Frame<bytes::Bytes>, std::io::Error>>();
-    StreamBody::new(frames).boxed()
 }

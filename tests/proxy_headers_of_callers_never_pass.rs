@@ -1,6 +1,5 @@
 //! Headers by which a server believes a proxy, or which are about one connection only, end at the exit.
 
-use crate::support::caller;
 use crate::support::certificates::Organisation;
 use crate::support::fake_api_server::FakeApiServer;
 use crate::support::path::{Site, WAYS};
@@ -39,11 +38,7 @@ async fn neither_names_nor_values() {
     for way in WAYS {
         let fake = FakeApiServer::echo_over(&["h2"]).await;
         let site = Site::start(way, &fake.kubeconfig(), &[&organisation]);
-        let mut wire = Wire::new(
-            caller::board(&site, Some(&papers), &["http/1.1"])
-                .await
-                .expect("the handshake"),
-        );
+        let mut wire = Wire::open(&site, &papers).await;
         wire.say(&request).await;
         assert_eq!(wire::status(&wire.head().await), 200, "{way:?}");
         let arrived = fake.arrived_at("/plain").pop().expect("it arrived");
@@ -65,11 +60,7 @@ async fn neither_names_nor_values() {
 
         let raw = RawApiServer::start().await;
         let site = Site::start(way, &raw.kubeconfig(), &[&organisation]);
-        let mut wire = Wire::new(
-            caller::board(&site, Some(&papers), &["http/1.1"])
-                .await
-                .expect("the handshake"),
-        );
+        let mut wire = Wire::open(&site, &papers).await;
         wire.say(&request).await;
         let mut asked = raw.asked().await;
         asked

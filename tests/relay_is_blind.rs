@@ -3,11 +3,12 @@
 
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::{fs, io};
 
 use aws_lc_rs::digest::{SHA256, digest};
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -53,9 +54,7 @@ async fn pass(
         if length == 0 || to.write_all(&buffer[..length]).await.is_err() {
             break;
         }
-        kept.lock()
-            .expect("not poisoned")
-            .extend_from_slice(&buffer[..length]);
+        kept.lock().extend_from_slice(&buffer[..length]);
     }
     drop(to.shutdown().await);
 }
@@ -81,7 +80,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for Kept<S> {
         self.tap
             .out
             .lock()
-            .expect("not poisoned")
             .extend_from_slice(&buffer.filled()[before..]);
         polled
     }
@@ -95,11 +93,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Kept<S> {
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
         if let Poll::Ready(Ok(length)) = polled {
-            self.tap
-                .back
-                .lock()
-                .expect("not poisoned")
-                .extend_from_slice(&bytes[..length]);
+            self.tap.back.lock().extend_from_slice(&bytes[..length]);
         }
         polled
     }
@@ -152,7 +146,7 @@ async fn no_byte_is_changed() {
     };
     let all = async { tokio::join!(calling, echo(&exit, &papers, at_exit.clone())) };
     wait::within("a mebibyte there and back", Box::pin(all)).await;
-    let bytes = |tap: &Arc<Mutex<Vec<u8>>>| tap.lock().expect("not poisoned").clone();
+    let bytes = |tap: &Arc<Mutex<Vec<u8>>>| tap.lock().clone();
     wait::until("the last byte at the caller", || {
         (bytes(&at_caller.back).len() >= bytes(&at_exit.back).len()).then_some(())
     });

@@ -1,6 +1,5 @@
 //! An agent renews its certificate while callers are served: none of them notices, and no watch breaks.
 
-use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -16,7 +15,7 @@ use crate::support::certificates::{Organisation, Papers};
 use crate::support::connection::{Connection, PROTOCOLS, Protocol};
 use crate::support::fake_api_server::{FakeApiServer, ok};
 use crate::support::path::{Relay, Site};
-use crate::support::wait;
+use crate::support::{measured, wait};
 
 const NAME: &str = "harbour.acme";
 
@@ -135,6 +134,5 @@ async fn of_short_certificates() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "minutes: make soak"]
 async fn soak_of_a_minute_each() {
-    let said = serve_through(60, 7).await;
-    drop(std::io::stderr().write_all(format!("{said}\n").as_bytes()));
+    measured::tell(&serve_through(60, 7).await);
 }

@@ -16,8 +16,7 @@ async fn on_plain_requests() {
     let raw = RawApiServer::start().await;
     for way in WAYS {
         let site = Site::start(way, &raw.kubeconfig(), &[&organisation]);
-        let stream = caller::board(&site, Some(&organisation.caller("a")), &["http/1.1"]).await;
-        let mut wire = Wire::new(stream.expect("the handshake"));
+        let mut wire = Wire::open(&site, &organisation.caller("a")).await;
         wire.say(
             "GET / HTTP/1.1\r\nHost: a\r\nAccept: application/json;v=2\r\nX-Other: 1\r\nAccept: application/json\r\n\
              Accept: application/yaml\r\nX-Other: 2\r\n\r\n",
@@ -101,8 +100,7 @@ async fn on_upgrades() {
         .collect();
     for way in WAYS {
         let site = Site::start(way, &raw.kubeconfig(), &[&organisation]);
-        let stream = caller::board(&site, Some(&organisation.caller("a")), &["http/1.1"]).await;
-        let mut wire = Wire::new(stream.expect("the handshake"));
+        let mut wire = Wire::open(&site, &organisation.caller("a")).await;
         wire.say(format!(
             "POST /exec HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n{lines}\r\n"
         ))

@@ -1,13 +1,13 @@
 //! Trailers of a request could say who someone is after everything was checked: they end at the exit.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
+use parking_lot::Mutex;
 
-use crate::support::caller;
 use crate::support::certificates::Organisation;
 use crate::support::connection::{Connection, Protocol};
 use crate::support::fake_api_server::{FakeApiServer, ok};
@@ -27,20 +27,14 @@ async fn of_either_version() {
             Box::pin(async move {
                 let body = request.into_body().collect().await.expect("a whole body");
                 let trailers = body.trailers().cloned();
-                seen.lock()
-                    .expect("not poisoned")
-                    .push((body.to_bytes(), trailers));
+                seen.lock().push((body.to_bytes(), trailers));
                 ok("{}")
             })
         })
         .await;
         let site = Site::start(Way::Direct, &fake.kubeconfig(), &[&organisation]);
 
-        let mut wire = Wire::new(
-            caller::board(&site, Some(&papers), &["http/1.1"])
-                .await
-                .expect("the handshake"),
-        );
+        let mut wire = Wire::open(&site, &papers).await;
         wire.say(
             "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: Impersonate-User, Authorization\r\n\
              \r\n4\r\nbody\r\n0\r\nImpersonate-User: root\r\nAuthorization: Bearer stolen\r\n\r\n",
@@ -64,7 +58,7 @@ async fn of_either_version() {
             .expect("an answer");
         assert_eq!(answer.status(), 200);
 
-        let bodies = bodies.lock().expect("not poisoned").clone();
+        let bodies = bodies.lock().clone();
         assert_eq!(
             bodies,
             [(Bytes::from("body"), None), (Bytes::from("body"), None)],

@@ -1,7 +1,6 @@
 //! Whatever takes their right away, all that the callers of one provider hold ends: watches on connections of their own
 //! and on shared ones, and execs. The watches of the provider beside it miss no event meanwhile.
 
-use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +12,7 @@ use crate::support::certificates::{Organisation, Papers};
 use crate::support::connection::{Connection, Protocol};
 use crate::support::path::{Site, Way};
 use crate::support::wire::{self, Wire};
-use crate::support::{caller, own_answer, wait};
+use crate::support::{measured, own_answer, wait};
 
 mod cause;
 mod newsroom;
@@ -180,8 +179,7 @@ async fn open_exec(
     site: &Site,
     papers: &Papers,
 ) -> Wire<tokio_rustls::client::TlsStream<tokio::net::TcpStream>> {
-    let stream = caller::board(site, Some(papers), &["http/1.1"]).await;
-    let mut wire = Wire::new(stream.expect("the handshake"));
+    let mut wire = Wire::open(site, papers).await;
     wire.say(format!(
         "POST {} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n",
         newsroom::EXEC
@@ -227,16 +225,14 @@ async fn await_told(site: &Site, newsroom: &Newsroom, papers: &Papers, expected:
     .await;
 }
 
-/// Says how long it took, past the harness, which would keep it to itself. Nothing depends on it.
+/// Says how long it took. Nothing depends on it.
 fn tell(cause: Cause, load: Load, since: Instant, ended: &[Instant]) {
     let took = ended.iter().map(|end| end.saturating_duration_since(since));
-    let line = format!(
-        "revocation: {cause:?}: {} watches and {} execs ended, the first after {:?}, the last after {:?}\n",
+    measured::tell(&format!(
+        "revocation: {cause:?}: {} watches and {} execs ended, the first after {:?}, the last after {:?}",
         load.watches,
         load.execs,
         took.clone().min().unwrap_or_default(),
         took.max().unwrap_or_default(),
-    );
-    // A terminal that is gone is no reason to fail.
-    drop(std::io::stderr().write_all(line.as_bytes()));
+    ));
 }

@@ -5,13 +5,13 @@ use std::fs;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use gangplank_pki::Fingerprint;
-use http_body_util::{BodyExt as _, StreamBody};
+use http_body_util::BodyExt as _;
 use rcgen::{ExtendedKeyUsagePurpose, SerialNumber};
 use time::{Duration, OffsetDateTime};
 
 use crate::support::certificates::{Organisation, Papers, leaf_params};
 use crate::support::connection::{Connection, PROTOCOLS, Protocol};
-use crate::support::fake_api_server::{AnswerBody, FakeApiServer, ok};
+use crate::support::fake_api_server::FakeApiServer;
 use crate::support::path::{Site, WAYS, Way};
 use crate::support::{own_answer, wait};
 
@@ -21,7 +21,7 @@ const SERIAL: u64 = 0x0a1b_2c3d;
 /// Case A57 and contract 4.6: by name here, and by the authority, in the object and beside it.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_revoked_them() {
-    let fake = with_a_watch().await;
+    let fake = FakeApiServer::with_a_watch().await;
     for way in WAYS {
         let organisation = Organisation::new("acme");
         let site = Site::start(way, &fake.kubeconfig(), &[&organisation]);
@@ -224,24 +224,4 @@ fn put(site: &Site, name: &str, content: impl AsRef<[u8]>) {
     let beside = site.folder().join("beside");
     fs::write(&beside, content).expect("written");
     fs::rename(beside, site.folder().join(name)).expect("renamed");
-}
-
-async fn with_a_watch() -> FakeApiServer {
-    let server = FakeApiServer::start(&["h2"], |request| {
-        let watch = request.uri().path() == "/watch";
-        Box::pin(async move {
-            if watch {
-                http::Response::new(endless())
-            } else {
-                ok("{}")
-            }
-        })
-    });
-    server.await
-}
-
-fn endless() -> AnswerBody {
-    let frames =
-        futures_util::stream::pending::<Result<hyper::body::Frame<bytes::Bytes>, std::io::Error>>();
-    StreamBody::new(frames).boxed()
 }

@@ -4,13 +4,14 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream;
 use http::Response;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
@@ -341,11 +342,7 @@ async fn server_with_bodies_by_hand() -> (FakeApiServer, mpsc::Receiver<Feed>) {
     let feeds = Mutex::new(feeds);
     let server = FakeApiServer::start(&["h2", "http/1.1"], move |_| {
         let (feed, pieces) = mpsc::channel::<Bytes>(8);
-        feeds
-            .lock()
-            .expect("not poisoned")
-            .try_send(feed)
-            .expect("the test looks at each");
+        feeds.lock().try_send(feed).expect("the test looks at each");
         Box::pin(async move {
             let answer = Response::builder().header("content-type", "application/json");
             answer.body(body_of(pieces)).expect("a response")

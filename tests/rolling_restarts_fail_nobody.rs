@@ -2,7 +2,6 @@
 //! connections and watch: no request fails, and no event is lost.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -19,6 +18,7 @@ use self::callers::{Caller, Tally};
 use crate::support::certificates::Organisation;
 use crate::support::fake_api_server::{FakeApiServer, ok};
 use crate::support::gangplank::Gangplank;
+use crate::support::measured::tell;
 use crate::support::path::{Relay, Site};
 use crate::support::{caller, wait};
 
@@ -230,11 +230,6 @@ async fn of_two_relays_and_two_agents() {
         drain: "drain: { settle: 100ms, limit: 30s }\n",
     });
     tell(&said.await);
-}
-
-fn tell(said: &str) {
-    // A terminal that is gone is no reason to fail.
-    drop(std::io::stderr().write_all(format!("{said}\n").as_bytes()));
 }
 
 /// Two hundred requests a second and fifty watches, and callers who come anew; the roles end as they do by default.

@@ -3,14 +3,14 @@
 
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::Child;
 
 use tempfile::TempDir;
 
 use crate::support::fake_api_server::FakeApiServer;
 use crate::support::gangplank;
 use crate::support::path::Prepared;
-use crate::support::wait;
+use crate::support::{signal, wait};
 
 /// A manager and the service that it started.
 struct ServiceManager {
@@ -61,10 +61,7 @@ impl ServiceManager {
     }
 
     fn signal(&self, name: &str) {
-        let sent = Command::new("kill")
-            .args([name, &self.service.id().to_string()])
-            .status();
-        assert!(sent.expect("kill runs").success());
+        signal::send(name, self.service.id());
     }
 }
 

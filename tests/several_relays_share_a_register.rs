@@ -1,11 +1,10 @@
 //! Two relays with one etcd: what is done at one holds at the other, whatever becomes of the etcd meanwhile.
 
-use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gangplank_agent::enrolment::{Address, EnrolmentError, join};
+use gangplank_agent::enrolment::{Address, EnrolmentError, Proof, Steps, join};
 use gangplank_enrolment::{CertificateRecord, EtcdRegister, Known, Register as _, TokenRecord};
 use gangplank_pki::clock::{SystemClock, at};
 use gangplank_pki::{Fingerprint, TunnelName};
@@ -22,7 +21,7 @@ use crate::support::etcd::Etcd;
 use crate::support::fake_api_server::FakeApiServer;
 use crate::support::gangplank;
 use crate::support::path::{Course, DOMAIN, Relay, Site};
-use crate::support::{hello, wait};
+use crate::support::{hello, measured, wait};
 
 const NAME: &str = "harbour.acme";
 const PREFIX: &str = "/gangplank/";
@@ -53,10 +52,6 @@ async fn told(relay: &Relay, cluster: &str) -> Vec<u8> {
     told.expect("a clean end")
 }
 
-fn print(line: &str) {
-    drop(std::io::stderr().write_all(format!("{line}\n").as_bytes()));
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_done_at_one_holds_at_the_other() {
     let (etcd, one, mut other) = two_relays();
@@ -75,6 +70,21 @@ async fn what_is_done_at_one_holds_at_the_other() {
     let kept = etcd.dump(PREFIX).await;
     assert!(kept.contains(NAME) && !kept.contains(&token), "{kept}");
     assert!(!kept.contains("PRIVATE KEY"), "{kept}");
+
+    let shown = one.process.status()["certificates"].to_string();
+    for kind in [
+        "issuing authority",
+        "authority of relays",
+        "etcd client certificate",
+        "authority of etcd",
+    ] {
+        assert!(shown.contains(&format!("\"name\":\"{kind}\"")), "{shown}");
+        let metric = "gangplank_certificate_not_after_timestamp_seconds";
+        let until = one
+            .process
+            .metric(&format!("{metric}{{certificate=\"{kind}\"}}"));
+        assert!(until.is_some_and(|until| until > 0.0), "{kind}");
+    }
 
     // Known where it never was, and away; the same after a start.
     let known = || async { (told(&one, NAME).await, told(&one, "nobody.acme").await) };
@@ -99,7 +109,7 @@ async fn what_is_done_at_one_holds_at_the_other() {
     wait::until("the tunnel to end at the other relay", || {
         (!other.has_tunnel(NAME)).then_some(())
     });
-    print(&format!(
+    measured::tell(&format!(
         "revoked at one relay: the tunnel at the other had ended {} ms later",
         revoked.elapsed().as_millis()
     ));
@@ -202,7 +212,8 @@ async fn race(one: &Relay, other: &Relay, token: &JoinToken) -> usize {
                 port: address.port(),
                 proxy: None,
             };
-            join(address, &token, Arc::new(SystemClock)).await
+            let proof = Proof::Token(&token);
+            join(address, proof, Arc::new(SystemClock), &Steps::default()).await
         });
     }
     let mut won = 0;

@@ -5,10 +5,9 @@
 //! (docs/performance.md, "Under attack"). No time decides the outcome; who was not served, what was let through and what
 //! memory exceeded its bound does.
 
-use std::io::Write as _;
-
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::support::measured::tell;
 use crate::support::path::Way;
 
 mod attack;
@@ -120,10 +119,4 @@ fn raise_file_limit() {
         maximum: limit.maximum,
     };
     setrlimit(Resource::Nofile, raised).expect("up to the hard limit everybody may go");
-}
-
-/// Past the harness, which would keep it to itself.
-fn tell(line: &str) {
-    // A terminal that is gone is no reason to fail.
-    drop(writeln!(std::io::stderr(), "{line}"));
 }

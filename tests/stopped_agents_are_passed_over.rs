@@ -2,7 +2,6 @@
 //! served by another agent of the cluster, and where there is none they are told soon instead of waiting.
 
 use std::fs;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,18 +23,6 @@ const NOTICED: Duration = Duration::from_secs(20);
 /// What Go's clients wait for a handshake. The relay needs two seconds once it has noticed.
 const TOLD: Duration = Duration::from_secs(10);
 
-fn tunnels(relay: &Relay) -> usize {
-    let status = relay.process.status();
-    status["relay"]["tunnels"].as_array().map_or(0, Vec::len)
-}
-
-fn stop(process: &Gangplank) {
-    let stopped = Command::new("kill")
-        .args(["-STOP", &process.pid().to_string()])
-        .status();
-    assert!(stopped.expect("kill runs").success());
-}
-
 async fn path() -> (FakeApiServer, Organisation, Arc<Relay>, Site) {
     let (fake, organisation) = (FakeApiServer::echo().await, Organisation::new("acme"));
     let relay = Arc::new(Relay::start());
@@ -49,20 +36,20 @@ async fn where_there_is_another() {
     let file = site.folder().join("another.yaml");
     fs::copy(site.folder().join("agent.yaml"), &file).expect("copied");
     let _another = Gangplank::start("agent", &file);
-    wait::until("both tunnels", || (tunnels(&relay) == 2).then_some(()));
+    wait::until("both tunnels", || (relay.tunnels(NAME) == 2).then_some(()));
     let papers = organisation.caller("a");
-    stop(&site.exit);
+    site.exit.signal("-STOP");
     let stopped = Instant::now();
     let mut served = 0;
     // Callers come all the time: before it is noticed, and after.
-    while tunnels(&relay) == 2 || served < 8 {
+    while relay.tunnels(NAME) == 2 || served < 8 {
         for protocol in PROTOCOLS {
             let mut connection = Connection::open(&site, Some(&papers), protocol).await;
             assert_eq!(connection.fetch("/new").await.expect("an answer").0, 200);
             served += 1;
         }
         assert!(
-            tunnels(&relay) == 1 || stopped.elapsed() < NOTICED,
+            relay.tunnels(NAME) == 1 || stopped.elapsed() < NOTICED,
             "not noticed"
         );
     }
@@ -71,7 +58,7 @@ async fn where_there_is_another() {
 #[tokio::test(flavor = "multi_thread")]
 async fn where_there_is_none() {
     let (_fake, _organisation, relay, site) = path().await;
-    stop(&site.exit);
+    site.exit.signal("-STOP");
     let stopped = Instant::now();
     let ask = async || {
         let hello = hello::of_a_real_client(&site.entrance);
@@ -81,7 +68,9 @@ async fn where_there_is_none() {
         assert_eq!(told.expect("a clean end"), alert(INTERNAL_ERROR));
     };
     ask().await;
-    wait::until("it to be noticed", || (tunnels(&relay) == 0).then_some(()));
+    wait::until("it to be noticed", || {
+        (relay.tunnels(NAME) == 0).then_some(())
+    });
     assert!(stopped.elapsed() < NOTICED, "after {:?}", stopped.elapsed());
     ask().await;
 }

@@ -1,6 +1,5 @@
 //! Path and query reach the API server as the caller wrote them; nobody on the way tidies them.
 
-use crate::support::caller;
 use crate::support::certificates::Organisation;
 use crate::support::connection::{Connection, Protocol};
 use crate::support::fake_api_server::FakeApiServer;
@@ -41,10 +40,7 @@ async fn from_and_to_every_version() {
         for way in WAYS {
             let fake = FakeApiServer::echo_over(&[upstream]).await;
             let site = Site::start(way, &fake.kubeconfig(), &[&organisation]);
-            let stream = caller::board(&site, Some(&papers), &["http/1.1"])
-                .await
-                .expect("the handshake");
-            let mut wire = Wire::new(stream);
+            let mut wire = Wire::open(&site, &papers).await;
             let mut two = Connection::open(&site, Some(&papers), Protocol::Two).await;
             for target in &targets {
                 wire.say(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"))

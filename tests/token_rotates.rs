@@ -1,8 +1,9 @@
 //! A service account's token file is replaced while requests run: each is made with a token that is good.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use http::{Response, StatusCode};
+use parking_lot::Mutex;
 
 use crate::support::certificates::Organisation;
 use crate::support::connection::{Connection, Protocol};
@@ -21,11 +22,7 @@ async fn while_requests_run() {
             .get("authorization")
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default();
-        let known = accepted
-            .lock()
-            .expect("not poisoned")
-            .iter()
-            .any(|token| token == shown);
+        let known = accepted.lock().iter().any(|token| token == shown);
         Box::pin(async move {
             if known {
                 return ok("{}");
@@ -45,7 +42,7 @@ async fn while_requests_run() {
     for rotation in 1..=3 {
         let next = format!("token-{rotation}");
         let shown = format!("Bearer {next}");
-        good.lock().expect("not poisoned").push(shown.clone());
+        good.lock().push(shown.clone());
         token.write(&next);
         wait::until_async("the new token to be used", || async {
             let (status, said) = connection.lock().await.fetch("/").await.expect("an answer");
@@ -57,6 +54,6 @@ async fn while_requests_run() {
                 .map(|_| ())
         })
         .await;
-        good.lock().expect("not poisoned").remove(0);
+        good.lock().remove(0);
     }
 }

@@ -4,8 +4,6 @@
 use std::fs;
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use crate::support::certificates::Organisation;
 use crate::support::connection::{Connection, Protocol};
 use crate::support::fake_api_server::FakeApiServer;
@@ -15,20 +13,6 @@ use crate::support::path::{Course, Relay, Site};
 use crate::support::{kubectl, wait};
 
 const NAME: &str = "harbour.acme";
-
-/// What carries the tunnels that the relay has registered.
-fn at_relay(relay: &Relay) -> Vec<String> {
-    let status = relay.process.status();
-    let tunnels = status["relay"]["tunnels"].as_array().expect("a list");
-    let transport = |tunnel: &Value| tunnel["transport"].as_str().expect("a word").to_owned();
-    tunnels.iter().map(transport).collect()
-}
-
-fn await_carriers(relay: &Relay, carriers: &[&str]) {
-    wait::until(&format!("the relay to have {carriers:?}"), || {
-        (at_relay(relay) == carriers).then_some(())
-    });
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn through_an_http_proxy_with_a_name_and_a_password() {
@@ -40,7 +24,7 @@ async fn through_an_http_proxy_with_a_name_and_a_password() {
         .with(&format!("httpProxy: http://me:secret@{}", proxy.address));
     let upstream = fake.kubeconfig();
     let site = Site::tunnel_on(&relay, NAME, (&upstream, &[&organisation]), &course);
-    await_carriers(&relay, &["tcp"; 4]);
+    relay.await_carriers(&["tcp"; 4]);
     assert_eq!(proxy.asked(), vec![relay.address.to_string(); 4]);
     let papers = organisation.caller("a");
     let mut caller = Connection::open(&site, Some(&papers), Protocol::Two).await;
@@ -118,13 +102,13 @@ async fn a_revoked_cluster_loses_its_tunnels_over_tcp_too() {
     let course = Course::by(relay.address).with("transport: Tcp");
     let upstream = fake.kubeconfig();
     let site = Site::joined_on(&relay, NAME, (&upstream, &[&organisation]), &course);
-    await_carriers(&relay, &["tcp"; 4]);
+    relay.await_carriers(&["tcp"; 4]);
     let papers = organisation.caller("a");
     let mut caller = Connection::open(&site, Some(&papers), Protocol::Two).await;
     assert_eq!(caller.fetch("/before").await.expect("an answer").0, 200);
     relay.revoke(NAME);
     caller.await_close("the caller of a revoked cluster").await;
-    await_carriers(&relay, &[]);
+    relay.await_carriers(&[]);
     wait::until("the agent to be told why", || {
         site.exit.log().contains("revoked").then_some(())
     });

@@ -1,6 +1,5 @@
 //! A 101 that nobody asked for, or to something else, opens nothing.
 
-use crate::support::caller;
 use crate::support::certificates::Organisation;
 use crate::support::path::{Site, WAYS};
 use crate::support::raw_api_server::RawApiServer;
@@ -21,8 +20,7 @@ async fn and_ends_the_connection() {
     for way in WAYS {
         let site = Site::start(way, &raw.kubeconfig(), &[&organisation]);
         for (what, request, upgrade) in cases {
-            let stream = caller::board(&site, Some(&organisation.caller("a")), &["http/1.1"]).await;
-            let mut wire = Wire::new(stream.expect("the handshake"));
+            let mut wire = Wire::open(&site, &organisation.caller("a")).await;
             wire.say(request).await;
             let mut asked = raw.asked().await;
             let answer = format!(

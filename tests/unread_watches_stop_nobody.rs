@@ -2,14 +2,15 @@
 //! answered, the others' events go on, the API server sees few connections, and what is unread is held only
 //! up to a bound. More of them than a tunnel holds make way for one another, and stop nobody either.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures_util::stream;
 use http::Response;
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::{Frame, Incoming};
+use parking_lot::Mutex;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinSet;
 
@@ -71,7 +72,7 @@ impl Cluster {
             WATCHED => {
                 // An event waits for the one before it at most.
                 let (sender, events) = channel(1);
-                self.watches.lock().expect("not poisoned").push(sender);
+                self.watches.lock().push(sender);
                 watch(events)
             }
             BUSY => self.pieces(usize::MAX),
@@ -98,7 +99,7 @@ impl Cluster {
 
     /// One event on each watch that is read.
     async fn happen(&self, event: &str) {
-        let watches = self.watches.lock().expect("not poisoned").clone();
+        let watches = self.watches.lock().clone();
         assert_eq!(watches.len(), READ, "each watch has reached us once");
         for watch in watches {
             wait::within(

@@ -1,6 +1,5 @@
 //! An upgrade goes to the API server by another road than other requests; the same rules hold on it.
 
-use crate::support::caller;
 use crate::support::certificates::Organisation;
 use crate::support::fake_api_server::TOKEN;
 use crate::support::path::{Site, WAYS};
@@ -14,8 +13,7 @@ async fn neither_header_nor_subprotocol() {
     let raw = RawApiServer::start().await;
     for way in WAYS {
         let site = Site::start(way, &raw.kubeconfig(), &[&organisation]);
-        let stream = caller::board(&site, Some(&organisation.caller("a")), &["http/1.1"]).await;
-        let mut wire = Wire::new(stream.expect("the handshake"));
+        let mut wire = Wire::open(&site, &organisation.caller("a")).await;
         wire.say(
             "GET /exec?command=x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, X-Hop\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: https://a\r\n\
@@ -66,8 +64,7 @@ async fn impersonation_is_refused() {
             "Impersonate-Group",
             "impersonate-extra-a",
         ] {
-            let stream = caller::board(&site, Some(&organisation.caller("a")), &["http/1.1"]).await;
-            let mut wire = Wire::new(stream.expect("the handshake"));
+            let mut wire = Wire::open(&site, &organisation.caller("a")).await;
             wire.say(format!(
                 "POST /exec HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n{header}: root\r\n\r\n"
             ))

@@ -7,7 +7,7 @@ use crate::support::certificates::Organisation;
 use crate::support::path::{Site, WAYS, Way};
 use crate::support::raw_api_server::RawApiServer;
 use crate::support::wire::{self, Wire};
-use crate::support::{caller, cluster, pod, wait};
+use crate::support::{cluster, pod, wait};
 
 /// In each direction, on each way.
 const MUCH: usize = 50 << 20;
@@ -21,8 +21,7 @@ async fn fifty_mebibytes_each_way() {
     let (organisation, raw) = (Organisation::new("acme"), RawApiServer::start().await);
     for (way, protocol) in WAYS.into_iter().zip(["SPDY/3.1", "websocket"]) {
         let site = Site::start(way, &raw.kubeconfig(), &[&organisation]);
-        let stream = caller::board(&site, Some(&organisation.caller("a")), &["http/1.1"]).await;
-        let mut wire = Wire::new(stream.expect("the handshake"));
+        let mut wire = Wire::open(&site, &organisation.caller("a")).await;
         wire.say(format!(
             "POST /exec HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\n\r\n"
         ))
@@ -106,8 +105,7 @@ async fn exec_in_each_protocol_over_websocket() {
     for way in WAYS {
         let site = Site::before(cluster, way, &[&organisation]);
         for protocol in ["v5.channel.k8s.io", "v4.channel.k8s.io"] {
-            let stream = caller::board(&site, Some(&organisation.caller("a")), &["http/1.1"]).await;
-            let mut wire = Wire::new(stream.expect("the handshake"));
+            let mut wire = Wire::open(&site, &organisation.caller("a")).await;
             wire.say(format!(
                 "GET /api/v1/namespaces/websocket-exec/pods/box/exec?command=echo&command=typed&stdout=true HTTP/1.1\r\n\
                  Host: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
@@ -132,8 +130,7 @@ async fn a_watch_over_websocket() {
     cluster.namespace("websocket-watch");
     cluster.make_namespace_admin(&organisation.username("a"), "websocket-watch");
     let site = Site::before(cluster, Way::Tunnel, &[&organisation]);
-    let stream = caller::board(&site, Some(&organisation.caller("a")), &["http/1.1"]).await;
-    let mut wire = Wire::new(stream.expect("the handshake"));
+    let mut wire = Wire::open(&site, &organisation.caller("a")).await;
     wire.say(
         "GET /api/v1/namespaces/websocket-watch/serviceaccounts?watch=1 HTTP/1.1\r\nHost: a\r\n\
          Connection: Upgrade\r\nUpgrade: websocket\r\nOrigin: http://a\r\nSec-WebSocket-Version: 13\r\n\

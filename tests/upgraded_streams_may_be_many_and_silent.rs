@@ -6,10 +6,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use crate::support::certificates::{Organisation, Papers};
+use crate::support::echo;
 use crate::support::fake_api_server::FakeApiServer;
 use crate::support::path::{Site, WAYS};
 use crate::support::wire::{self, Wire};
-use crate::support::{caller, echo};
 
 /// Longer than a tunnel without traffic lives (13 s), so that its keepalives are what keeps the stream.
 const SILENCE: Duration = Duration::from_secs(14);
@@ -80,8 +80,7 @@ async fn echoing() -> FakeApiServer {
 }
 
 async fn open(site: &Site, papers: &Papers) -> Wire<TlsStream<TcpStream>> {
-    let stream = caller::board(site, Some(papers), &["http/1.1"]).await;
-    let mut wire = Wire::new(stream.expect("the handshake"));
+    let mut wire = Wire::open(site, papers).await;
     wire.say(
         "POST /api/v1/namespaces/a/pods/b/portforward HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n",
     )

@@ -1,6 +1,5 @@
 //! A caller that goes away takes its requests along, even when it left bytes behind them that nobody reads.
 
-use crate::support::caller;
 use crate::support::certificates::Organisation;
 use crate::support::path::{Site, WAYS};
 use crate::support::raw_api_server::RawApiServer;
@@ -25,10 +24,7 @@ async fn whatever_they_sent_ahead() {
         let site = Site::start(way, &raw.kubeconfig(), &[&organisation]);
         for behind in BEHIND {
             for answered in [false, true] {
-                let stream = caller::board(&site, Some(&organisation.caller("a")), &["http/1.1"])
-                    .await
-                    .expect("the handshake");
-                let mut wire = Wire::new(stream);
+                let mut wire = Wire::open(&site, &organisation.caller("a")).await;
                 wire.say(format!("{WATCH}{behind}")).await;
                 let mut asked = raw.asked().await;
                 if answered {

@@ -17,13 +17,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::boarding::Handoff;
+use crate::crew::Crew;
 use crate::dial::Endpoints;
-use crate::dialler::{Crew, Dialler, Random};
+use crate::dialler::Dialler;
 use crate::metrics::{Families, Renewals};
 use crate::moorings::Moorings;
-use crate::renewal::Renewal;
+use crate::random::{Random, draw};
+use crate::renewal::{Renewal, RenewalNote};
 use crate::settings::{Relay, Settings};
-use crate::view::{AgentView, Berth, RenewalNote};
+use crate::view::{AgentView, TunnelNote};
 
 /// After the drain's limit, the time for aborted streams to come to their end: no I/O is left in it.
 const AFTERMATH: Duration = Duration::from_secs(5);
@@ -63,7 +65,7 @@ pub struct Agent {
     identity: (Reloaded<KeyPair>, Reloader<KeyPair>),
     /// The file in which the certificate is renewed, and the counter of it.
     renewal: Option<(PathBuf, Renewals, RenewalNote)>,
-    relays: Vec<Course>,
+    relays: Vec<Destination>,
     ledger: Ledger<Arc<str>>,
     view: AgentView,
     instance: u128,
@@ -74,18 +76,18 @@ pub struct Agent {
 }
 
 /// A relay, and what goes with it.
-struct Course {
+struct Destination {
     relay: Relay,
     authorities: (Reloaded<Anchors>, Reloader<Anchors>),
     name: Arc<str>,
-    berth: Berth,
+    note: TunnelNote,
     metrics: crate::metrics::Metrics,
 }
 
-impl Course {
+impl Destination {
     /// What is seen of it from outside.
-    fn seen(&self) -> (Berth, Reloaded<Anchors>) {
-        (self.berth.clone(), self.authorities.0.clone())
+    fn seen(&self) -> (TunnelNote, Reloaded<Anchors>) {
+        (self.note.clone(), self.authorities.0.clone())
     }
 }
 
@@ -104,12 +106,12 @@ impl Agent {
     ) -> Result<Self, AgentError> {
         let ledger = Ledger::new(settings.relays.len());
         let families = Families::register(metrics, &ledger);
-        let course = |relay: &Relay| -> Result<Course, Fault> {
+        let destination = |relay: &Relay| -> Result<Destination, Fault> {
             let name: Arc<str> = relay.to_string().into();
-            Ok(Course {
+            Ok(Destination {
                 relay: relay.clone(),
                 authorities: relay.authorities.watch()?,
-                berth: Berth::of(Arc::clone(&name)),
+                note: TunnelNote::of(Arc::clone(&name)),
                 metrics: families.of(&name),
                 name,
             })
@@ -117,7 +119,7 @@ impl Agent {
         let relays = settings
             .relays
             .iter()
-            .map(course)
+            .map(destination)
             .collect::<Result<Vec<_>, _>>()?;
         let identity = settings.identity.watch()?;
         let note = settings.renewal.as_ref();
@@ -134,7 +136,7 @@ impl Agent {
                 tcp: http2::AgentEndpoint::default(),
             },
             view: AgentView::new(
-                relays.iter().map(Course::seen),
+                relays.iter().map(Destination::seen),
                 identity.0.clone(),
                 note.clone(),
             ),
@@ -189,16 +191,16 @@ impl Agent {
             shutdown: shutdown.clone(),
             drain_limit: self.drain_limit,
         };
-        for course in self.relays {
-            let (authorities, reloader) = course.authorities;
+        for destination in self.relays {
+            let (authorities, reloader) = destination.authorities;
             tasks.spawn(reloader.run(shutdown.clone()));
             let dialler = Dialler {
                 crew: crew.clone(),
-                relay: course.relay,
+                relay: destination.relay,
                 authorities,
-                name: course.name,
-                berth: course.berth,
-                metrics: course.metrics,
+                name: destination.name,
+                note: destination.note,
+                metrics: destination.metrics,
                 ledger: self.ledger.clone(),
                 dials: AtomicU64::new(0),
                 moorings: Moorings::default(),
@@ -231,16 +233,10 @@ async fn say_farewell(endpoints: &Endpoints) {
 }
 
 /// The relays as who renews needs them.
-fn in_turn(relays: &[Course]) -> Vec<(Relay, Reloaded<Anchors>)> {
-    let asked = |course: &Course| (course.relay.clone(), course.authorities.0.clone());
+fn in_turn(relays: &[Destination]) -> Vec<(Relay, Reloaded<Anchors>)> {
+    let asked =
+        |destination: &Destination| (destination.relay.clone(), destination.authorities.0.clone());
     relays.iter().map(asked).collect()
-}
-
-/// Sixty-four random bits. Without any the longest wait is the safe one.
-fn draw() -> u64 {
-    let mut bytes = [0; 8];
-    let drawn = crypto::provider().secure_random.fill(&mut bytes);
-    drawn.map_or(u64::MAX, |()| u64::from_be_bytes(bytes))
 }
 
 impl fmt::Debug for Agent {

@@ -12,9 +12,10 @@ use gangplank_tunnel::http2::limits::CONNECTIONS;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::aboard::Turn;
 use crate::backoff::{self, GOOD_SESSION};
 use crate::dial::HEAD_START;
-use crate::dialler::{Dialler, Turn};
+use crate::dialler::Dialler;
 
 /// The company of a first session; let go when dropped.
 #[derive(Debug)]

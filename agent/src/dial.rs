@@ -19,13 +19,9 @@ use gangplank_tunnel::{
 };
 use tokio::time::{Instant, timeout};
 
+use crate::addresses::{LookUpError, first_of, look_up};
 use crate::settings::Relay;
 use crate::way::{self, WayError};
-
-mod addresses;
-
-pub use addresses::LookUpError;
-pub(crate) use addresses::{first_of, look_up};
 
 /// How long one address may take for its handshake: a handshake is one round trip, and lost packets
 /// are sent again after 1 and 3 s.

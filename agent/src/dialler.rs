@@ -8,44 +8,27 @@ use std::time::Duration;
 
 use gangplank_config::reload::Report;
 use gangplank_config::role::agent::Transport;
-use gangplank_config::{Anchors, KeyPair, Reloaded};
+use gangplank_config::{Anchors, Reloaded};
 use gangplank_pki::WithCauses;
-use gangplank_pki::clock::Clock;
 use gangplank_tunnel::wire::{CloseCode, Hello, SoftwareName};
 use gangplank_tunnel::{Closed, Entry, Ledger, Session};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
+use crate::aboard::{Aboard, FIRST_SLOT, Reached, Turn};
 use crate::backoff::{self, GOOD_SESSION};
-use crate::boarding::{Exit, Handoff};
+use crate::boarding::Exit;
 use crate::company::Company;
-use crate::dial::{DialError, Endpoints, HEAD_START, Papers, Welcomed, introduce};
+use crate::crew::Crew;
+use crate::dial::{DialError, HEAD_START, Papers, Welcomed, introduce};
 use crate::metrics::Metrics;
 use crate::moorings::Moorings;
 use crate::probe;
 use crate::settings::Relay;
 use crate::silence::{self, Beside};
 use crate::tunnel::Tunnel;
-use crate::view::{Berth, Standing};
-
-/// Where random numbers come from.
-pub(crate) type Random = fn() -> u64;
-
-/// What every dialler of an agent has in common. Cheap to clone.
-#[derive(Clone)]
-pub(crate) struct Crew {
-    pub(crate) endpoints: Endpoints,
-    pub(crate) identity: Reloaded<KeyPair>,
-    pub(crate) handoff: Arc<dyn Handoff>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) random: Random,
-    pub(crate) instance: u128,
-    pub(crate) tasks: TaskTracker,
-    pub(crate) shutdown: CancellationToken,
-    pub(crate) drain_limit: Duration,
-}
+use crate::view::{Standing, TunnelNote};
 
 /// Holds one session to one relay.
 pub(crate) struct Dialler {
@@ -53,50 +36,13 @@ pub(crate) struct Dialler {
     pub(crate) relay: Relay,
     pub(crate) authorities: Reloaded<Anchors>,
     pub(crate) name: Arc<str>,
-    pub(crate) berth: Berth,
+    pub(crate) note: TunnelNote,
     pub(crate) metrics: Metrics,
     pub(crate) ledger: Ledger<Arc<str>>,
     /// Dials until now, over all slots: each is an epoch.
     pub(crate) dials: AtomicU64,
     /// Its sessions that have not ended.
     pub(crate) moorings: Moorings<dyn Session>,
-}
-
-/// The slot of the session that is always held. The others of a fallback lie above it.
-pub(crate) const FIRST_SLOT: u16 = 0;
-
-/// Why a session needs a successor.
-#[derive(Debug)]
-pub(crate) enum Turn {
-    /// It has ended, in this word.
-    Ended(&'static str),
-    /// The relay is going away. What runs there goes on until it is gone, which is told here.
-    RelayDrains(oneshot::Receiver<&'static str>),
-    /// The agent's certificate was renewed. The old session serves until the new one stands; then
-    /// the relay sends new callers to the new one and closes the old when its last caller left.
-    Renewed,
-    /// UDP is open again: here is the successor.
-    QuicIsBack(Box<Aboard>),
-    /// Nothing was heard on it for a while, and another one stands beside it.
-    Silent(Box<Aboard>),
-    /// A hello over QUIC was not welcomed, and may have taken the session over TCP out of service: another one stands now.
-    Unanswered(Box<Aboard>),
-}
-
-/// A session that stands and has not been greeted.
-#[derive(Debug)]
-pub(crate) struct Reached {
-    session: Arc<dyn Session>,
-    identity_generation: u64,
-}
-
-/// A welcomed session, as it was dialled.
-#[derive(Debug)]
-pub(crate) struct Aboard {
-    pub(crate) welcomed: Welcomed,
-    pub(crate) slot: u16,
-    pub(crate) epoch: u64,
-    pub(crate) identity_generation: u64,
 }
 
 /// The newest session, and what may call for the next.
@@ -115,9 +61,23 @@ struct Course {
     head_start: Duration,
     /// Resolves when the session ends by which the relay said that it is going away.
     relay_leaves: Option<oneshot::Receiver<&'static str>>,
+    /// How often UDP was probed since QUIC last held.
+    probes: u32,
+    /// How often it was dialled beside a silent session since one was last heard for long.
+    silences: u32,
 }
 
 impl Course {
+    const fn begin() -> Self {
+        Self {
+            company: None,
+            head_start: HEAD_START,
+            relay_leaves: None,
+            probes: 0,
+            silences: 0,
+        }
+    }
+
     /// Waits for so long before the relay is dialled again; true when a relay that was going away is gone before
     /// that. As long as it went nobody could know when it is back, and the waits became long; from now on it may be
     /// back any moment.
@@ -141,11 +101,7 @@ impl Dialler {
     /// Dials, and dials again, until the shutdown.
     pub(crate) async fn run(self: Arc<Self>) {
         let shutdown = self.crew.shutdown.clone();
-        let mut course = Course {
-            company: None,
-            head_start: HEAD_START,
-            relay_leaves: None,
-        };
+        let mut course = Course::begin();
         let mut attempt = 0;
         loop {
             let holding = self.hold_session(&mut course);
@@ -183,7 +139,6 @@ impl Dialler {
                 return false;
             }
         };
-        let mut probes = 0;
         loop {
             let (begun, epoch) = (Instant::now(), aboard.epoch);
             let session = Arc::clone(&aboard.welcomed.session);
@@ -192,15 +147,19 @@ impl Dialler {
             // Where QUIC did not get through the last time it is not waited for the next time.
             course.head_start = if over_tcp { Duration::ZERO } else { HEAD_START };
             if !over_tcp {
-                (course.company, probes) = (None, 0);
+                course.company = None;
             } else if course.company.is_none() {
                 course.company = Some(Company::gather(self));
             }
             let turn = tokio::select! {
                 turn = self.next_turn(newest) => turn,
-                turn = self.probe(&mut probes), if over_tcp && self.relay.transport == Transport::Auto => turn,
-                turn = self.dial_beside(&*session), if !over_tcp => turn,
+                turn = self.probe(&mut course.probes), if over_tcp && self.relay.transport == Transport::Auto => turn,
+                turn = self.dial_beside(&*session, &mut course.silences), if !over_tcp => turn,
             };
+            let was_good = begun.elapsed() >= GOOD_SESSION;
+            if was_good && !over_tcp {
+                course.probes = 0;
+            }
             tracing::debug!(relay = %self.name, ?turn, epoch, "the relay is dialled again");
             match turn {
                 Turn::QuicIsBack(successor)
@@ -211,11 +170,14 @@ impl Dialler {
                     if reason == Closed::Silent.reason() {
                         course.head_start = Duration::ZERO;
                     }
-                    return begun.elapsed() >= GOOD_SESSION;
+                    return was_good;
                 }
                 Turn::RelayDrains(ended) => {
-                    course.relay_leaves = Some(ended);
-                    return begun.elapsed() >= GOOD_SESSION;
+                    // One that always goes away at once is not waited for: it would be dialled at its own pace.
+                    if was_good {
+                        course.relay_leaves = Some(ended);
+                    }
+                    return was_good;
                 }
             }
         }
@@ -304,7 +266,7 @@ impl Dialler {
         }
     }
 
-    /// Tries QUIC until there is a successor; `probes` says how often it was tried since it last got through.
+    /// Tries QUIC until there is a successor; `probes` says how often it was tried since it last held.
     async fn probe(&self, probes: &mut u32) -> Turn {
         let over = |transport| Beside::new(self, transport);
         let (quic, tcp) = (over(Transport::Quic), over(Transport::Tcp));
@@ -317,9 +279,10 @@ impl Dialler {
     }
 
     /// Waits until nothing is heard on a session, and returns with one that stands beside it.
-    async fn dial_beside(&self, session: &dyn Session) -> Turn {
+    async fn dial_beside(&self, session: &dyn Session, silences: &mut u32) -> Turn {
         let beside = Beside::new(self, self.relay.transport);
-        Turn::Silent(Box::new(silence::dial_beside(session, &beside).await))
+        let aboard = silence::dial_beside(session, &beside, silences).await;
+        Turn::Silent(Box::new(aboard))
     }
 
     /// Takes a welcomed session into service, in a task of its own, until it ends; after `let_go` it gets
@@ -345,7 +308,7 @@ impl Dialler {
         let (since, drain) = (Instant::now(), CancellationToken::new());
         let (transport, entry) = (session.transport(), self.enter(&session));
         if slot == FIRST_SLOT {
-            self.berth.moor(Standing {
+            self.note.stands(Standing {
                 session: Arc::clone(&session),
                 epoch,
                 entrance_domain,
@@ -360,17 +323,17 @@ impl Dialler {
             limit: self.crew.drain_limit,
             let_go: let_go.clone(),
         };
-        let (name, metrics, berth) = (
+        let (name, metrics, note) = (
             Arc::clone(&self.name),
             self.metrics.clone(),
-            self.berth.clone(),
+            self.note.clone(),
         );
         let (ending, ended) = oneshot::channel();
         self.crew.tasks.spawn(async move {
             let closed = tunnel.serve(reader, writer).await;
             metrics.tunnel_ended(transport, closed.reason());
             entry.close(closed.reason());
-            berth.cast_off(epoch, &closed);
+            note.ended(epoch, &closed);
             tracing::info!(relay = %name, slot, epoch, reason = closed.reason(), %closed, "tunnel down");
             if ending.send(closed.reason()).is_err() {
                 tracing::trace!("nobody waits for a session that has a successor");
@@ -435,7 +398,7 @@ impl Dialler {
     /// The same failure is told once and then counted.
     fn report(&self, error: &DialError) {
         let (relay, reason, told) = (&self.name, error.reason(), WithCauses(error).to_string());
-        if !self.berth.note_fault(&told) {
+        if !self.note.note_fault(&told) {
             tracing::debug!(%relay, reason, error = %told, "still no tunnel");
         } else if error.needs_a_person() {
             tracing::error!(%relay, reason, error = %told, "no tunnel; it is tried again");
@@ -458,9 +421,8 @@ mod tests {
     async fn a_relay_that_drained_is_dialled_soon_after_it_is_gone() {
         let (ending, relay_leaves) = oneshot::channel();
         let mut course = Course {
-            company: None,
-            head_start: HEAD_START,
             relay_leaves: Some(relay_leaves),
+            ..Course::begin()
         };
         let (wait, begun) = (Duration::from_secs(30), Instant::now());
         assert!(!course.pause(wait).await, "it is still there");

@@ -2,32 +2,26 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use gangplank_config::{Anchors, HttpProxy, KeyPair};
 use gangplank_pki::clock::Clock;
 use gangplank_pki::issue::{IssueFault, RequestedKey};
 use gangplank_pki::peer::{PinnedRelayVerifier, RelayVerifier, VerifierFault};
-use gangplank_pki::{Fingerprint, TunnelName, crypto, pem};
+use gangplank_pki::{Fingerprint, TunnelName, pem};
 use gangplank_tunnel::wire::enrolment::{
-    EnrolmentAnswer, EnrolmentQuestion, EnrolmentRefusal, Grant, JOIN_PROTOCOL, JoinToken,
-    MAX_ANSWER, RENEW_PROTOCOL, TunnelText,
+    EnrolmentQuestion, EnrolmentRefusal, Grant, JOIN_PROTOCOL, JoinToken, RENEW_PROTOCOL,
+    TunnelText,
 };
-use gangplank_tunnel::wire::{Message, RECORD_PREFIX, WireFault, record_length};
-use rustls::client::Resumption;
+use gangplank_tunnel::wire::{Message, WireFault};
+use rustls::ClientConfig;
 use rustls::client::danger::ServerCertVerifier;
-use rustls::{ClientConfig, version};
 use rustls_pki_types::{CertificateDer, ServerName};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
-use crate::way::{self, WayError};
+pub use self::visit::{DEADLINE, Step, Steps};
+use self::visit::{ask, client, in_time, meet};
+use crate::way::WayError;
 
-/// From the lookup of the relay's name to its answer; the relay itself gives a visit fifteen seconds.
-const DEADLINE: Duration = Duration::from_secs(20);
+mod visit;
 
 /// A certificate that was granted, and what goes with it.
 #[derive(Debug)]
@@ -54,10 +48,13 @@ impl std::fmt::Debug for Identity {
 #[non_exhaustive]
 pub enum EnrolmentError {
     /// The relay took too long.
-    #[error("the relay did not answer in time; look at the network between the two")]
-    TooLate,
+    #[error("the relay did not answer in time: {} s went by without {step}; {}", DEADLINE.as_secs(), .step.remedy())]
+    TooLate {
+        /// What was waited for.
+        step: Step,
+    },
     /// No connection to the relay.
-    #[error("the relay cannot be reached; look at its address and at the network between the two")]
+    #[error("the relay cannot be reached")]
     Unreachable(#[source] WayError),
     /// The handshake failed.
     #[error("the TLS handshake with the relay failed; {}", remedy(.0))]
@@ -106,9 +103,14 @@ fn remedy(error: &io::Error) -> &'static str {
         Some(rustls::Error::AlertReceived(alert)) => match u8::from(*alert) {
             112 => "the relay does not serve enrolment under this name: look at its `enrolment`",
             120 => "the relay does not speak this protocol: update the older side",
-            44 => "this agent's certificate was revoked: join again with a new token",
+            44 => {
+                "this agent's certificate was revoked: at the relay `gangplank token create --config FILE --cluster NAME`, \
+                 then here `gangplank join RELAY --token-file FILE --again --directory DIR`"
+            }
             45 | 48 => {
-                "the relay does not accept this agent's certificate any more: join again with a new token"
+                "the relay does not accept this agent's certificate any more: at the relay \
+                 `gangplank token create --config FILE --again --cluster NAME`, then here \
+                 `gangplank join RELAY --token-file FILE --again --directory DIR`"
             }
             _ => "look into the relay's log",
         },
@@ -120,7 +122,7 @@ impl EnrolmentError {
     /// The error as one word, for metrics and logs.
     pub const fn reason(&self) -> &'static str {
         match self {
-            Self::TooLate => "TooLate",
+            Self::TooLate { .. } => "TooLate",
             Self::Unreachable(_) => "Unreachable",
             Self::Handshake(_) => "HandshakeFailed",
             Self::Name(_) => "NotAName",
@@ -139,7 +141,7 @@ impl EnrolmentError {
         match self {
             Self::Refused { code, .. } => !code.may_pass(),
             Self::Unreachable(error) => error.needs_a_person(),
-            Self::TooLate | Self::Broken(_) => false,
+            Self::TooLate { .. } | Self::Broken(_) => false,
             _ => true,
         }
     }
@@ -156,33 +158,17 @@ pub struct Address<'a> {
     pub proxy: Option<&'a HttpProxy>,
 }
 
-/// Joins by a token: makes a key, and asks for a certificate for the token's name.
-///
-/// # Errors
-///
-/// When the relay cannot be reached, is not the token's, or says no.
-pub async fn join(
-    relay: Address<'_>,
-    token: &JoinToken,
-    clock: Arc<dyn Clock>,
-) -> Result<Enrolled, EnrolmentError> {
-    let pin = Fingerprint::from_bytes(token.relay_authority);
-    let verifier = Arc::new(PinnedRelayVerifier::new(pin, clock));
-    let config = client(verifier)?.with_no_client_auth();
-    let name = server_name(&token.relay)?;
-    let key = RequestedKey::for_tunnel(&token.tunnel).map_err(EnrolmentError::Key)?;
-    let question = EnrolmentQuestion::Join {
-        id: token.id,
-        secret: token.secret,
-        request: key.request.clone(),
-    };
-    let asking = ask(relay, name, (config, JOIN_PROTOCOL), &question);
-    let grant = asking_in_time(asking).await?;
-    enrolled(&grant, &key, &token.tunnel)
+/// By what a relay is known to who joins.
+#[derive(Debug, Clone, Copy)]
+pub enum Proof<'a> {
+    /// A token, which pins the relay's authority.
+    Token(&'a JoinToken),
+    /// A service account of the cluster.
+    Vouched(Vouched<'a>),
 }
 
 /// A service account that vouches for its cluster, and the relay it goes to.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Vouched<'a> {
     /// The cluster.
     pub tunnel: &'a TunnelName,
@@ -194,29 +180,87 @@ pub struct Vouched<'a> {
     pub authorities: &'a [CertificateDer<'a>],
 }
 
-/// Joins by the token of a service account.
+impl Proof<'_> {
+    /// The cluster that it is of.
+    pub fn tunnel(&self) -> &TunnelName {
+        match self {
+            Self::Token(token) => &token.tunnel,
+            Self::Vouched(vouched) => vouched.tunnel,
+        }
+    }
+
+    /// How the relay is to show itself.
+    fn client(
+        &self,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(ClientConfig, ServerName<'static>), EnrolmentError> {
+        let (verifier, name): (Arc<dyn ServerCertVerifier>, &str) = match self {
+            Self::Token(token) => {
+                let pin = Fingerprint::from_bytes(token.relay_authority);
+                let verifier = PinnedRelayVerifier::new(pin, clock);
+                (Arc::new(verifier), &token.relay)
+            }
+            Self::Vouched(vouched) => {
+                let verifier = RelayVerifier::new(vouched.authorities, clock);
+                let verifier = verifier.map_err(EnrolmentError::Authorities)?;
+                (Arc::new(verifier), vouched.server_name)
+            }
+        };
+        Ok((client(verifier)?.with_no_client_auth(), server_name(name)?))
+    }
+
+    fn question(&self, request: Vec<u8>) -> EnrolmentQuestion {
+        match self {
+            Self::Token(token) => EnrolmentQuestion::Join {
+                id: token.id,
+                secret: token.secret,
+                request,
+            },
+            Self::Vouched(vouched) => EnrolmentQuestion::Vouched {
+                tunnel: TunnelText::fitting(vouched.tunnel.as_str()),
+                token: vouched.token.to_vec(),
+                request,
+            },
+        }
+    }
+}
+
+/// Joins: makes a key, and asks for a certificate for the name that the proof is of.
 ///
 /// # Errors
 ///
 /// When the relay cannot be reached, is another, or says no.
-pub async fn join_vouched(
+pub async fn join(
     relay: Address<'_>,
-    vouched: &Vouched<'_>,
+    proof: Proof<'_>,
     clock: Arc<dyn Clock>,
+    steps: &Steps,
 ) -> Result<Enrolled, EnrolmentError> {
-    let verifier =
-        RelayVerifier::new(vouched.authorities, clock).map_err(EnrolmentError::Authorities)?;
-    let config = client(Arc::new(verifier))?.with_no_client_auth();
-    let name = server_name(vouched.server_name)?;
-    let key = RequestedKey::for_tunnel(vouched.tunnel).map_err(EnrolmentError::Key)?;
-    let question = EnrolmentQuestion::Vouched {
-        tunnel: TunnelText::fitting(vouched.tunnel.as_str()),
-        token: vouched.token.to_vec(),
-        request: key.request.clone(),
-    };
-    let asking = ask(relay, name, (config, JOIN_PROTOCOL), &question);
-    let grant = asking_in_time(asking).await?;
-    enrolled(&grant, &key, vouched.tunnel)
+    let (config, name) = proof.client(clock)?;
+    let key = RequestedKey::for_tunnel(proof.tunnel()).map_err(EnrolmentError::Key)?;
+    let question = proof.question(key.request.clone());
+    let grant = in_time(steps, async {
+        let stream = meet(relay, name, (config, JOIN_PROTOCOL), steps).await?;
+        ask(stream, &question, steps).await
+    });
+    enrolled(&grant.await?, &key, proof.tunnel())
+}
+
+/// Whether a relay could be joined at: it is reached, is the one of the proof, and has enrolment. Nothing is asked
+/// of it, and the proof is not shown.
+///
+/// # Errors
+///
+/// As those of [`join`], without what the relay would answer.
+pub async fn look_at(
+    relay: Address<'_>,
+    proof: Proof<'_>,
+    clock: Arc<dyn Clock>,
+    steps: &Steps,
+) -> Result<(), EnrolmentError> {
+    let (config, name) = proof.client(clock)?;
+    let met = meet(relay, name, (config, JOIN_PROTOCOL), steps);
+    in_time(steps, met).await.map(drop)
 }
 
 /// Who renews, and whom it believes.
@@ -249,82 +293,17 @@ pub(crate) async fn renew(
     let question = EnrolmentQuestion::Renew {
         request: key.request.clone(),
     };
-    let asking = ask(relay, name, (config, RENEW_PROTOCOL), &question);
-    let grant = asking_in_time(asking).await?;
+    let steps = &Steps::default();
+    let grant = in_time(steps, async {
+        let stream = meet(relay, name, (config, RENEW_PROTOCOL), steps).await?;
+        ask(stream, &question, steps).await
+    });
+    let grant = grant.await?;
     enrolled(&grant, &key, present.tunnel)
 }
 
 fn server_name(name: &str) -> Result<ServerName<'static>, EnrolmentError> {
     ServerName::try_from(name.to_owned()).map_err(|_invalid| EnrolmentError::Name(name.to_owned()))
-}
-
-fn client(
-    relay: Arc<dyn ServerCertVerifier>,
-) -> Result<rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>, EnrolmentError> {
-    Ok(ClientConfig::builder_with_provider(crypto::provider())
-        .with_protocol_versions(&[&version::TLS13])
-        .map_err(EnrolmentError::Tls)?
-        .dangerous()
-        .with_custom_certificate_verifier(relay))
-}
-
-async fn asking_in_time(
-    asking: impl Future<Output = Result<Grant, EnrolmentError>>,
-) -> Result<Grant, EnrolmentError> {
-    timeout(DEADLINE, asking)
-        .await
-        .unwrap_or(Err(EnrolmentError::TooLate))
-}
-
-async fn ask(
-    relay: Address<'_>,
-    name: ServerName<'static>,
-    (mut config, protocol): (ClientConfig, &[u8]),
-    question: &EnrolmentQuestion,
-) -> Result<Grant, EnrolmentError> {
-    config.alpn_protocols = vec![protocol.to_vec()];
-    config.resumption = Resumption::disabled();
-    let question = question.encode().map_err(EnrolmentError::Answer)?;
-    let socket = way::connect(relay.host, relay.port, relay.proxy)
-        .await
-        .map_err(EnrolmentError::Unreachable)?;
-    let mut stream = TlsConnector::from(Arc::new(config))
-        .connect(name, socket)
-        .await
-        .map_err(EnrolmentError::Handshake)?;
-    let answered = exchange(&mut stream, &question).await;
-    match answered? {
-        EnrolmentAnswer::Granted(grant) => Ok(grant),
-        EnrolmentAnswer::Refused { code, message } => {
-            Err(EnrolmentError::Refused { code, message })
-        }
-    }
-}
-
-async fn exchange(
-    stream: &mut TlsStream<TcpStream>,
-    question: &[u8],
-) -> Result<EnrolmentAnswer, EnrolmentError> {
-    // In TLS 1.3 a server refuses a client's certificate after the client has gone on: then the alert
-    // comes in the place of the answer.
-    let broken = |error: io::Error| {
-        let refused = error
-            .get_ref()
-            .and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        if refused.is_some() {
-            EnrolmentError::Handshake(error)
-        } else {
-            EnrolmentError::Broken(error)
-        }
-    };
-    stream.write_all(question).await.map_err(broken)?;
-    let mut prefix = [0; RECORD_PREFIX];
-    stream.read_exact(&mut prefix).await.map_err(broken)?;
-    let length =
-        record_length(prefix, "enrolment answer", MAX_ANSWER).map_err(EnrolmentError::Answer)?;
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).await.map_err(broken)?;
-    EnrolmentAnswer::parse(&body).map_err(EnrolmentError::Answer)
 }
 
 /// Takes what the relay gave, if it is what was asked for.

@@ -1,7 +1,9 @@
 //! The sessions to one relay that have not ended: the newest, and older ones that somebody is still on board of.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
 
 /// Sessions that one relay may have standing at a time. An honest relay ends a session when its last caller
 /// has left, and one that drains or is renewed beside seldom has three. A relay that drains each session at
@@ -21,7 +23,7 @@ impl<S: ?Sized> Default for Moorings<S> {
 impl<S: ?Sized> Moorings<S> {
     /// Another one stands. Answers the oldest when they are too many: it is to be ended.
     pub(crate) fn add(&self, session: &Arc<S>) -> Option<Arc<S>> {
-        let mut standing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut standing = self.0.lock();
         standing.retain(|session| session.strong_count() > 0);
         standing.push_back(Arc::downgrade(session));
         if standing.len() <= MOST {

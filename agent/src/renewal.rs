@@ -18,11 +18,15 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff;
-use crate::dialler::Random;
 use crate::enrolment::{Address, Enrolled, EnrolmentError, Present, renew};
 use crate::metrics::Renewals;
+use crate::random::Random;
 use crate::settings::Relay;
-use crate::view::RenewalNote;
+
+mod note;
+
+pub(crate) use note::RenewalNote;
+pub use note::RenewalView;
 
 /// How long the clock is believed at a time: it may be set meanwhile.
 const LOOK: Duration = Duration::from_secs(60);
@@ -52,6 +56,15 @@ enum RenewalFault {
     #[error(transparent)]
     Enrolment(#[from] EnrolmentError),
     #[error(
+        "{file} could not be replaced by the next certificate: let the agent's user create files in its folder, and \
+         see that there is room; a volume that is read-only, as that of a Secret, will not do"
+    )]
+    Unwritable {
+        file: String,
+        #[source]
+        cause: io::Error,
+    },
+    #[error(
         "{file} cannot be written; the certificate that was just issued is lost, the next is asked for"
     )]
     File {
@@ -66,13 +79,13 @@ impl RenewalFault {
         match self {
             Self::Unreadable => "Unreadable",
             Self::Enrolment(error) => error.reason(),
-            Self::File { .. } => "FileUnwritable",
+            Self::File { .. } | Self::Unwritable { .. } => "FileUnwritable",
         }
     }
 
     const fn needs_a_person(&self) -> bool {
         match self {
-            Self::Unreadable | Self::File { .. } => true,
+            Self::Unreadable | Self::File { .. } | Self::Unwritable { .. } => true,
             Self::Enrolment(error) => error.needs_a_person(),
         }
     }
@@ -85,6 +98,7 @@ impl Renewal {
     }
 
     async fn renew_for_ever(&self) {
+        self.look_at_the_folder().await;
         let mut attempt = 0;
         loop {
             self.due().await;
@@ -113,6 +127,39 @@ impl Renewal {
         }
     }
 
+    /// Says at the start, and not when two thirds of a life are over, that its successor could not be kept; until it
+    /// could, or is due anyway.
+    async fn look_at_the_folder(&self) {
+        let mut is_told = false;
+        while let Err(fault) = self.try_the_folder().await {
+            let why = WithCauses(&fault).to_string();
+            if !is_told {
+                is_told = true;
+                tracing::error!(reason = fault.reason(), error = %why, "the tunnel's certificate cannot be renewed when it is due");
+            }
+            self.note.note(Some(why));
+            let left = self.until_due();
+            if left.is_zero() {
+                return;
+            }
+            sleep(left.min(LOOK)).await;
+        }
+        if is_told {
+            self.note.note(None);
+            tracing::info!(file = %self.file.display(), "the tunnel's certificate can be renewed now");
+        }
+    }
+
+    async fn try_the_folder(&self) -> Result<(), RenewalFault> {
+        let file = self.file.clone();
+        let tried = spawn_blocking(move || is_replaceable(&file)).await;
+        let tried = tried.unwrap_or_else(|error| Err(io::Error::other(error)));
+        tried.map_err(|cause| RenewalFault::Unwritable {
+            file: self.file.display().to_string(),
+            cause,
+        })
+    }
+
     /// Resolves when two thirds of the present certificate's life are over.
     async fn due(&self) {
         loop {
@@ -133,6 +180,8 @@ impl Renewal {
 
     /// Asks one relay, at the next attempt the next.
     async fn renew(&self, attempt: u32) -> Result<(), RenewalFault> {
+        // The relay is not asked for what could not be kept.
+        self.try_the_folder().await?;
         let turn = usize::try_from(attempt).unwrap_or(0) % self.relays.len().max(1);
         let (relay, authorities) = self.relays.get(turn).ok_or(RenewalFault::Unreadable)?;
         let (identity, authorities) = (self.identity.current(), authorities.current());
@@ -191,17 +240,37 @@ fn tell(fault: &RenewalFault, attempt: u32) {
     if fault.needs_a_person() {
         tracing::error!(reason, error = %WithCauses(fault), "the tunnel's certificate cannot be renewed");
     } else if attempt == 0 {
-        tracing::warn!(reason, error = %WithCauses(fault), "the tunnel's certificate is not renewed yet, the next attempt follows");
+        tracing::warn!(reason, error = %WithCauses(fault), "the tunnel's certificate is not renewed yet, the next attempt follows by itself");
     } else {
         tracing::debug!(reason, error = %WithCauses(fault), attempt, "the tunnel's certificate is not renewed yet");
     }
 }
 
-/// Replaces a file for its owner alone: there is the old content or the new one, whatever happens meanwhile.
-fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
+/// Where a file's successor is written first.
+fn beside(file: &Path) -> PathBuf {
     let mut beside = file.as_os_str().to_owned();
     beside.push(".new");
-    let beside = PathBuf::from(beside);
+    PathBuf::from(beside)
+}
+
+/// Whether a file could be replaced, as far as that can be seen without doing it.
+fn is_replaceable(file: &Path) -> io::Result<()> {
+    let beside = beside(file);
+    let mut opened = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&beside)?;
+    // A full disk has names left, but no room.
+    let written = opened.write_all(b"-").and_then(|()| opened.sync_all());
+    let removed = fs::remove_file(&beside);
+    written.and(removed)
+}
+
+/// Replaces a file for its owner alone: there is the old content or the new one, whatever happens meanwhile.
+fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
+    let beside = beside(file);
     let mut opened = OpenOptions::new()
         .write(true)
         .create(true)
@@ -239,8 +308,11 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
         let names: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
         assert_eq!(names.len(), 1, "{names:?}");
+        assert!(is_replaceable(&file).is_ok());
+        assert_eq!(fs::read(&file).unwrap(), b"second");
         fs::create_dir(folder.path().join("full.new")).unwrap();
         let full = folder.path().join("full");
+        assert!(is_replaceable(&full).is_err());
         fs::write(&full, "kept").unwrap();
         assert!(replace(&full, b"lost").is_err());
         assert_eq!(fs::read(&full).unwrap(), b"kept");

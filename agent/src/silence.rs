@@ -10,9 +10,10 @@ use gangplank_tunnel::Session;
 use gangplank_tunnel::quic::limits::KEEPALIVE_INTERVAL;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::backoff;
+use crate::aboard::{Aboard, FIRST_SLOT, Reached};
+use crate::backoff::{self, GOOD_SESSION};
 use crate::dial::{DialError, HEAD_START};
-use crate::dialler::{Aboard, Dialler, FIRST_SLOT, Reached};
+use crate::dialler::Dialler;
 
 /// How much later than asked for a sign of life may come, beside two round trips: a packet that was lost has been sent
 /// again several times by then.
@@ -96,28 +97,37 @@ impl Dial for Beside<'_> {
 
 /// Waits until nothing is heard on a session, and dials beside it until something is. When the network was gone for a moment, or lets
 /// no UDP pass any more, new callers come on board while the old session still waits: it sends what was lost after pauses that
-/// double, and is given up late.
-pub(crate) async fn dial_beside<D: Dial>(session: &dyn Session, dial: &D) -> D::Aboard {
+/// double, and is given up late. `silences` counts the attempts over all sessions until one was heard for as long as a good one: a
+/// relay that welcomes and then says nothing is dialled ever more seldom.
+pub(crate) async fn dial_beside<D: Dial>(
+    session: &dyn Session,
+    dial: &D,
+    silences: &mut u32,
+) -> D::Aboard {
     loop {
+        let since = Instant::now();
         begins(session).await;
+        if since.elapsed() >= GOOD_SESSION {
+            *silences = 0;
+        }
         tracing::debug!(relay.addr = %session.remote_address(), "nothing is heard: the relay is dialled beside the session");
-        let mut waits = FIRST_WAIT;
         let reached = tokio::select! {
             biased;
-            reached = reach(dial, &mut waits) => reached,
+            reached = reach(dial, silences) => reached,
             () = ends(session) => continue,
         };
         if let Ok(aboard) = dial.greet(reached).await {
             return aboard;
         }
-        return replace(dial, waits).await;
+        return replace(dial, FIRST_WAIT.saturating_add(*silences)).await;
     }
 }
 
 /// Dials until it is welcomed, whatever is heard of the older session: a hello went out, so that may get no new callers any more.
 pub(crate) async fn replace<D: Dial>(dial: &D, mut waits: u32) -> D::Aboard {
     loop {
-        pause(dial, &mut waits).await;
+        sleep(backoff::delay(waits, dial.random())).await;
+        waits = waits.saturating_add(1);
         if let Ok(reached) = dial.reach(HEAD_START).await
             && let Ok(aboard) = dial.greet(reached).await
         {
@@ -127,18 +137,15 @@ pub(crate) async fn replace<D: Dial>(dial: &D, mut waits: u32) -> D::Aboard {
 }
 
 /// Dials in short attempts until the relay is reached.
-async fn reach<D: Dial>(dial: &D, waits: &mut u32) -> D::Reached {
+async fn reach<D: Dial>(dial: &D, silences: &mut u32) -> D::Reached {
     loop {
-        pause(dial, waits).await;
+        let wait = FIRST_WAIT.saturating_add(*silences);
+        sleep(backoff::delay(wait, dial.random())).await;
+        *silences = silences.saturating_add(1);
         if let Ok(Ok(reached)) = timeout(SHORT_ATTEMPT, dial.reach(SHORT_HEAD_START)).await {
             return reached;
         }
     }
-}
-
-async fn pause<D: Dial>(dial: &D, waits: &mut u32) {
-    sleep(backoff::delay(*waits, dial.random())).await;
-    *waits = waits.saturating_add(1);
 }
 
 /// What was heard, and when for the last time.

@@ -1,67 +1,23 @@
 //! The agent seen from outside: for readiness and status, without any power over it.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use gangplank_config::{Anchors, KeyPair, Reloaded};
 use gangplank_tunnel::{Closed, Session, Traffic};
-use rustls_pki_types::UnixTime;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::renewal;
+use crate::renewal::{RenewalNote, RenewalView};
 
 /// A look at a running agent. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct AgentView {
-    relays: Arc<[Berth]>,
+    tunnels: Arc<[TunnelNote]>,
     identity: Reloaded<KeyPair>,
     authorities: Arc<[Reloaded<Anchors>]>,
     renewal: Option<RenewalNote>,
-}
-
-/// How renewing the agent's certificate goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RenewalView {
-    /// When the next renewal begins.
-    pub due: UnixTime,
-    /// Why the last attempt failed, if it did.
-    pub last_fault: Option<String>,
-}
-
-/// What is seen of the renewal: the certificate of the moment, and what its task notes.
-#[derive(Debug, Clone)]
-pub(crate) struct RenewalNote {
-    pub(crate) identity: Reloaded<KeyPair>,
-    pub(crate) last_fault: Arc<Mutex<Option<String>>>,
-}
-
-impl RenewalNote {
-    pub(crate) fn of(identity: Reloaded<KeyPair>) -> Self {
-        Self {
-            identity,
-            last_fault: Arc::default(),
-        }
-    }
-
-    /// The last attempt failed for this reason, or did not.
-    pub(crate) fn note(&self, fault: Option<String>) {
-        *self
-            .last_fault
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = fault;
-    }
-
-    fn look(&self) -> Option<RenewalView> {
-        let last_fault = self
-            .last_fault
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        Some(RenewalView {
-            due: renewal::due(&self.identity.current())?,
-            last_fault: last_fault.clone(),
-        })
-    }
 }
 
 /// The tunnel to one relay at one moment.
@@ -104,13 +60,13 @@ pub enum TunnelState {
 
 impl AgentView {
     pub(crate) fn new(
-        relays: impl Iterator<Item = (Berth, Reloaded<Anchors>)>,
+        relays: impl Iterator<Item = (TunnelNote, Reloaded<Anchors>)>,
         identity: Reloaded<KeyPair>,
         renewal: Option<RenewalNote>,
     ) -> Self {
-        let (berths, authorities): (Vec<_>, Vec<_>) = relays.unzip();
+        let (tunnels, authorities): (Vec<_>, Vec<_>) = relays.unzip();
         Self {
-            relays: berths.into(),
+            tunnels: tunnels.into(),
             identity,
             authorities: authorities.into(),
             renewal,
@@ -134,20 +90,20 @@ impl AgentView {
 
     /// One entry a relay, in the order of the agent's file.
     pub fn tunnels(&self) -> Vec<TunnelView> {
-        self.relays.iter().map(Berth::look).collect()
+        self.tunnels.iter().map(TunnelNote::look).collect()
     }
 
     /// Whether callers can come through at least one relay.
     pub fn connected(&self) -> bool {
-        self.relays
+        self.tunnels
             .iter()
-            .any(|berth| berth.lock().standing.is_some())
+            .any(|tunnel| tunnel.state.lock().standing.is_some())
     }
 }
 
-/// Where the newest session to one relay lies. Its dialler and the session's own task write it.
+/// What is seen of the tunnel to one relay: its newest session. Its dialler and the session's own task note it.
 #[derive(Debug, Clone)]
-pub(crate) struct Berth {
+pub(crate) struct TunnelNote {
     relay: Arc<str>,
     state: Arc<Mutex<State>>,
 }
@@ -167,7 +123,7 @@ pub(crate) struct Standing {
     pub(crate) since: Instant,
 }
 
-impl Berth {
+impl TunnelNote {
     pub(crate) fn of(relay: Arc<str>) -> Self {
         Self {
             relay,
@@ -176,15 +132,15 @@ impl Berth {
     }
 
     /// A newer session replaces the older one here; the older lives on until its streams have ended.
-    pub(crate) fn moor(&self, standing: Standing) {
-        let mut state = self.lock();
+    pub(crate) fn stands(&self, standing: Standing) {
+        let mut state = self.state.lock();
         state.standing = Some(standing);
         state.last_fault = None;
     }
 
     /// A session has ended. Only the newest one's end is to be seen.
-    pub(crate) fn cast_off(&self, epoch: u64, closed: &Closed) {
-        let mut state = self.lock();
+    pub(crate) fn ended(&self, epoch: u64, closed: &Closed) {
+        let mut state = self.state.lock();
         if state
             .standing
             .as_ref()
@@ -197,14 +153,14 @@ impl Berth {
 
     /// Takes note of a failed attempt. True when it differs from the one before.
     pub(crate) fn note_fault(&self, fault: &str) -> bool {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let differs = state.last_fault.as_deref() != Some(fault);
         state.last_fault = Some(fault.to_owned());
         differs
     }
 
     fn look(&self) -> TunnelView {
-        let state = self.lock();
+        let state = self.state.lock();
         let up = |standing: &Standing| TunnelState::Up {
             epoch: standing.epoch,
             transport: standing.session.transport(),
@@ -220,9 +176,5 @@ impl Berth {
             state: state.standing.as_ref().map_or(TunnelState::Down, up),
             last_fault: state.last_fault.clone(),
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -8,7 +8,7 @@ use gangplank_config::HttpProxy;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::dial::{LookUpError, first_of, look_up};
+use crate::addresses::{LookUpError, first_of, look_up};
 
 mod proxy;
 
@@ -82,15 +82,18 @@ pub(crate) async fn connect(
     let Some(proxy) = proxy else {
         return straight(host, port).await;
     };
-    let mut socket = straight(proxy.host(), proxy.port()).await?;
-    let asked = timeout(PROXY_LIMIT, proxy::ask(&mut socket, proxy, (host, port))).await;
-    match asked.unwrap_or(Err(ProxyFault::TooLate)) {
-        Ok(()) => Ok(socket),
-        Err(cause) => Err(WayError::Proxy {
-            proxy: proxy.to_string(),
-            cause,
-        }),
-    }
+    let through = async {
+        let reached = straight(proxy.host(), proxy.port()).await;
+        let mut socket = reached.map_err(|error| ProxyFault::Unreachable(Box::new(error)))?;
+        timeout(PROXY_LIMIT, proxy::ask(&mut socket, proxy, (host, port)))
+            .await
+            .unwrap_or(Err(ProxyFault::TooLate))?;
+        Ok(socket)
+    };
+    through.await.map_err(|cause| WayError::Proxy {
+        proxy: proxy.to_string(),
+        cause,
+    })
 }
 
 async fn straight(host: &str, port: u16) -> Result<TcpStream, WayError> {

@@ -45,7 +45,7 @@ impl Line {
         );
         drop(TaskTracker::new().spawn(async {
             let endless = || -> BoxFuture<'static, ()> { Box::pin(pending()) };
-            splice(accepted, stream, &endless).await
+            splice(accepted, stream, &endless, pending()).await
         }));
         Ok(Self { caller, exit })
     }

@@ -19,6 +19,8 @@ pub struct HttpProxy {
     address: HostPort,
     /// As it stands behind `Basic`. Secret.
     credentials: Option<String>,
+    /// The variable of the environment that names it, if no file does.
+    variable: Option<&'static str>,
 }
 
 impl HttpProxy {
@@ -85,13 +87,19 @@ impl HttpProxy {
         Ok(Self {
             address,
             credentials,
+            variable: None,
         })
     }
 }
 
+/// Its address, and the variable that names it: who reads of a proxy in an error may not know that there is one.
 impl fmt::Display for HttpProxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.address.fmt(f)
+        self.address.fmt(f)?;
+        match self.variable {
+            Some(variable) => write!(f, " (of {variable})"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -100,7 +108,7 @@ impl fmt::Debug for HttpProxy {
         f.debug_struct("HttpProxy")
             .field("address", &self.address)
             .field("credentials", &self.credentials.is_some())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -133,19 +141,29 @@ impl ProxyEnvironment {
     /// # Errors
     /// What is wrong with the proxy's URL, for a person.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
-        let either = |name: &str| {
-            let value = variable(name).or_else(|| variable(&name.to_ascii_lowercase()));
-            value.filter(|value| !value.is_empty())
+        let found = |names: [&'static str; 2]| {
+            names.into_iter().find_map(|name| {
+                let value = variable(name).filter(|value| !value.is_empty())?;
+                Some((name, value))
+            })
         };
-        let told = |complaint: Complaint| {
-            format!("HTTPS_PROXY: {}; {}", complaint.message, complaint.remedy)
-        };
+        let proxy = found(["HTTPS_PROXY", "https_proxy"]).map(|(name, url)| {
+            let parsed = HttpProxy::parse(&url).map_err(|complaint| {
+                let Complaint {
+                    message, remedy, ..
+                } = complaint;
+                format!("{name}: {message}; {remedy}, or unset it")
+            })?;
+            Ok::<_, String>(HttpProxy {
+                variable: Some(name),
+                ..parsed
+            })
+        });
         Ok(Self {
-            proxy: either("HTTPS_PROXY")
-                .map(|url| HttpProxy::parse(&url))
-                .transpose()
-                .map_err(told)?,
-            exceptions: either("NO_PROXY").unwrap_or_default(),
+            proxy: proxy.transpose()?,
+            exceptions: found(["NO_PROXY", "no_proxy"])
+                .map(|(_name, value)| value)
+                .unwrap_or_default(),
         })
     }
 
@@ -247,6 +265,8 @@ mod tests {
         ] {
             let found = environment(exceptions).expect("good").on_the_way_to(host);
             assert_eq!(found.is_none(), straight, "{exceptions} {host}");
+            let told = found.map_or_else(String::new, |proxy| proxy.to_string());
+            assert!(straight || told == "p.example:1 (of https_proxy)", "{told}");
         }
         let bad = ProxyEnvironment::read(|_| Some("ftp://x".to_owned()));
         assert!(bad.expect_err("told").starts_with("HTTPS_PROXY"));

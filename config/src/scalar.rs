@@ -292,7 +292,8 @@ pub(crate) fn duration(written: &str) -> Result<Duration, Complaint> {
     const REMEDY: &str = "write whole numbers with units, such as `500ms`, `2s`, `1m30s` or `1h`";
     let refuse = |why: &str| {
         let message = format!("{} is not a duration: {why}", quoted(written));
-        Complaint::new("BadDuration", message, REMEDY)
+        let remedy = meant_duration(written).unwrap_or_else(|| REMEDY.to_owned());
+        Complaint::new("BadDuration", message, remedy)
     };
     let mut rest = written;
     let mut total = Duration::ZERO;
@@ -318,6 +319,11 @@ pub(crate) fn duration(written: &str) -> Result<Duration, Complaint> {
             "m" => number.checked_mul(60 * 1_000),
             "h" => number.checked_mul(60 * 60 * 1_000),
             "" => return Err(refuse("it lacks a unit")),
+            "d" => {
+                return Err(refuse(
+                    "days are no unit here, as they are none in Kubernetes",
+                ));
+            }
             _ => return Err(refuse("its unit is not one of ms, s, m, h")),
         };
         total = milliseconds
@@ -326,6 +332,18 @@ pub(crate) fn duration(written: &str) -> Result<Duration, Complaint> {
         rest = behind;
     }
     Ok(total)
+}
+
+/// What to write instead of a number alone, or of days.
+fn meant_duration(written: &str) -> Option<String> {
+    if let Some(days) = written.strip_suffix('d') {
+        let hours = days.parse::<u64>().ok()?.checked_mul(24)?;
+        return Some(format!("write `{hours}h`"));
+    }
+    let number: u64 = written.parse().ok()?;
+    Some(format!(
+        "write its unit behind it: `{number}h`, `{number}m`, `{number}s` or `{number}ms`"
+    ))
 }
 
 #[cfg(test)]

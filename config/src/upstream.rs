@@ -1,10 +1,11 @@
 //! The API server behind an exit, and the one credential that is used towards it.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustls_pki_types::ServerName;
 
+use crate::fault::Faults;
 use crate::material::{Anchors, KeyPair, Material, Token};
 use crate::scalar::{Complaint, HostPort};
 use crate::section::Section;
@@ -23,6 +24,24 @@ pub struct Upstream {
     pub authorities: Material<Anchors>,
     /// The proxy's own credential, exactly one.
     pub credential: Credential,
+}
+
+impl Upstream {
+    /// What `kubeconfig` and `context` in a role's file would mean; without a context the current one.
+    ///
+    /// # Errors
+    /// All faults of the kubeconfig and of the files it names.
+    pub fn of_kubeconfig(file: &Path, context: Option<&str>) -> Result<Self, Faults> {
+        kubeconfig::read(file, context)
+    }
+
+    /// What `inCluster: true` in a role's file would mean.
+    ///
+    /// # Errors
+    /// What this process lacks of a pod.
+    pub fn of_cluster(in_cluster: &InCluster) -> Result<Self, Faults> {
+        in_cluster.upstream().map_err(Faults::from)
+    }
 }
 
 /// The API server's address.

@@ -11,11 +11,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gangplank_pki::clock::at;
 use gangplank_pki::{Fingerprint, TunnelName};
 use gangplank_tunnel::BoxFuture;
 use parking_lot::Mutex;
-use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 use rustls_pki_types::UnixTime;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
@@ -24,6 +23,13 @@ use tokio_util::sync::CancellationToken;
 use crate::known::{Known, Snapshot};
 use crate::register::{CertificateRecord, Register, RegisterFault, TokenId, TokenRecord};
 
+mod tables;
+
+use tables::{
+    CERTIFICATE, TABLES, TOKEN, VERSION, certificate, count_change, fingerprint, seconds, token,
+    tunnel, write_down,
+};
+
 /// How often the file is asked whether something changed. A revoked tunnel is to end within a second, and
 /// asking costs one read of one number.
 const LOOK: Duration = Duration::from_millis(250);
@@ -31,27 +37,6 @@ const LOOK: Duration = Duration::from_millis(250);
 /// How long one process waits for another's transaction; they take milliseconds, and a slow disk's sync a
 /// second.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// The version of the tables below, in the file itself.
-const VERSION: i64 = 1;
-
-const TABLES: &str = "
-    CREATE TABLE token (
-        id BLOB PRIMARY KEY, secret BLOB NOT NULL, tunnel TEXT NOT NULL,
-        created INTEGER NOT NULL, expires INTEGER NOT NULL, used INTEGER
-    ) STRICT, WITHOUT ROWID;
-    CREATE TABLE certificate (
-        fingerprint BLOB PRIMARY KEY, tunnel TEXT NOT NULL,
-        issued INTEGER NOT NULL, not_after INTEGER NOT NULL, revoked INTEGER
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX certificate_of_tunnel ON certificate (tunnel);
-    CREATE TABLE revision (number INTEGER NOT NULL) STRICT;
-    INSERT INTO revision VALUES (0);
-    PRAGMA user_version = 1;
-";
-
-const TOKEN: &str = "SELECT id, secret, tunnel, created, expires, used FROM token";
-const CERTIFICATE: &str = "SELECT fingerprint, tunnel, issued, not_after, revoked FROM certificate";
 
 /// A register in one file, which its owner alone may read.
 #[derive(Debug, Clone)]
@@ -355,75 +340,6 @@ impl Register for EmbeddedRegister {
             }
         })
     }
-}
-
-/// Whoever follows the file is to look again.
-fn count_change(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute("UPDATE revision SET number = number + 1", [])?;
-    Ok(())
-}
-
-fn write_down(connection: &Connection, certificate: &CertificateRecord) -> rusqlite::Result<()> {
-    let joined: bool = connection.query_row(
-        "SELECT EXISTS (SELECT 1 FROM certificate WHERE tunnel = ?1 AND revoked IS NULL)",
-        [certificate.tunnel.as_str()],
-        |row| row.get(0),
-    )?;
-    if !joined {
-        count_change(connection)?;
-    }
-    connection.execute(
-        "INSERT INTO certificate VALUES (?1, ?2, ?3, ?4, NULL)",
-        params![
-            certificate.fingerprint.as_bytes(),
-            certificate.tunnel.as_str(),
-            seconds(certificate.issued),
-            seconds(certificate.not_after)
-        ],
-    )?;
-    Ok(())
-}
-
-fn token(row: &Row<'_>) -> rusqlite::Result<TokenRecord> {
-    Ok(TokenRecord {
-        id: row.get(0)?,
-        secret: fingerprint(row, 1)?,
-        tunnel: tunnel(row, 2)?,
-        created: moment(row.get(3)?),
-        expires: moment(row.get(4)?),
-        used: row.get::<_, Option<i64>>(5)?.map(moment),
-    })
-}
-
-fn certificate(row: &Row<'_>) -> rusqlite::Result<CertificateRecord> {
-    Ok(CertificateRecord {
-        fingerprint: fingerprint(row, 0)?,
-        tunnel: tunnel(row, 1)?,
-        issued: moment(row.get(2)?),
-        not_after: moment(row.get(3)?),
-        revoked: row.get::<_, Option<i64>>(4)?.map(moment),
-    })
-}
-
-fn fingerprint(row: &Row<'_>, column: usize) -> rusqlite::Result<Fingerprint> {
-    row.get(column).map(Fingerprint::from_bytes)
-}
-
-fn tunnel(row: &Row<'_>, column: usize) -> rusqlite::Result<TunnelName> {
-    let text: String = row.get(column)?;
-    TunnelName::parse(&text).map_err(|fault| {
-        let text = rusqlite::types::Type::Text;
-        rusqlite::Error::FromSqlConversionFailure(column, text, Box::new(fault))
-    })
-}
-
-/// SQLite's integers have a sign; no moment here is beyond the year 9999.
-fn seconds(moment: UnixTime) -> i64 {
-    i64::try_from(moment.as_secs()).unwrap_or(i64::MAX)
-}
-
-fn moment(seconds: i64) -> UnixTime {
-    at(u64::try_from(seconds).unwrap_or(0))
 }
 
 #[cfg(test)]

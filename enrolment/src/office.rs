@@ -11,16 +11,17 @@ use gangplank_pki::issue::{AgentRequest, CertificateAuthority};
 use gangplank_pki::{EntranceDomain, Fingerprint, TunnelName, WithCauses};
 use gangplank_tunnel::wire;
 use gangplank_tunnel::wire::enrolment::{
-    EnrolmentAnswer, EnrolmentQuestion, EnrolmentRefusal, Grant, TOKEN_ID,
+    EnrolmentAnswer, EnrolmentQuestion, EnrolmentRefusal, Grant,
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use tracing::field::display;
 
 use crate::embedded::EmbeddedRegister;
 use crate::etcd::EtcdRegister;
 use crate::proof::{Accounts, ProofFault};
-use crate::register::{CertificateRecord, Register, RegisterFault};
+use crate::register::{CertificateRecord, Register, RegisterFault, TokenId};
 
 /// How long what has ended is remembered, so that a late question is told what became of its token, and a
 /// revoked cluster is not admitted again by its service account.
@@ -120,20 +121,27 @@ impl Office {
 
     /// Answers who came without a certificate.
     pub async fn answer_join(&self, question: &EnrolmentQuestion) -> EnrolmentAnswer {
+        let mut visitor = Visitor::default();
         let outcome = match question {
             EnrolmentQuestion::Join {
                 id,
                 secret,
                 request,
-            } => self.join(*id, secret, request).await,
+            } => {
+                visitor.token = Some(*id);
+                self.join((*id, secret), request, &mut visitor).await
+            }
             EnrolmentQuestion::Vouched {
                 tunnel,
                 token,
                 request,
-            } => self.join_vouched(tunnel, token, request).await,
+            } => {
+                self.join_vouched(tunnel, token, request, &mut visitor)
+                    .await
+            }
             _ => Err(misplaced()),
         };
-        told("join", outcome)
+        told("join", &visitor, outcome)
     }
 
     /// Answers who came with the certificate that it wants another for. `shown` was verified: that it leads
@@ -143,21 +151,27 @@ impl Office {
         shown: &CertificateDer<'_>,
         question: &EnrolmentQuestion,
     ) -> EnrolmentAnswer {
+        let visitor = Visitor {
+            cluster: TunnelName::from_agent_certificate(shown).ok(),
+            shown: Some(Fingerprint::of(shown)),
+            token: None,
+        };
         let outcome = match question {
             EnrolmentQuestion::Renew { request } => self.renew(shown, request).await,
             _ => Err(misplaced()),
         };
-        told("renewal", outcome)
+        told("renewal", &visitor, outcome)
     }
 
     async fn join(
         &self,
-        id: [u8; TOKEN_ID],
-        secret: &[u8],
+        (id, secret): (TokenId, &[u8]),
         request: &[u8],
+        visitor: &mut Visitor,
     ) -> Result<(TunnelName, Grant), Refused> {
         let now = self.clock.now();
         let kept = self.register.token(id).await.map_err(unavailable)?;
+        visitor.cluster = kept.as_ref().map(|kept| kept.tunnel.clone());
         // Compared without one too, so that the time says little about which tokens there are.
         let hash = Fingerprint::of(secret);
         let held = kept
@@ -192,12 +206,14 @@ impl Office {
         tunnel: &str,
         token: &[u8],
         request: &[u8],
+        visitor: &mut Visitor,
     ) -> Result<(TunnelName, Grant), Refused> {
         let now = self.clock.now();
         let tunnel = TunnelName::parse(tunnel).map_err(|fault| {
             let message = format!("that is no cluster's name: {fault}");
             (EnrolmentRefusal::ProofRefused, message)
         })?;
+        visitor.cluster = Some(tunnel.clone());
         let (accounts, name, proof) = (self.accounts.clone(), tunnel.clone(), token.to_vec());
         let proving = tokio::task::spawn_blocking(move || accounts.prove(&name, &proof));
         match proving.await {
@@ -216,7 +232,7 @@ impl Office {
         let (grant, record) = self.certify(request, &tunnel, now).await?;
         match self.register.admit(record).await {
             Ok(true) => Ok((tunnel, grant)),
-            Ok(false) => Err(not_renewable("the cluster was revoked")),
+            Ok(false) => Err(not_renewable("the cluster was revoked", tunnel.as_str())),
             Err(fault) => Err(unavailable(fault)),
         }
     }
@@ -228,10 +244,13 @@ impl Office {
     ) -> Result<(TunnelName, Grant), Refused> {
         let now = self.clock.now();
         let fingerprint = Fingerprint::of(shown);
-        let known = match TunnelName::from_agent_certificate(shown) {
-            Ok(tunnel) => self.register.certificate(tunnel, fingerprint).await,
-            Err(_nobody) => Ok(None),
+        let named = TunnelName::from_agent_certificate(shown).ok();
+        let known = match &named {
+            Some(tunnel) => self.register.certificate(tunnel.clone(), fingerprint).await,
+            None => Ok(None),
         };
+        let name = named.as_ref().map_or("NAME", TunnelName::as_str);
+        let not_renewable = |why| not_renewable(why, name);
         let Some(predecessor) = known.map_err(unavailable)? else {
             return Err(not_renewable("this relay did not issue the certificate"));
         };
@@ -308,24 +327,48 @@ fn open(register: &relay::Register) -> Result<Arc<dyn Register>, RegisterFault> 
     })
 }
 
+/// Who asks, as far as it is known: for the log, which must not say a secret.
+#[derive(Debug, Default)]
+struct Visitor {
+    /// The cluster that the token, the service account or the certificate is of.
+    cluster: Option<TunnelName>,
+    /// The token's public part.
+    token: Option<TokenId>,
+    /// The certificate that is to be renewed.
+    shown: Option<Fingerprint>,
+}
+
 /// Says in the log what became of a question, and makes the answer.
-fn told(kind: &'static str, outcome: Result<(TunnelName, Grant), Refused>) -> EnrolmentAnswer {
+fn told(
+    kind: &'static str,
+    visitor: &Visitor,
+    outcome: Result<(TunnelName, Grant), Refused>,
+) -> EnrolmentAnswer {
+    let token = visitor.token.map(|id| display(hex(&id)));
     match outcome {
         Ok((tunnel, grant)) => {
             let certificate = grant.chain.first().map_or(&[][..], Vec::as_slice);
             let fingerprint = Fingerprint::of(certificate);
-            tracing::info!(cluster = %tunnel, kind, certificate = %fingerprint, "certificate issued to an agent");
+            tracing::info!(cluster = %tunnel, kind, token, certificate = %fingerprint, "certificate issued to an agent");
             EnrolmentAnswer::Granted(grant)
         }
         Err((code, message)) => {
             tracing::info!(
+                cluster = visitor.cluster.as_ref().map(display),
                 kind,
+                token,
+                certificate = visitor.shown.as_ref().map(display),
                 reason = code.reason(),
                 "no certificate for an agent: {message}"
             );
             EnrolmentAnswer::refused(code, &message)
         }
     }
+}
+
+/// A token's public part as `gangplank token list` prints it.
+fn hex(id: &TokenId) -> String {
+    id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn misplaced() -> Refused {
@@ -341,9 +384,10 @@ fn used(tunnel: &TunnelName) -> Refused {
     (EnrolmentRefusal::TokenUsed, message)
 }
 
-fn not_renewable(why: &str) -> Refused {
+fn not_renewable(why: &str, tunnel: &str) -> Refused {
     let message = format!(
-        "{why}; join again with a new token (`gangplank token create --config FILE` at the relay)"
+        "{why}; join again: at the relay `gangplank token create --config FILE --again --cluster {tunnel}`, then at the cluster \
+         `gangplank join RELAY --token-file FILE --again --directory DIR`"
     );
     (EnrolmentRefusal::NotRenewable, message)
 }

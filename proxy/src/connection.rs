@@ -15,8 +15,8 @@ mod underway;
 use std::convert::Infallible;
 use std::future::{Future, pending};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gangplank_pki::WithCauses;
@@ -26,6 +26,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -124,14 +125,11 @@ impl Connection {
 
     /// Leaves behind what the connection goes on as once its 101 is out.
     pub(crate) fn go_on_as(&self, splice: Splice) {
-        *self.splice.lock().unwrap_or_else(PoisonError::into_inner) = Some(splice);
+        *self.splice.lock() = Some(splice);
     }
 
     fn take_splice(&self) -> Option<Splice> {
-        self.splice
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+        self.splice.lock().take()
     }
 
     /// Serves HTTP/1.1, and what it may be upgraded to.

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use gangplank_tcp::Listener;
+use gangplank_tcp::{Listener, Lookout};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -46,8 +46,13 @@ impl TcpProxy {
             exit,
             limit,
         } = self;
-        let connections = TaskTracker::new();
+        let (connections, tasks) = (TaskTracker::new(), TaskTracker::new());
         let abort = CancellationToken::new();
+        let lookout = Lookout::default();
+        if let Ok(port) = listener.local_address() {
+            let looking_out = lookout.clone().keep(port);
+            tasks.spawn(abort.clone().run_until_cancelled_owned(looking_out));
+        }
         loop {
             let next = listener.accept(|| {
                 exit.metrics().accept_faults.inc();
@@ -56,6 +61,7 @@ impl TcpProxy {
                 break;
             };
             let (exit, drain, abort) = (exit.clone(), shutdown.clone(), abort.clone());
+            let gone = lookout.follow(&stream);
             connections.spawn(async move {
                 let caller = Caller {
                     address,
@@ -67,6 +73,7 @@ impl TcpProxy {
                 tokio::select! {
                     () = exit.serve(stream, caller, drain) => {}
                     () = abort.cancelled() => {}
+                    () = gone => tracing::debug!(client.addr = %address, "a caller is gone"),
                 }
             });
         }
@@ -83,5 +90,7 @@ impl TcpProxy {
         }
         abort.cancel();
         connections.wait().await;
+        tasks.close();
+        tasks.wait().await;
     }
 }

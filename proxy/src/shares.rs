@@ -9,12 +9,13 @@ mod bucket;
 mod places;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use gangplank_config::role::limits::Limits;
 use gangplank_pki::{Fingerprint, Identity, ProviderId};
+use parking_lot::Mutex;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -148,7 +149,7 @@ impl Shares {
 
     /// A provider's share.
     fn of_provider(&self, provider: &ProviderId) -> Arc<Share> {
-        let mut providers = lock(&self.providers);
+        let mut providers = self.providers.lock();
         if let Some(share) = providers.shares.get(provider) {
             return Arc::clone(share);
         }
@@ -177,7 +178,7 @@ impl Shares {
 
     /// A place for one more connection of a certificate, if it has not got too many.
     fn connect(&self, certificate: Fingerprint) -> Option<Presence> {
-        let mut callers = lock(&self.callers);
+        let mut callers = self.callers.lock();
         let count = callers.entry(certificate).or_default();
         // An entry is made with its first connection, and a limit is at least one.
         if *count >= self.limits.connections {
@@ -347,7 +348,7 @@ pub(crate) struct Presence {
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        let mut callers = lock(&self.callers);
+        let mut callers = self.callers.lock();
         if let Some(count) = callers.get_mut(&self.certificate) {
             *count = count.saturating_sub(1);
             if *count == 0 {
@@ -355,10 +356,6 @@ impl Drop for Presence {
             }
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

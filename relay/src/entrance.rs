@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use gangplank_enrolment::Names;
 use gangplank_pki::{EntranceDomain, TunnelName, WithCauses};
-use gangplank_tcp::Listener;
+use gangplank_tcp::{Listener, Lookout};
 use gangplank_tunnel::http2::RelayEndpoint;
 use gangplank_tunnel::wire::{ServerName, StreamHeader};
 use gangplank_tunnel::{Session, splice};
@@ -43,7 +43,7 @@ mod refusal;
 mod standstill;
 
 pub(crate) use forwarded::Forwarders;
-pub use forwarded::forwarded_source;
+pub use forwarded::{Mismatch, MismatchView, forwarded_source};
 pub use peek::peek_server_name;
 pub(crate) use quay::Quay;
 pub(crate) use standstill::Standstill;
@@ -70,6 +70,7 @@ pub(crate) struct Entrance {
     reception: Option<Reception>,
     landing: Option<Arc<Landing>>,
     counters: Counters,
+    lookout: Lookout,
 }
 
 /// How an entrance differs from another.
@@ -138,7 +139,13 @@ impl Entrance {
             reception,
             landing,
             counters,
+            lookout: Lookout::default(),
         }
+    }
+
+    /// Looks out for callers on board who are gone, at the port that they came to, for as long as it is polled.
+    pub(crate) fn look_out(&self, port: SocketAddr) -> impl Future<Output = ()> + Send + use<> {
+        self.lookout.clone().keep(port)
     }
 
     /// Accepts until `closing`, then closes the listener, so that a client's next attempt goes to the
@@ -215,9 +222,10 @@ impl Entrance {
     /// larger than all that the others need.
     async fn receive(&self, caller: Caller, first_bytes: Vec<u8>) {
         if let Some(landing) = self.landing_for(&first_bytes) {
-            Box::pin(landing.receive(caller.socket, first_bytes)).await;
+            let agent = (caller.socket, caller.address);
+            Box::pin(landing.receive(agent, first_bytes)).await;
         } else if let Some(reception) = &self.reception {
-            Box::pin(reception.receive(caller.socket, first_bytes)).await;
+            Box::pin(reception.receive(caller.socket, caller.address, first_bytes)).await;
         }
     }
 
@@ -288,7 +296,8 @@ impl Entrance {
         tracing::debug!(session = berth.tunnel().id(), "on board");
         let source = Source::of(caller.address.ip());
         let patience = || berth.tunnel().standstill().begin(source);
-        let spliced = splice(caller.socket, stream, &patience).await;
+        let gone = self.lookout.follow(&caller.socket);
+        let spliced = splice(caller.socket, stream, &patience, gone).await;
         let to_exit = spliced.to_tunnel_bytes.saturating_add(announced);
         let to_caller = spliced.to_caller_bytes;
         berth.carried(to_exit.saturating_add(to_caller));
@@ -305,6 +314,9 @@ impl Entrance {
 
     async fn refuse(&self, caller: Caller, refusal: &Refusal) {
         self.counters.caller_refused(refusal.reason());
+        if let Some(fault) = refusal.forward_fault() {
+            self.forwarders.refused(caller.address.ip(), fault);
+        }
         tell_of_refusal(refusal);
         match refusal.farewell(self.hide_names) {
             Farewell::Alert(alert) => alert::send_off(caller.socket, &alert.record()).await,

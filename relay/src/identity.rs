@@ -1,6 +1,7 @@
 //! Who the relay is to agents, and which agents it believes: all follow their files, and the register of
 //! enrolment what was revoked.
 
+use std::future::{Future as _, pending, poll_fn};
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -166,15 +167,11 @@ impl TunnelIdentity {
         let mut of_accounts: Vec<_> = of_accounts.map(|(held, _)| held.reports()).collect();
         let mut revoked = self.revoked.clone();
         while self.generations() == *seen {
-            let followed = tokio::select! {
-                changed = keys.changed() => changed.is_ok(),
-                changed = authorities.changed() => changed.is_ok(),
-                changed = any_changed(&mut of_accounts) => changed,
-                changed = revoked.changed() => changed.is_ok(),
-            };
-            if !followed {
-                // Material that never changes.
-                std::future::pending::<()>().await;
+            tokio::select! {
+                () = changed(&mut keys) => {}
+                () = changed(&mut authorities) => {}
+                () = any_changed(&mut of_accounts) => {}
+                () = changed(&mut revoked) => {}
             }
         }
         *seen = self.generations();
@@ -200,21 +197,29 @@ impl TunnelIdentity {
     }
 }
 
-/// Resolves when one of them has news; false when they can have none any more. Never when there are none.
-async fn any_changed(reports: &mut [watch::Receiver<Report>]) -> bool {
+/// Resolves when there is news. A source that can have none any more, since nobody writes it, stays silent, and
+/// silences no other: whoever follows the register may have ended, and the files still change.
+async fn changed<T: Send + Sync>(source: &mut watch::Receiver<T>) {
+    if source.changed().await.is_err() {
+        pending::<()>().await;
+    }
+}
+
+/// Resolves when one of them has news. Never when there are none.
+async fn any_changed(reports: &mut [watch::Receiver<Report>]) {
     let mut waiting: Vec<_> = reports
         .iter_mut()
-        .map(|report| Box::pin(report.changed()))
+        .map(|report| Box::pin(changed(report)))
         .collect();
-    std::future::poll_fn(|cx| {
-        for changed in &mut waiting {
-            if let Poll::Ready(changed) = changed.as_mut().poll(cx) {
-                return Poll::Ready(changed.is_ok());
-            }
+    poll_fn(|cx| {
+        let mut polled = waiting.iter_mut().map(|news| news.as_mut().poll(cx));
+        if polled.any(|news| news.is_ready()) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
         }
-        Poll::Pending
     })
-    .await
+    .await;
 }
 
 /// Which states are meant.
@@ -224,4 +229,81 @@ pub(crate) struct Generations {
     authorities: u64,
     of_accounts: Vec<u64>,
     revoked: Arc<Revoked>,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+    use std::time::Duration;
+
+    use gangplank_config::role;
+    use gangplank_pki::clock::SystemClock;
+    use gangplank_pki::issue::{CertificateAuthority, Kind, Request};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    fn authority() -> CertificateAuthority {
+        CertificateAuthority::create("a CA", 10, SystemClock.now()).expect("a CA")
+    }
+
+    /// A relay's files.
+    fn write_files(folder: &Path) {
+        let relays = authority();
+        let hosts = vec!["relay.example.com".to_owned()];
+        let request = Request {
+            kind: Kind::Relay { hosts },
+            lifetime: Duration::from_secs(3600),
+            now: SystemClock.now(),
+        };
+        let own = relays.issue(&request).expect("issued");
+        for (file, text) in [
+            ("relay.crt", own.cert_pem.as_str()),
+            ("relay.key", &own.key_pem),
+            ("agents-ca.crt", authority().certificate_pem()),
+            (
+                "relay.yaml",
+                "listen: 127.0.0.1:0\ndomain: tunnels.example.com\ntunnel: { serverName: relay.example.com, \
+                 certificateFile: relay.crt, keyFile: relay.key, clientCAFile: agents-ca.crt }\n",
+            ),
+        ] {
+            fs::write(folder.join(file), text).expect("written");
+        }
+    }
+
+    /// What is known of the register ends with who follows it. An authority that is replaced afterwards, or a certificate
+    /// that is renewed, must be seen none the less.
+    #[tokio::test]
+    async fn a_source_that_ended_silences_no_other() {
+        let folder = tempfile::tempdir().expect("a folder");
+        write_files(folder.path());
+        let config = role::relay::load(&folder.path().join("relay.yaml")).expect("a good file");
+        let (known, clock) = (Known::default(), Arc::new(SystemClock));
+        let read = TunnelIdentity::read(&config.tunnel, &known, clock);
+        let (identity, reloaders) = read.expect("an identity");
+        drop(known);
+        let mut seen = identity.generations();
+        let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
+        reloaders.spawn(&tasks, &shutdown);
+        fs::write(
+            folder.path().join("agents-ca.crt"),
+            authority().certificate_pem(),
+        )
+        .expect("written");
+        let replaced = timeout(Duration::from_secs(60), identity.replaced(&mut seen));
+        assert!(replaced.await.is_ok(), "the new authority is never seen");
+        shutdown.cancel();
+    }
+
+    #[tokio::test]
+    async fn of_several_the_one_that_lives_is_heard() {
+        let sources = [0, 1, 2].map(|_| watch::Sender::new(Report::default()));
+        let mut reports: Vec<_> = sources.iter().map(watch::Sender::subscribe).collect();
+        let [first, second, _third] = sources;
+        drop(first);
+        second.send_replace(Report::default());
+        let heard = timeout(Duration::from_secs(60), any_changed(&mut reports));
+        assert!(heard.await.is_ok());
+    }
 }

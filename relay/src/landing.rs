@@ -1,6 +1,7 @@
 //! Where agents land that cannot use UDP: their connections come to the callers' port, at the relay's own
 //! name, and ask for a tunnel.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use gangplank_pki::WithCauses;
@@ -11,8 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use crate::listener::HANDSHAKE_DEADLINE;
-use crate::tunnels::Host;
+use crate::tunnels::{HANDSHAKE_DEADLINE, Host};
 
 /// Handshakes in flight, beyond which attempts are sent away: each costs a signature that callers wait for.
 /// A thousand agents with four connections that return at once need some tens of seconds, by their back-off.
@@ -39,9 +39,13 @@ impl Landing {
         }
     }
 
-    /// Takes one connection whose first bytes were read already. Returns when its handshake is over; the
-    /// session lives on by itself.
-    pub(crate) async fn receive(self: &Arc<Self>, socket: TcpStream, first_bytes: Vec<u8>) {
+    /// Takes one connection whose first bytes were read already, of an agent that is at `remote`. Returns when its
+    /// handshake is over; the session lives on by itself.
+    pub(crate) async fn receive(
+        self: &Arc<Self>,
+        (socket, remote): (TcpStream, SocketAddr),
+        first_bytes: Vec<u8>,
+    ) {
         let counters = &self.host.counters;
         let Ok(_place) = self.handshakes.try_acquire() else {
             counters.tunnel_handshake("tcp", "Crowded");
@@ -50,7 +54,10 @@ impl Landing {
             return;
         };
         let deadline = Instant::now() + HANDSHAKE_DEADLINE;
-        match self.endpoint.complete(socket, first_bytes, deadline).await {
+        let completing = self
+            .endpoint
+            .complete((socket, remote), first_bytes, deadline);
+        match completing.await {
             Ok(session) => {
                 let landing = Arc::clone(self);
                 drop(self.sessions.spawn(async move {
@@ -60,6 +67,7 @@ impl Landing {
             Err(error) => {
                 counters.tunnel_handshake("tcp", error.reason());
                 tracing::debug!(
+                    agent.addr = %remote,
                     reason = error.reason(),
                     error = %WithCauses(&error),
                     "an agent's handshake over TCP failed"

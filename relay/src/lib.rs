@@ -7,6 +7,7 @@
 //! [`Relay::bind`] takes the port, [`Relay::run`] serves until it is told to stop and then drains,
 //! [`Relay::view`] is for readiness and status. The binary calls all three and nobody else does.
 
+mod enrolment_papers;
 mod entrance;
 mod identity;
 mod landing;
@@ -18,8 +19,9 @@ mod relay;
 mod tunnels;
 mod view;
 
+pub use enrolment_papers::EnrolmentPapers;
 #[doc(hidden)]
 // for the bench and the fuzz targets of these steps alone, which would otherwise meet a copy of them
-pub use entrance::{forwarded_source, peek_server_name};
+pub use entrance::{Mismatch, MismatchView, forwarded_source, peek_server_name};
 pub use relay::{Relay, RelayError};
 pub use view::{RelayView, TunnelView};

@@ -22,11 +22,7 @@ use tracing::Instrument;
 use crate::identity::{Generations, TunnelIdentity};
 use crate::landing::Landing;
 use crate::registry::Registry;
-use crate::tunnels::Host;
-
-/// From an agent's first packet to the end of its handshake. QUIC needs one round trip, two after a
-/// Retry; ten seconds leave room for three retransmissions.
-pub(crate) const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+use crate::tunnels::{HANDSHAKE_DEADLINE, Host};
 
 /// How often certificates of standing tunnels are looked at again. A minute beyond its end is little in
 /// the life of a certificate. It is longer than a handshake and its greeting may take: an agent that was let in
@@ -208,9 +204,11 @@ pub(crate) async fn recheck_agents(
                 tracing::info!(
                     cluster = %tunnel.name(),
                     session = tunnel.id(),
+                    reason = verdict_word(&error),
                     %error,
                     "the agent's certificate is not accepted any more"
                 );
+                tunnel.dismiss(verdict_word(&error));
                 session.close(CloseCode::CertificateEnded, &error.to_string());
             }
             _ => {
@@ -219,6 +217,15 @@ pub(crate) async fn recheck_agents(
         }
         // A signature check each: the callers' turn in between.
         yield_now().await;
+    }
+}
+
+/// Why an agent's certificate is not accepted any more, in a word.
+pub(crate) fn verdict_word(error: &rustls::Error) -> &'static str {
+    match error {
+        rustls::Error::InvalidCertificate(CertificateError::Revoked) => "CertificateRevoked",
+        error if *error == EXPIRED => "CertificateExpired",
+        _ => "CertificateEnded",
     }
 }
 

@@ -4,6 +4,7 @@
 //! came for: to join with a token, or to renew the certificate that it shows. One question, one answer.
 
 use std::io::{self, Cursor};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
+use tracing::Instrument as _;
 
 use crate::identity::TunnelIdentity;
 use crate::metrics::Counters;
@@ -104,8 +106,20 @@ impl Reception {
         }
     }
 
-    /// Receives one connection whose first bytes were read already.
-    pub(crate) async fn receive(&self, socket: TcpStream, first_bytes: Vec<u8>) {
+    /// Receives one connection from `address` whose first bytes were read already.
+    pub(crate) async fn receive(
+        &self,
+        socket: TcpStream,
+        address: SocketAddr,
+        first_bytes: Vec<u8>,
+    ) {
+        let span = tracing::info_span!("visit", client.addr = %address);
+        self.answer_in_time(socket, first_bytes)
+            .instrument(span)
+            .await;
+    }
+
+    async fn answer_in_time(&self, socket: TcpStream, first_bytes: Vec<u8>) {
         let visit = timeout(DEADLINE, self.attend(socket, first_bytes));
         match visit.await.unwrap_or(Err(VisitFault::TooLate)) {
             Ok(outcome) => self.counters.enrolled(outcome),

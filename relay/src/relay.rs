@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use gangplank_config::Fault;
 use gangplank_config::role::{self, Drain};
-use gangplank_enrolment::{Known, Office, RegisterFault, Snapshot};
+use gangplank_enrolment::{Known, Office, RegisterFault};
 use gangplank_pki::clock::Clock;
 use gangplank_pki::peer::VerifierFault;
 use gangplank_tcp::Listener;
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use crate::enrolment_papers::PapersOnFile;
 use crate::entrance::{Entrance, Forwarders, Quay, Signpost};
 use crate::identity::{Generations, IdentityReloaders, TunnelIdentity};
 use crate::landing::Landing;
@@ -37,6 +38,9 @@ const PORT_ATTEMPTS: usize = 16;
 /// Most names of clusters of which it is known what their tunnels have carried: as many as the registry remembers
 /// at least, whether they have tunnels now or not. Some 300 bytes each, 20 MiB in all.
 const MOST_ACCOUNTS: usize = 64 * 1024;
+
+/// How long a start may take before it says what it waits for: longer than any register that is well takes.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// How long the end of the relay waits for its own tasks once everything was closed. They only have to
 /// notice it; a task that does not is abandoned with the process.
@@ -100,6 +104,8 @@ pub struct Relay {
     office: Option<Office>,
     /// What is known of it.
     known: Known,
+    /// The certificates behind enrolment.
+    papers: PapersOnFile,
     /// The state of the identity's files that the endpoint was bound with.
     bound_with: Generations,
     reloaders: IdentityReloaders,
@@ -124,7 +130,7 @@ impl Relay {
         metrics: &mut Metrics,
     ) -> Result<Self, RelayError> {
         let office = Office::open(&config, Arc::clone(&clock)).map_err(RelayError::Register)?;
-        let known = read_register(office.as_ref()).await?;
+        let known = read_register(&config, office.as_ref()).await?;
         let (identity, reloaders) =
             TunnelIdentity::read(&config.tunnel, &known, clock).map_err(RelayError::Identity)?;
         let bound_with = identity.generations();
@@ -147,16 +153,16 @@ impl Relay {
         };
         let sessions = TaskTracker::new();
         let landing = land(&identity, &host, &sessions)?;
-        let reception = office.clone();
-        let reception =
-            reception.map(|office| Reception::new(office, identity.clone(), counters.clone()));
+        let received = |office| Reception::new(office, identity.clone(), counters.clone());
+        let papers = PapersOnFile::of(config.enrolment.as_ref());
+        let forwarders = Forwarders::new(config.proxy_protocol_from);
         let signpost = Signpost {
             domain: config.domain,
             own_name: config.tunnel.server_name.as_str().to_owned(),
             hide_names: config.hide_names,
-            forwarders: Forwarders::new(config.proxy_protocol_from),
+            forwarders: forwarders.clone(),
             joined: known.names(),
-            reception,
+            reception: office.clone().map(received),
             landing: Some(Arc::clone(&landing)),
         };
         Ok(Self {
@@ -164,8 +170,8 @@ impl Relay {
             callers,
             view: RelayView::new(
                 (registry.clone(), ledger),
-                quay.clone(),
-                (&identity, &known),
+                (quay.clone(), forwarders),
+                (&identity, &known, papers.clone()),
                 draining.clone(),
             ),
             entrance: Arc::new(Entrance::new(signpost, registry, quay, counters)),
@@ -174,6 +180,7 @@ impl Relay {
             identity,
             office,
             known,
+            papers,
             bound_with,
             reloaders,
             drain: config.drain,
@@ -201,12 +208,9 @@ impl Relay {
         let closing = CancellationToken::new();
         let following = CancellationToken::new();
         self.reloaders.spawn(&tasks, &following);
+        tasks.spawn(self.papers.follow(following.clone()));
         if let Some(office) = self.office {
-            let (register, known) = (Arc::clone(office.register()), self.known);
-            let (memory, shutdown) = (known.clone(), following.clone());
-            let follower = tasks.spawn(async move { register.follow(memory, shutdown).await });
-            tasks.spawn(attend_follower(follower, known, following.clone()));
-            tasks.spawn(office.forget_the_ended(following.clone()));
+            keep_office(office, self.known, &tasks, &following);
         }
         tasks.spawn(Arc::clone(&self.tunnels).follow(
             self.identity,
@@ -214,6 +218,8 @@ impl Relay {
             following.clone(),
         ));
         tasks.spawn(Arc::clone(&self.tunnels).accept_agents(sessions.clone()));
+        let looking_out = self.entrance.look_out(self.address);
+        tasks.spawn(following.clone().run_until_cancelled_owned(looking_out));
         let accepting =
             self.entrance
                 .accept_callers(self.callers, connections.clone(), closing.clone());
@@ -257,6 +263,15 @@ impl Relay {
     }
 }
 
+/// Follows the register, and clears up in it.
+fn keep_office(office: Office, known: Known, tasks: &TaskTracker, following: &CancellationToken) {
+    let register = Arc::clone(office.register());
+    let (memory, shutdown) = (known.clone(), following.clone());
+    let follower = tasks.spawn(async move { register.follow(memory, shutdown).await });
+    tasks.spawn(attend_follower(follower, known, following.clone()));
+    tasks.spawn(office.forget_the_ended(following.clone()));
+}
+
 /// The transport's word for a file's.
 const fn congestion(written: role::CongestionControl) -> CongestionControl {
     match written {
@@ -266,13 +281,26 @@ const fn congestion(written: role::CongestionControl) -> CongestionControl {
     }
 }
 
-/// What the register knows, before the first agent comes: none that was revoked slips in at a restart.
-async fn read_register(office: Option<&Office>) -> Result<Known, RelayError> {
-    let snapshot = match office {
-        Some(office) => office.register().snapshot().await,
-        None => Ok(Snapshot::default()),
+/// What is known when the first agent comes. An etcd that is away is waited for, and that is said before a person
+/// wonders.
+async fn read_register(
+    config: &role::relay::Relay,
+    office: Option<&Office>,
+) -> Result<Known, RelayError> {
+    let (Some(office), Some(enrolment)) = (office, &config.enrolment) else {
+        return Ok(Known::default());
     };
-    Ok(Known::new(snapshot.map_err(RelayError::Register)?))
+    let mut reading = office.register().snapshot();
+    let read = if let Ok(read) = timeout(SILENCE, &mut reading).await {
+        read
+    } else {
+        tracing::warn!(
+            register = %enrolment.register,
+            "the relay is not ready yet: it waits for its register, to know who was revoked before the first agent comes"
+        );
+        reading.await
+    };
+    Ok(Known::new(read.map_err(RelayError::Register)?))
 }
 
 /// A follower that ends before `over` would leave revocations as they were without a word: it is a register lost.

@@ -18,8 +18,13 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::identity::TunnelIdentity;
+use crate::listener::verdict_word;
 use crate::metrics::Counters;
 use crate::registry::{RegisterError, Registration, Registry, Slot, Tunnel};
+
+/// From an agent's first packet to the end of its handshake. QUIC needs one round trip, two after a
+/// Retry; ten seconds leave room for three retransmissions.
+pub(crate) const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// From the end of the handshake to the hello: one round trip in theory, and the same patience as with
 /// the ClientHello of a caller.
@@ -161,8 +166,8 @@ impl Host {
         let verdict = self.identity.judge(session.peer_certificates());
         let Err(error) = verdict else { return true };
         self.counters
-            .tunnel_handshake(session.transport(), "CertificateEnded");
-        tracing::info!(cluster = %name, %error, "a tunnel was refused: its agent's certificate is not accepted any more");
+            .tunnel_handshake(session.transport(), verdict_word(&error));
+        tracing::info!(cluster = %name, reason = verdict_word(&error), %error, "a tunnel was refused: its agent's certificate is not accepted any more");
         session.close(CloseCode::CertificateEnded, &error.to_string());
         false
     }
@@ -199,12 +204,14 @@ impl Host {
             .enter(tunnel.name().clone(), Arc::clone(session));
         let mut heard = pin!(next_turn(&mut reader));
         let turn = tokio::select! {
+            biased;
+            // With a session that is over its control stream breaks, which says less.
             closed = session.closed() => Turn::Ended(closed),
             turn = heard.as_mut() => turn,
             () = registration.superseded().cancelled() => Turn::Superseded,
             () = self.drain.cancelled() => Turn::RelayDrains,
         };
-        let reason = turn.reason();
+        let reason = tunnel.dismissed().unwrap_or_else(|| turn.reason());
         tracing::info!(cluster = %tunnel.name(), session = tunnel.id(), reason, "tunnel withdrawn");
         self.counters.tunnel_ended(session.transport(), reason);
         let turn = match turn {
@@ -224,7 +231,7 @@ impl Host {
             self.finish_running_streams(&tunnel, &mut writer, (code, limit))
                 .await;
         }
-        entry.close(reason);
+        entry.close(tunnel.dismissed().unwrap_or(reason));
     }
 
     /// Lets the streams of a tunnel that gets no new ones come to their end, then closes the session.

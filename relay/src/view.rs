@@ -12,7 +12,8 @@ use gangplank_tunnel::{Account, Ledger, Session, Traffic};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::entrance::Quay;
+use crate::enrolment_papers::{EnrolmentPapers, PapersOnFile};
+use crate::entrance::{Forwarders, MismatchView, Quay};
 use crate::identity::TunnelIdentity;
 use crate::registry::Registry;
 
@@ -49,6 +50,8 @@ pub struct RelayView {
     registry: Registry<Arc<dyn Session>>,
     ledger: Ledger<TunnelName>,
     quay: Quay,
+    forwarders: Forwarders,
+    papers: PapersOnFile,
     identity: TunnelIdentity,
     contact: watch::Receiver<Contact>,
     accepting: Arc<AtomicBool>,
@@ -58,14 +61,16 @@ pub struct RelayView {
 impl RelayView {
     pub(crate) fn new(
         (registry, ledger): (Registry<Arc<dyn Session>>, Ledger<TunnelName>),
-        quay: Quay,
-        (identity, known): (&TunnelIdentity, &Known),
+        (quay, forwarders): (Quay, Forwarders),
+        (identity, known, papers): (&TunnelIdentity, &Known, PapersOnFile),
         draining: CancellationToken,
     ) -> Self {
         Self {
             registry,
             ledger,
             quay,
+            forwarders,
+            papers,
             identity: identity.clone(),
             contact: known.contact(),
             accepting: Arc::default(),
@@ -124,6 +129,16 @@ impl RelayView {
     /// The authorities of agents that are in force, those of all accounts first.
     pub fn authorities(&self) -> Vec<Arc<Anchors>> {
         self.identity.authorities()
+    }
+
+    /// Load balancers that do otherwise than `proxyProtocolFrom` says, so that their callers were refused of late.
+    pub fn mismatches(&self) -> Vec<MismatchView> {
+        self.forwarders.mismatches()
+    }
+
+    /// The certificates behind enrolment, as their files had them a moment ago.
+    pub fn enrolment_papers(&self) -> Arc<EnrolmentPapers> {
+        self.papers.papers()
     }
 
     /// Whether the relay is on its way out.

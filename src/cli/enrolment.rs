@@ -9,9 +9,10 @@ use super::OutputFormat;
 /// Arguments of `join`.
 #[derive(Debug, Args)]
 pub(crate) struct JoinArguments {
-    /// Where the relay is: host and port (443 if left out)
-    #[arg(value_name = "HOST:PORT")]
-    pub(crate) relay: String,
+    /// Where the relay is: host and port (443 if left out). Of several, which share a register, the first takes the
+    /// token; the others are looked at, and the agent will hold a tunnel to each
+    #[arg(value_name = "HOST:PORT", required = true)]
+    pub(crate) relays: Vec<String>,
     /// The token itself; other users of this machine see a command line, so rather use --token-file
     #[arg(long, env = "GANGPLANK_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,
@@ -38,9 +39,15 @@ pub(crate) struct JoinArguments {
     /// The folder for the agent: certificate, key, configuration
     #[arg(long, value_name = "DIR", default_value = "gangplank-agent")]
     pub(crate) directory: PathBuf,
-    /// The kubeconfig of the exit's account at the API server; left out where the agent runs in a pod
+    /// Join anew in a folder that has an agent: its certificate is replaced, everything else stays
+    #[arg(long, conflicts_with_all = ["kubeconfig", "in_cluster"])]
+    pub(crate) again: bool,
+    /// The kubeconfig of the exit's account at the API server; left out in a pod, whose own account is taken
     #[arg(long, value_name = "FILE")]
     pub(crate) kubeconfig: Option<PathBuf>,
+    /// The agent will run in a pod, and use the account of that, though this is none
+    #[arg(long, conflicts_with = "kubeconfig")]
+    pub(crate) in_cluster: bool,
     /// The context in it (default: its current-context)
     #[arg(long, requires = "kubeconfig")]
     pub(crate) context: Option<String>,

@@ -104,6 +104,26 @@ struct ObservedAgent {
     since: Instant,
 }
 
+impl ObservedAgent {
+    /// What is degraded while callers are served.
+    fn warnings(&self) -> Vec<String> {
+        let fault = self.view.renewal().and_then(|renewal| renewal.last_fault);
+        let warning =
+            fault.map(|fault| format!("the tunnel's certificate is not renewed: {fault}"));
+        warning.into_iter().collect()
+    }
+
+    /// For a certificate that renews itself and has expired all the same.
+    fn join_again(&self) -> String {
+        format!(
+            "the agent goes on asking for another, as long as the relay's `renewalGrace` lets it; after that join again: at the relay \
+             `gangplank token create --config FILE --again --cluster {}`, then here `gangplank join RELAY --token-file FILE \
+             --again --directory DIR`",
+            self.tunnel
+        )
+    }
+}
+
 impl Observed for ObservedAgent {
     fn unready(&self) -> Vec<String> {
         let mut reasons = self.exit.unready();
@@ -128,11 +148,19 @@ impl Observed for ObservedAgent {
         let tunnels = self.view.tunnels();
         let is_up = |tunnel: &&TunnelView| matches!(tunnel.state, TunnelState::Up { .. });
         let up = tunnels.iter().filter(is_up).count();
-        format!("tunnels to {up} of {} relays", tunnels.len())
+        let standing = format!("tunnels to {up} of {} relays", tunnels.len());
+        std::iter::once(standing)
+            .chain(self.warnings())
+            .collect::<Vec<_>>()
+            .join("; ")
     }
 
     fn certificates(&self) -> Vec<CertificateStatus> {
         let own = status::of_key_pair("agent certificate", &self.view.key_pair());
+        let own = own.map(|own| CertificateStatus {
+            remedy: self.view.renewal().map(|_renewed| self.join_again()),
+            ..own
+        });
         let mut certificates: Vec<_> = own.into_iter().collect();
         certificates.extend(self.exit.certificates());
         for relay in self.view.authorities() {
@@ -148,6 +176,7 @@ impl Observed for ObservedAgent {
     fn status(&self) -> Status {
         let renewal = self.view.renewal().map(|renewal| RenewalStatus {
             next: rfc3339(renewal.due),
+            due: status::is_past(renewal.due),
             last_error: renewal.last_fault,
         });
         Status {
@@ -158,6 +187,7 @@ impl Observed for ObservedAgent {
             }),
             exit: Some(self.exit.status()),
             certificates: self.certificates(),
+            warnings: self.warnings(),
             ..Status::of_role("agent", self.since, self.unready())
         }
     }

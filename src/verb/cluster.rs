@@ -91,10 +91,10 @@ pub(crate) fn revoke(arguments: &ClusterRevokeArguments) -> Outcome {
     })?;
     if revoked == 0 {
         return Err(Failure::Usage(format!(
-            "{name} has no certificate to revoke: `gangplank cluster list` shows who has joined"
+            "{name} has no certificate to revoke: `gangplank cluster list --config FILE` shows who has joined"
         )));
     }
     print(&format!(
-        "{name} revoked ({revoked} certificates): its tunnels end within a second, it joins again only with a new token"
+        "{name} revoked ({revoked} certificates): its tunnels end within a second, it joins again only with a new token (`gangplank token create --config FILE --cluster {name}`)"
     ))
 }

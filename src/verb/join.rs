@@ -5,71 +5,136 @@
 
 use std::fs;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use gangplank_agent::enrolment::{Address, Enrolled, EnrolmentError, Vouched, join, join_vouched};
-use gangplank_config::ProxyEnvironment;
-use gangplank_pki::clock::{Clock as _, SystemClock};
-use gangplank_pki::issue::{CertificateAuthority, IssueFault, Kind, Request};
-use gangplank_pki::{EntranceDomain, TunnelName, WithCauses, pem};
+use gangplank_agent::enrolment::{
+    self, Enrolled, EnrolmentError, Step, Steps, Vouched, join, look_at,
+};
+use gangplank_pki::clock::{Clock, SystemClock};
+use gangplank_pki::{TunnelName, WithCauses, pem};
 use gangplank_tunnel::wire::enrolment::JoinToken;
 use rustls_pki_types::CertificateDer;
 use serde_json::json;
 
+use self::folder::{Folder, Joined, PresentAgent};
+use self::relays::{RelayPlace, Relays};
+use self::upstream::upstream;
 use crate::cli::JoinArguments;
 use crate::failure::{Failure, Outcome};
 use crate::output::print;
-use crate::secret_file;
 
-/// The exit's authority and its certificate are made here and nowhere renewed by themselves.
-const AUTHORITY_DAYS: u32 = 3650;
-const EXIT_LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
+mod folder;
+mod progress;
+mod relays;
+mod upstream;
 
 /// Longest token file that is read.
 const LONGEST_TOKEN: u64 = 8192;
 
 /// Joins, and writes the folder.
 pub(crate) fn run(arguments: &JoinArguments) -> Outcome {
-    let (host, port) = host_and_port(&arguments.relay)?;
-    let proof = Proof::of(arguments, &host)?;
-    let folder = Folder::prepare(&arguments.directory)?;
+    let relays = Relays::read(&arguments.relays)?;
+    let proof = Proof::of(arguments, &relays.first.host)?;
+    if arguments.again {
+        return again(&relays, &proof, &arguments.directory);
+    }
     let upstream = upstream(arguments)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("the runtime cannot be started")?;
-    let relay = written(&host, port);
-    let environment = ProxyEnvironment::read(|name| std::env::var(name).ok());
-    let proxy = environment.map_err(Failure::Usage)?.on_the_way_to(&host);
-    let address = Address {
-        host: &host,
-        port,
-        proxy: proxy.as_ref(),
-    };
-    let enrolled = runtime
-        .block_on(proof.join(address))
-        .map_err(|error| told(&error))?;
-    let (tunnel, server_name) = (proof.tunnel(), proof.server_name());
+    let folder = Folder::prepare(&arguments.directory)?;
+    let enrolled = enrol(&relays, &proof, &arguments.directory)?;
+    let (shown, server_name) = (proof.shown(), proof.server_name());
+    let tunnel = shown.tunnel();
+    let entry = |relay: &RelayPlace| json!({ "address": relay.to_string(), "serverName": server_name, "caFile": "relay-ca.crt" });
     let joined = Joined {
         enrolled: &enrolled,
         tunnel,
-        relay: json!({ "address": relay, "serverName": server_name, "caFile": "relay-ca.crt" }),
+        relays: relays.all().map(entry).collect(),
         upstream,
     };
     folder.write(&joined)?;
     print(&format!(
         "{cluster} has joined at {relay}.\n\n  \
          gangplank agent --config {folder}/agent.yaml\n\n\
-         Whom it believes stands in {folder}/trust, one TrustedIdentityProvider a file; nobody yet.\n\
+         Whom it believes stands in {folder}/trust, one TrustedIdentityProvider a file; while it is empty every caller is refused.\n\
          Callers need {folder}/exit-ca/ca.crt as the cluster's authority, and connect to {entrance}.",
         cluster = tunnel,
-        relay = relay,
+        relay = relays.first,
         folder = arguments.directory.display(),
         entrance = format_args!("{tunnel}.{}", enrolled.entrance_domain),
     ))
+}
+
+/// Gets a new certificate for an agent that is there.
+fn again(relays: &Relays, proof: &Proof, directory: &Path) -> Outcome {
+    if let Some(other) = relays.others.first() {
+        return Err(Failure::Usage(format!(
+            "`--again` leaves {}/agent.yaml as it is: name one relay, and write {other} into its `relays` yourself; the token was not used",
+            directory.display()
+        )));
+    }
+    let present = PresentAgent::of(directory, proof.shown().tunnel())?;
+    present.replace(&enrol(relays, proof, directory)?)?;
+    print(&format!(
+        "{} has joined again at {}. A running agent takes the new certificate by itself; if none runs:\n\n  \
+         gangplank agent --config {}/agent.yaml",
+        proof.shown().tunnel(),
+        relays.first,
+        directory.display()
+    ))
+}
+
+fn enrol(relays: &Relays, proof: &Proof, directory: &Path) -> Result<Enrolled, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the runtime cannot be started")?;
+    runtime.block_on(visit(relays, proof, directory))
+}
+
+/// Looks at the other relays, then joins at the first: what is wrong with one of them must not cost the token.
+async fn visit(relays: &Relays, proof: &Proof, folder: &Path) -> Result<Enrolled, Failure> {
+    let (proof, clock): (_, Arc<dyn Clock>) = (proof.shown(), Arc::new(SystemClock));
+    for relay in &relays.others {
+        let steps = Steps::default();
+        let look = look_at(relay.address(), proof, Arc::clone(&clock), &steps);
+        let title = format!("Looking at {relay}{}", relay.way());
+        let looked = progress::told(&title, &steps, look).await;
+        looked.map_err(|error| {
+            let remedy = format!(
+                "the token was not used; leave {relay} out for now, and write it into `relays` of {}/agent.yaml later",
+                folder.display()
+            );
+            refused(&error, relay, &remedy)
+        })?;
+    }
+    let (relay, steps) = (&relays.first, Steps::default());
+    let title = format!("Joining as {} at {relay}{}", proof.tunnel(), relay.way());
+    let joining = join(relay.address(), proof, clock, &steps);
+    let joined = progress::told(&title, &steps, joining).await;
+    joined.map_err(|error| {
+        let remedy = match (&error, *steps.borrow()) {
+            // It said itself what became of the proof.
+            (EnrolmentError::Refused { .. }, _) => "",
+            (_, Step::Answer) => {
+                "the relay may have taken the token: `gangplank token list --config FILE` there says so"
+            }
+            _ => "the token was not used: run the same command again once this is mended",
+        };
+        refused(&error, relay, remedy)
+    })
+}
+
+/// What the relay said no to is the command line's fault, the rest the world's.
+fn refused(error: &EnrolmentError, relay: &RelayPlace, remedy: &str) -> Failure {
+    let mut message = format!("{} (asked: {relay}{})", WithCauses(error), relay.way());
+    if !remedy.is_empty() {
+        message = format!("{message}\n{remedy}");
+    }
+    match error {
+        EnrolmentError::Refused { .. } => Failure::Usage(message),
+        _ => Failure::Running(anyhow!(message)),
+    }
 }
 
 /// By what the cluster joins.
@@ -109,31 +174,21 @@ impl Proof {
         })
     }
 
-    async fn join(&self, address: Address<'_>) -> Result<Enrolled, EnrolmentError> {
-        let clock = Arc::new(SystemClock);
+    /// As relays are shown it.
+    fn shown(&self) -> enrolment::Proof<'_> {
         match self {
-            Self::Token(token) => join(address, token, clock).await,
+            Self::Token(token) => enrolment::Proof::Token(token),
             Self::Account {
                 tunnel,
                 token,
                 server_name,
                 authorities,
-            } => {
-                let vouched = Vouched {
-                    tunnel,
-                    token,
-                    server_name,
-                    authorities,
-                };
-                join_vouched(address, &vouched, clock).await
-            }
-        }
-    }
-
-    fn tunnel(&self) -> &TunnelName {
-        match self {
-            Self::Token(token) => &token.tunnel,
-            Self::Account { tunnel, .. } => tunnel,
+            } => enrolment::Proof::Vouched(Vouched {
+                tunnel,
+                token,
+                server_name,
+                authorities,
+            }),
         }
     }
 
@@ -142,15 +197,6 @@ impl Proof {
             Self::Token(token) => &token.relay,
             Self::Account { server_name, .. } => server_name,
         }
-    }
-}
-
-/// What the relay said to the command line is at fault, the rest is the world.
-fn told(error: &EnrolmentError) -> Failure {
-    let message = WithCauses(error).to_string();
-    match error {
-        EnrolmentError::Refused { .. } => Failure::Usage(message),
-        _ => Failure::Running(anyhow!(message)),
     }
 }
 
@@ -179,168 +225,4 @@ fn read_token(file: &Path) -> Result<String, Failure> {
     };
     read.map_err(|error| Failure::Usage(format!("{} cannot be read: {error}", file.display())))?;
     Ok(text)
-}
-
-/// `relay.example.com` is at port 443.
-fn host_and_port(written: &str) -> Result<(String, u16), Failure> {
-    let unbracketed = |host: &str| {
-        let bare = host
-            .strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'));
-        bare.unwrap_or(host).to_owned()
-    };
-    let whole_host = written.starts_with('[') && written.ends_with(']');
-    match written.rsplit_once(':').filter(|_| !whole_host) {
-        None if !written.is_empty() => Ok((unbracketed(written), 443)),
-        Some((host, port)) if !host.is_empty() => {
-            let port = port.parse().map_err(|_no_number| wrong_relay(written))?;
-            Ok((unbracketed(host), port))
-        }
-        _ => Err(wrong_relay(written)),
-    }
-}
-
-/// A relay as an agent's file has it.
-fn written(host: &str, port: u16) -> String {
-    if host.contains(':') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
-    }
-}
-
-fn wrong_relay(written: &str) -> Failure {
-    Failure::Usage(format!(
-        "`{written}` is no address of a relay: write a host and a port, such as `relay.example.com:8443`"
-    ))
-}
-
-fn upstream(arguments: &JoinArguments) -> Result<serde_json::Value, Failure> {
-    let Some(kubeconfig) = &arguments.kubeconfig else {
-        return Ok(json!({ "inCluster": true }));
-    };
-    if !kubeconfig.is_file() {
-        return Err(Failure::Usage(format!(
-            "there is no kubeconfig at {}: name the one of the exit's account with --kubeconfig, or leave it out inside the cluster",
-            kubeconfig.display()
-        )));
-    }
-    let kubeconfig = std::path::absolute(kubeconfig)
-        .with_context(|| format!("{} has no absolute path", kubeconfig.display()))?;
-    Ok(match &arguments.context {
-        Some(context) => json!({ "kubeconfig": kubeconfig, "context": context }),
-        None => json!({ "kubeconfig": kubeconfig }),
-    })
-}
-
-/// What the folder is made from.
-struct Joined<'a> {
-    enrolled: &'a Enrolled,
-    tunnel: &'a TunnelName,
-    relay: serde_json::Value,
-    upstream: serde_json::Value,
-}
-
-/// The agent's folder.
-struct Folder {
-    path: PathBuf,
-    /// Whether an exit is there, whose authority its callers know already: who joins again keeps it.
-    has_exit: bool,
-}
-
-/// What every joining writes, and never over anything.
-const OF_THE_AGENT: [&str; 3] = ["agent.yaml", "agent.pem", "relay-ca.crt"];
-
-/// What makes the exit known to its callers.
-const OF_THE_EXIT: [&str; 4] = ["exit-ca/ca.crt", "exit-ca/ca.key", "exit.crt", "exit.key"];
-
-impl Folder {
-    /// Made before the token is used, so that nothing is lost when it cannot be.
-    fn prepare(path: &Path) -> Result<Self, Failure> {
-        use std::os::unix::fs::DirBuilderExt as _;
-        if OF_THE_AGENT.iter().any(|name| path.join(name).exists()) {
-            return Err(Failure::Usage(format!(
-                "an agent is in {} already: to join again move {} away (what its callers know is kept), or name another folder with --directory",
-                path.display(),
-                OF_THE_AGENT.join(", ")
-            )));
-        }
-        let missing = OF_THE_EXIT.iter().filter(|name| !path.join(name).exists());
-        let missing: Vec<&str> = missing.copied().collect();
-        let has_exit = missing.is_empty();
-        if !has_exit && missing.len() < OF_THE_EXIT.len() {
-            return Err(Failure::Usage(format!(
-                "a part of an exit is in {}, without {}: put that back, or name another folder with --directory",
-                path.display(),
-                missing.join(", ")
-            )));
-        }
-        for folder in [path.to_owned(), path.join("trust"), path.join("exit-ca")] {
-            fs::DirBuilder::new()
-                .mode(0o700)
-                .recursive(true)
-                .create(&folder)
-                .with_context(|| format!("{} cannot be created", folder.display()))?;
-        }
-        Ok(Self {
-            path: path.to_owned(),
-            has_exit,
-        })
-    }
-
-    fn write(&self, joined: &Joined<'_>) -> Outcome {
-        let enrolled = joined.enrolled;
-        secret_file::create(&self.file("agent.pem"), enrolled.identity_pem.0.as_bytes())?;
-        secret_file::create_public(
-            &self.file("relay-ca.crt"),
-            enrolled.relay_authorities_pem.as_bytes(),
-        )?;
-        if !self.has_exit {
-            self.write_exit(joined)?;
-        }
-        let agent = json!({
-            "relays": [joined.relay],
-            "tunnel": { "identityFile": "agent.pem", "renewal": "Automatic" },
-            "exit": {
-                "servingCertificate": { "certificateFile": "exit.crt", "keyFile": "exit.key" },
-                "trust": { "directory": "trust" },
-                "upstream": joined.upstream,
-            },
-            "admin": { "listen": "127.0.0.1:9091" },
-        });
-        let text = serde_saphyr::to_string(&agent).context("YAML cannot be written")?;
-        secret_file::create(&self.file("agent.yaml"), text.as_bytes())
-    }
-
-    fn write_exit(&self, joined: &Joined<'_>) -> Outcome {
-        let now = SystemClock.now();
-        let domain = EntranceDomain::parse(&joined.enrolled.entrance_domain)
-            .map_err(|fault| anyhow!("the relay's domain is of no use: {fault}"))?;
-        let entrance = domain.entrance_of(joined.tunnel);
-        let unmade = |fault: IssueFault| Failure::Running(anyhow!("{}", WithCauses(&fault)));
-        let name = format!("{} exit CA", joined.tunnel);
-        let authority = CertificateAuthority::create(&name, AUTHORITY_DAYS, now).map_err(unmade)?;
-        let kind = Kind::Exit {
-            dns_names: vec![format!("kube-mtls-proxy.{entrance}"), entrance],
-        };
-        let lifetime = EXIT_LIFETIME;
-        let issued = authority.issue(&Request {
-            kind,
-            lifetime,
-            now,
-        });
-        let issued = issued.map_err(unmade)?;
-        secret_file::create_pair(
-            (&self.file("exit-ca/ca.crt"), authority.certificate_pem()),
-            (&self.file("exit-ca/ca.key"), &authority.key_pem()),
-        )?;
-        secret_file::create_pair(
-            (&self.file("exit.crt"), &issued.cert_pem),
-            (&self.file("exit.key"), &issued.key_pem),
-        )
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.path.join(name)
-    }
 }

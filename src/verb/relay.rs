@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gangplank_config::role;
+use gangplank_config::{Anchors, role};
 use gangplank_pki::TunnelName;
 use gangplank_pki::clock::SystemClock;
-use gangplank_relay::{Relay, RelayView};
+use gangplank_relay::{EnrolmentPapers, Mismatch, MismatchView, Relay, RelayView};
 use gangplank_tunnel::End;
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
@@ -18,7 +18,9 @@ use crate::cli::ListenerArguments;
 use crate::failure::Outcome;
 use crate::role::{Stage, announce, bind_admin, run_on_runtime, start_log};
 use crate::signals;
-use crate::status::{self, CertificateStatus, OfflineStatus, RelayStatus, Status, TunnelStatus};
+use crate::status::{
+    self, CertificateStatus, OfflineStatus, RegisterStatus, RelayStatus, Status, TunnelStatus,
+};
 
 /// How long the register may be away before this relay says so: an etcd that chooses a new leader, or whose members
 /// are restarted one after the other, is away for a second or two.
@@ -38,6 +40,8 @@ async fn serve(config: role::relay::Relay, stage: Stage) -> Outcome {
     let admin = bind_admin(config.admin)?;
     let mut metrics = Registry::with_prefix("gangplank");
     let domain = config.domain.to_string();
+    let register = config.enrolment.as_ref();
+    let register = register.map(|enrolment| enrolment.register.to_string());
     let relay = Relay::bind(config, Arc::new(SystemClock), &mut metrics)
         .await
         .map_err(anyhow::Error::new)?;
@@ -45,6 +49,7 @@ async fn serve(config: role::relay::Relay, stage: Stage) -> Outcome {
         view: relay.view(),
         listen: relay.local_address(),
         domain,
+        register,
         since: Instant::now(),
     };
     announce(
@@ -64,11 +69,58 @@ impl ObservedRelay {
     fn warnings(&self) -> Vec<String> {
         let lost = self.view.register_lost();
         let lost = lost.filter(|(lost, _)| *lost >= REGISTER_GRACE);
-        let warning = lost.map(|(lost, why)| {
+        let lost = lost.map(|(lost, why)| {
             let seconds = lost.as_secs();
             format!("revocations are those of {seconds} s ago and nobody can join: {why}")
         });
-        warning.into_iter().collect()
+        let mismatches = self.view.mismatches();
+        lost.into_iter()
+            .chain(mismatches.iter().map(balancer_warning))
+            .collect()
+    }
+}
+
+/// What the relay issues with, and is known by to agents and to etcd.
+fn of_enrolment(papers: &EnrolmentPapers) -> Vec<CertificateStatus> {
+    let shown = papers.etcd_client.as_deref();
+    let shown = shown.and_then(|pair| status::of_key_pair("etcd client certificate", pair));
+    let of_authorities = |name, held: &Option<Arc<Anchors>>| {
+        let held = held.as_deref();
+        held.map_or_else(Vec::new, |held| status::of_authorities(name, held))
+    };
+    shown
+        .into_iter()
+        .chain(of_authorities("issuing authority", &papers.issuing))
+        .chain(of_authorities("authority of relays", &papers.of_relay))
+        .chain(of_authorities("authority of etcd", &papers.of_etcd))
+        .collect()
+}
+
+/// What a load balancer does otherwise than the relay's file says, for as long as it does.
+fn balancer_warning(seen: &MismatchView) -> String {
+    let (address, refused) = (seen.address, seen.refused);
+    match seen.mismatch {
+        Mismatch::Missing => format!(
+            "callers from {address} are refused ({refused} lately): their connections do not begin with a PROXY header of version 2; \
+             let that load balancer send it, or take its network out of proxyProtocolFrom"
+        ),
+        Mismatch::Unlisted => format!(
+            "callers from {address} are refused ({refused} lately): their connections begin with a PROXY header; if that is your \
+             load balancer list its network in proxyProtocolFrom, or let it send none"
+        ),
+    }
+}
+
+impl ObservedRelay {
+    fn register(&self) -> Option<RegisterStatus> {
+        let (lost_seconds, last_error) = self.view.register_lost().map_or((None, None), |lost| {
+            (Some(lost.0.as_secs()), Some(lost.1.to_string()))
+        });
+        Some(RegisterStatus {
+            place: self.register.clone()?,
+            lost_seconds,
+            last_error,
+        })
     }
 }
 
@@ -77,6 +129,8 @@ struct ObservedRelay {
     view: RelayView,
     listen: SocketAddr,
     domain: String,
+    /// Where clusters' tokens and certificates are kept.
+    register: Option<String>,
     since: Instant,
 }
 
@@ -109,7 +163,9 @@ impl Observed for ObservedRelay {
         let authorities = authorities
             .iter()
             .flat_map(|held| status::of_authorities("authority of agents", held));
-        own.into_iter().chain(authorities).collect()
+        let mut shown: Vec<_> = own.into_iter().chain(authorities).collect();
+        shown.extend(of_enrolment(&self.view.enrolment_papers()));
+        shown
     }
 
     fn status(&self) -> Status {
@@ -145,6 +201,7 @@ impl Observed for ObservedRelay {
             relay: Some(RelayStatus {
                 listen: self.listen.to_string(),
                 domain: self.domain.clone(),
+                register: self.register(),
                 tunnels,
                 offline,
             }),

@@ -10,7 +10,8 @@ use crate::cli::StatusArguments;
 use crate::failure::Outcome;
 use crate::output::{columns, show};
 use crate::status::{
-    AgentStatus, CertificateStatus, ExitStatus, OfflineStatus, ProviderStatus, RelayStatus, Status,
+    AgentStatus, CertificateStatus, ExitStatus, OfflineStatus, ProviderStatus, RegisterStatus,
+    RelayStatus, Status,
 };
 
 /// A local endpoint that has not answered by then does not work.
@@ -83,7 +84,12 @@ fn table(status: &Status) -> String {
 }
 
 fn relay(relay: &RelayStatus) -> String {
-    let title = format!("Entrances: *.{} at {}", relay.domain, relay.listen);
+    let title = format!(
+        "Entrances: *.{} at {}{}",
+        relay.domain,
+        relay.listen,
+        register(relay.register.as_ref())
+    );
     let offline = offline(&relay.offline);
     if relay.tunnels.is_empty() {
         return format!("{title}\nNo tunnel: no agent is connected{offline}");
@@ -117,6 +123,18 @@ fn relay(relay: &RelayStatus) -> String {
         ]
     }));
     format!("{title}\n{}{offline}", columns(&rows))
+}
+
+/// Where clusters' rights are kept, on a line of its own.
+fn register(register: Option<&RegisterStatus>) -> String {
+    let Some(register) = register else {
+        return "\nRegister: none, no cluster can join".to_owned();
+    };
+    let lost = register.lost_seconds.map(|seconds| {
+        let why = register.last_error.as_deref().unwrap_or("no reason known");
+        format!(" (lost for {}: {why})", span(seconds))
+    });
+    format!("\nRegister: {}{}", register.place, lost.unwrap_or_default())
 }
 
 /// Clusters that had a tunnel, if there are any.
@@ -157,8 +175,10 @@ fn agent(agent: &AgentStatus) -> String {
     }));
     let renewal = agent.renewal.as_ref().map_or_else(String::new, |renewal| {
         let fault = renewal.last_error.as_ref();
-        let fault = fault.map_or_else(String::new, |fault| format!("; the last attempt: {fault}"));
-        format!("\nRenewal: {}{fault}", renewal.next)
+        let fault = fault.map_or_else(String::new, |fault| format!("; last error: {fault}"));
+        let since = if renewal.due { "due since " } else { "" };
+        let trying = if renewal.due { ", retrying" } else { "" };
+        format!("\nRenewal: {since}{}{trying}{fault}", renewal.next)
     });
     format!("Tunnel: {}\n{}{renewal}", agent.tunnel, columns(&rows))
 }

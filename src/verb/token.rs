@@ -29,12 +29,14 @@ pub(crate) fn create(arguments: &TokenCreateArguments) -> Outcome {
     })?;
     print(&made.token.text())?;
     let relay = role::relay::load(&arguments.relay.config)?;
+    let in_its_folder = "Where DIR has this cluster's agent already add `--again`, and nothing but its certificate is replaced.\n";
     register::explain(&format!(
-        "This token makes a cluster {tunnel}, once, until {}. Keep it secret, and there:\n\n  \
-         gangplank join {}:{} --token-file FILE --directory DIR\n",
+        "This token makes a cluster {tunnel}, once, until {}. Keep it secret, and there (without `--kubeconfig` in a pod):\n\n  \
+         gangplank join {}:{} --token-file FILE --directory DIR --kubeconfig FILE\n{}",
         rfc3339(made.expires),
         relay.tunnel.server_name,
-        relay.listen.port()
+        relay.listen.port(),
+        if arguments.again { in_its_folder } else { "" }
     ));
     Ok(())
 }
@@ -94,14 +96,14 @@ fn table(tokens: &[Shown]) -> String {
 /// Forgets a token.
 pub(crate) fn delete(arguments: &TokenDeleteArguments) -> Outcome {
     let id = token_id(&arguments.id).ok_or_else(|| {
-        let message = "a token's ID has 32 hexadecimal digits, as `gangplank token list` prints it";
+        let message = "a token's ID has 32 hexadecimal digits, as `gangplank token list --config FILE` prints it";
         Failure::Usage(message.to_owned())
     })?;
     let there = register::with_register(&arguments.relay, async |register| {
         register.forget_token(id).await.map_err(register::failure)
     })?;
     if !there {
-        return Err(Failure::Usage("there is no token of this ID".to_owned()));
+        return Err(Failure::Usage("there is no token of this ID: `gangplank token list --config FILE` shows which there are".to_owned()));
     }
     print(&format!("token {} deleted", arguments.id))
 }

@@ -11,8 +11,8 @@ use tokio::net::TcpStream;
 const INTERVAL: Duration = Duration::from_secs(15);
 
 /// Unanswered probes after which the far end has vanished: 75 s of silence in all. They are for connections on which nothing is under
-/// way; what is under way the kernel sends again for as long as `net.ipv4.tcp_retries2` says. `TCP_USER_TIMEOUT` would shorten that, and
-/// would also end whoever is there, answers, and has no room for so long: somebody who stopped the output of an exec to read it.
+/// way; what is under way the kernel sends again for as long as `net.ipv4.tcp_retries2` says, and who must not be missed for so long is
+/// [followed](crate::Lookout).
 const PROBES: u32 = 4;
 
 /// Bytes that the kernel takes beyond what the far end has room for: 128 KiB. A far end that reads nothing
@@ -20,8 +20,8 @@ const PROBES: u32 = 4;
 /// is not slowed down, since what is under way does not count.
 const UNSENT: u32 = 128 << 10;
 
-/// Small writes leave at once, little waits for who does not read, and a far end that has vanished is noticed in 75 s although nothing on the
-/// way has a timeout.
+/// Small writes leave at once, little waits for who does not read, and a far end that has vanished while nothing was under way is noticed in 75 s
+/// although nothing on the way has a timeout.
 ///
 /// # Errors
 ///

@@ -105,20 +105,6 @@ pub(super) fn relay_ahead() -> Row {
     row
 }
 
-/// The clock that counts jumps ahead: as on a host that stood still for a while, and whose clock did not.
-pub(super) fn agent_counts_ahead() -> Row {
-    let (agent, relay) = (Clock::new(), Clock::new());
-    let ground = going_by(&agent, &relay);
-    let struck = Mark::now();
-    agent.set(3600, 3600);
-    let mended = Mark::now();
-    ground.tell(
-        "both clocks of the agent jump an hour ahead",
-        struck,
-        mended,
-    )
-}
-
 /// As a laptop does: nothing runs, the wall clock goes on, and the one that counts stands still.
 pub(super) fn agent_asleep() -> Row {
     let (agent, relay) = (Clock::new(), Clock::new());

@@ -1,9 +1,9 @@
 //! What the load saw of each thing that it asked for, and what nobody may ever see.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use crate::support::fake_api_server::Arrived;
@@ -69,7 +69,7 @@ pub(super) struct Ledger {
 }
 
 fn open<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
+    shared.lock()
 }
 
 impl Ledger {

@@ -1,23 +1,26 @@
-//! Callers who are gone without a word: their link is cut, and the kernel of the relay is all that could notice. How long until their
+//! Callers who are gone without a word: their link is cut, and nobody but the relay, or the exit that they came to, can notice. How long until their
 //! streams are gone everywhere is seen at the far end, where the API server's answer is given up.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
-use http::Response;
+use http::{Request, Response};
 use http_body_util::{BodyExt as _, StreamBody};
-use hyper::body::Frame;
+use hyper::body::{Frame, Incoming};
+use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 use tokio::time::{Instant, interval};
 
 use super::ledger::seconds;
 use super::story::Row;
 use crate::support::afar::Afar;
-use crate::support::connection::{Connection, PROTOCOLS};
-use crate::support::fake_api_server::AnswerBody;
+use crate::support::connection::{Connection, PROTOCOLS, Protocol};
+use crate::support::fake_api_server::{Answer, AnswerBody, FakeApiServer};
+use crate::support::gangplank::Surroundings;
+use crate::support::path::Site;
 use crate::support::{hosts, wait};
 
 /// Longer than any of them may be kept.
@@ -34,7 +37,7 @@ struct Answering(String, Ends);
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        let mut ends = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ends = self.1.lock();
         ends.insert(std::mem::take(&mut self.0), Instant::now());
     }
 }
@@ -54,80 +57,109 @@ fn watch(target: String, ends: Ends) -> AnswerBody {
     StreamBody::new(events).boxed()
 }
 
-/// How often the relay's kernel sends again what nobody acknowledges, if not as often as usual: some fifty seconds long.
-const RETRIES: (&str, &str) = ("/proc/sys/net/ipv4/tcp_retries2", "7");
+/// Somebody who watches and then is gone.
+struct Watcher<'s> {
+    site: &'s Site,
+    protocol: Protocol,
+    target: String,
+    fault: String,
+}
 
-/// A row for each kind of caller; they go at the same time.
+/// A row for each kind of caller, through the tunnel and without one; they go at the same time.
 pub(super) fn callers_gone() -> Vec<Row> {
-    rows(&["silent", "events"], "", false)
-}
-
-/// The same for those whom the relay's kernel would look for much longer, where it is told not to.
-pub(super) fn callers_gone_with_fewer_retries() -> Vec<Row> {
-    rows(&["events"], ", `tcp_retries2` 7", true)
-}
-
-fn rows(manners: &[&str], where_: &str, fewer: bool) -> Vec<Row> {
     let runtime = Runtime::new().expect("a runtime");
     let ends = Ends::default();
-    let afar = {
-        let (_within, ends) = (runtime.enter(), Arc::clone(&ends));
-        Afar::lay(move |request| {
+    let answer = {
+        let ends = Arc::clone(&ends);
+        move |request: Request<Incoming>| -> Answer {
             let (target, ends) = (request.uri().path().to_owned(), Arc::clone(&ends));
             Box::pin(async move { Response::new(watch(target, ends)) })
-        })
+        }
     };
-    if fewer {
-        let set = || std::fs::write(RETRIES.0, RETRIES.1);
-        hosts::at(Some(&afar.hosts.quay), set).expect("a host's own setting");
-    }
-    let (gone, targets) = board_and_vanish(&afar, manners);
+    let within = runtime.enter();
+    let afar = Afar::lay(answer.clone());
+    let quay = &afar.hosts.quay;
+    let beside = FakeApiServer::start_on(quay, answer);
+    let surroundings = Surroundings {
+        host: Some(quay.clone()),
+        ..Surroundings::default()
+    };
+    let trusted = afar.organisations.each_ref();
+    let own_port = Site::direct_in(
+        &surroundings,
+        afar.outside.second(),
+        &beside.kubeconfig(),
+        &trusted,
+    );
+    drop(within);
+    let watchers = watchers(&afar.site, &own_port);
+    let gone = board_and_vanish(&afar, &watchers);
     let ended = |target: &str| {
-        let ends = ends.lock().unwrap_or_else(PoisonError::into_inner);
+        let ends = ends.lock();
         ends.get(target).copied()
     };
+    let all_gone = || watchers.iter().all(|it| ended(&it.target).is_some());
     // Who is kept for longer has a row that says so.
-    let all_gone = || targets.iter().all(|target| ended(target).is_some());
     wait::up_to(BOUND, || all_gone().then_some(()));
-    let row = |target: &String| {
-        let after = ended(target).map(|end| seconds(end - gone));
-        let words = target.trim_start_matches('/').split_once('/');
-        let (manner, protocol) = words.expect("two words");
+    let row = |watcher: &Watcher<'_>| {
+        let after = ended(&watcher.target).map(|end| seconds(end - gone));
+        let kept = format!("not within {}", seconds(BOUND));
+        let wrongs = if after.is_none() {
+            vec![format!("{}: {kept}", watcher.fault)]
+        } else {
+            Vec::new()
+        };
         Row {
-            fault: format!("caller gone silently, a watch over {protocol}, {manner}{where_}"),
-            noticed: after.unwrap_or_else(|| format!("not within {}", seconds(BOUND))),
+            fault: watcher.fault.clone(),
+            noticed: after.unwrap_or(kept),
             back: "–".to_owned(),
             ended: "its stream, everywhere".to_owned(),
             went_on: "–".to_owned(),
-            wrongs: Vec::new(),
+            wrongs,
         }
     };
-    targets.iter().map(row).collect()
+    watchers.iter().map(row).collect()
 }
 
-/// A caller of each protocol and manner; then their link is cut, and nothing of theirs gets out any more, whatever they do. Answers
-/// when, and what they watched.
-fn board_and_vanish(afar: &Afar, manners: &[&str]) -> (Instant, Vec<String>) {
+/// One of each kind.
+fn watchers<'s>(tunnel: &'s Site, own_port: &'s Site) -> Vec<Watcher<'s>> {
+    let mut watchers = Vec::new();
+    for (site, by, without) in [
+        (tunnel, "tunnel", ""),
+        (own_port, "own-port", ", without a tunnel"),
+    ] {
+        for protocol in PROTOCOLS {
+            for manner in ["silent", "events"] {
+                let name = protocol.name();
+                watchers.push(Watcher {
+                    site,
+                    protocol,
+                    target: format!("/{by}/{manner}/{name}"),
+                    fault: format!("caller gone silently, a watch over {name}, {manner}{without}"),
+                });
+            }
+        }
+    }
+    watchers
+}
+
+/// They watch; then their link is cut, and nothing of theirs gets out any more, whatever they do. Answers when.
+fn board_and_vanish(afar: &Afar, watchers: &[Watcher<'_>]) -> Instant {
     afar.call(async || {
         let mut kept = Vec::new();
-        for (protocol, manner) in PROTOCOLS
-            .iter()
-            .flat_map(|it| manners.iter().map(move |manner| (it, manner)))
-        {
-            let target = format!("/{manner}/{}", protocol.name());
+        for watcher in watchers {
             let papers = Some(&afar.papers);
-            let mut connection = Connection::open(&afar.site, papers, *protocol).await;
-            let mut answer = connection.get(&target).await.expect("an answer");
+            let mut connection = Connection::open(watcher.site, papers, watcher.protocol).await;
+            let mut answer = connection.get(&watcher.target).await.expect("an answer");
             let event = answer.body_mut().frame().await.expect("an event");
             event.expect("an event");
-            kept.push((target, connection, answer));
+            kept.push((connection, answer));
         }
         wait::until("everything to be acknowledged", || {
             hosts::at(Some(&afar.hosts.quay), nothing_under_way).then_some(())
         });
         afar.outside.change(|conditions| conditions.cut = true);
-        let gone = Instant::now();
-        (gone, kept.into_iter().map(|(target, ..)| target).collect())
+        Instant::now()
     })
 }
 

@@ -30,16 +30,6 @@ fn await_state(agent: &Gangplank, state: &str) {
     });
 }
 
-/// What carries the tunnels that the relay has registered.
-fn await_carriers(relay: &Relay, carriers: &[&str]) {
-    wait::until(&format!("the relay to have {carriers:?}"), || {
-        let status = relay.process.status();
-        let tunnels = status["relay"]["tunnels"].as_array()?;
-        let found = tunnels.iter().map(|tunnel| &tunnel["transport"]);
-        found.eq(carriers).then_some(())
-    });
-}
-
 /// A way on which UDP can be shut, under a cluster's tunnel.
 struct Crossing {
     relay: Arc<Relay>,
@@ -136,7 +126,7 @@ pub(super) async fn lost_and_found(by_proxy: bool) -> Vec<Row> {
     let crossing = Crossing::lay(by_proxy).await;
     let (agent, relay) = (&crossing.site.exit, &crossing.relay);
     await_state(agent, "up (tcp)");
-    await_carriers(relay, &["tcp"; 4]);
+    relay.await_carriers(&["tcp"; 4]);
     let mut rows = vec![crossing.row("UDP dropped from the start", crossing.begun, "nothing", "–")];
     let mut over_tcp = crossing.hold().await;
 
@@ -144,7 +134,7 @@ pub(super) async fn lost_and_found(by_proxy: bool) -> Vec<Row> {
     crossing.strait.let_udp_pass(true);
     await_state(agent, "up (quic)");
     rows.push(crossing.row("UDP passes again", passes, "nothing", HELD));
-    await_carriers(relay, &["quic"]);
+    relay.await_carriers(&["quic"]);
     // What was on board over TCP is still there, and beside it what came over QUIC.
     over_tcp.assert_alive().await;
     let mut over_quic = crossing.hold().await;

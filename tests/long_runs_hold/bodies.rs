@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::pin::pin;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256};
@@ -12,14 +12,15 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http2::SendRequest;
+use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use super::tell;
 use crate::support::caller::{self, AnyBody};
 use crate::support::certificates::Organisation;
 use crate::support::fake_api_server::{FakeApiServer, ok, whole};
 use crate::support::held;
+use crate::support::measured::tell;
 use crate::support::noise::{BLOCK, Heard, Noise, digest_of};
 use crate::support::path::{Site, Way};
 use crate::support::{cluster, pod};
@@ -78,7 +79,7 @@ pub(super) async fn up_slowly() {
                 return ok("{}");
             }
             let digest = digest_of_slow(request.into_body()).await;
-            *uploaded.lock().expect("not poisoned") = digest;
+            *uploaded.lock() = digest;
             Response::new(whole("taken"))
         })
     })
@@ -91,7 +92,7 @@ pub(super) async fn up_slowly() {
         .expect("a request");
     let (answer, most) = watched(&site, sender.send_request(request)).await;
     assert_eq!(answer.expect("an answer").status(), 200);
-    assert!(*uploaded.lock().expect("not poisoned") == digest_of_blocks(GIB));
+    assert!(*uploaded.lock() == digest_of_blocks(GIB));
     tell_growth("1 GiB up to a slow API server", &most);
 }
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::tell;
 use crate::support::certificates::Organisation;
 use crate::support::cluster;
 use crate::support::connection::{Connection, Protocol};
+use crate::support::measured::tell;
 use crate::support::path::{Site, Way};
 
 const NAMESPACE: &str = "informer-ten-minutes";

@@ -1,15 +1,16 @@
 //! A service account's token that is replaced every ten seconds, as no kubelet does but some vaults do.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Response, StatusCode};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::tell;
 use crate::support::certificates::Organisation;
 use crate::support::connection::{Connection, Protocol};
 use crate::support::fake_api_server::{FakeApiServer, ok, whole};
+use crate::support::measured::tell;
 use crate::support::path::{Site, Way};
 
 /// As the case says: every ten seconds, for a minute and more.
@@ -28,11 +29,7 @@ pub(super) async fn every_ten_seconds() {
         let token = token
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default();
-        let known = accepted
-            .lock()
-            .expect("not poisoned")
-            .iter()
-            .any(|it| it == token);
+        let known = accepted.lock().iter().any(|it| it == token);
         Box::pin(async move {
             let mut answer = if known {
                 ok("{}")
@@ -53,12 +50,12 @@ pub(super) async fn every_ten_seconds() {
     let mut connection = Connection::open(&site, Some(&papers), Protocol::Two).await;
     let (mut requests, mut latest) = (0, Duration::ZERO);
     for rotation in 1..=ROTATIONS {
-        good.lock().expect("not poisoned").push(shown(rotation));
+        good.lock().push(shown(rotation));
         token.write(&format!("token-{rotation}"));
         let (begun, mut used) = (Instant::now(), None);
         while begun.elapsed() < EVERY {
             if begun.elapsed() > OVERLAP {
-                let mut good = good.lock().expect("not poisoned");
+                let mut good = good.lock();
                 good.retain(|it| *it == shown(rotation));
             }
             let (status, said) = connection.fetch("/api/v1/pods").await.expect("an answer");

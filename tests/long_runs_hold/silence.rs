@@ -5,10 +5,10 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::tell;
 use crate::support::certificates::Organisation;
 use crate::support::held::{self, Forward};
 use crate::support::kubectl::Kubectl;
+use crate::support::measured::tell;
 use crate::support::path::{Site, WAYS};
 use crate::support::running::Running;
 use crate::support::{cluster, pod, wait};

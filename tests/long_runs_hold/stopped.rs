@@ -10,11 +10,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::tell;
 use crate::support::caller;
 use crate::support::certificates::{Organisation, Papers};
 use crate::support::connection::{Connection, PROTOCOLS, Protocol};
-use crate::support::fake_api_server::{AnswerBody, FakeApiServer, ok};
+use crate::support::fake_api_server::{FakeApiServer, ok, silent};
+use crate::support::measured::tell;
 use crate::support::path::{Site, Way};
 use crate::support::wait;
 
@@ -102,11 +102,6 @@ async fn ask(
     let method = request.method().to_string();
     let answer = connection.send(request).await.expect("an answer");
     (method, answer.status().as_u16())
-}
-
-fn silent() -> AnswerBody {
-    let never = futures_util::stream::pending::<Result<hyper::body::Frame<bytes::Bytes>, _>>();
-    http_body_util::StreamBody::new(never).boxed()
 }
 
 /// A way to the server on which whatever was connected before a stop stands still from then on.

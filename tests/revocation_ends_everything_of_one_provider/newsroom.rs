@@ -1,14 +1,15 @@
 //! An API server whose watches tell numbered events, and readers that notice when one is missing.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::{Frame, Incoming};
+use parking_lot::Mutex;
 use tokio::sync::broadcast;
 use tokio::task::JoinSet;
 
@@ -82,7 +83,7 @@ impl Newsroom {
 
     /// Open watches of users whose name has this in it.
     pub(super) fn watching(&self, part: &str) -> usize {
-        let watching = self.desk.watching.lock().expect("not poisoned").clone();
+        let watching = self.desk.watching.lock().clone();
         let of = watching.iter().filter(|(user, _)| user.contains(part));
         of.map(|(_, count)| count).sum()
     }
@@ -102,7 +103,7 @@ impl Desk {
     }
 
     fn count(&self, user: &str, change: impl FnOnce(&mut usize)) {
-        let mut watching = self.watching.lock().expect("not poisoned");
+        let mut watching = self.watching.lock();
         change(watching.entry(user.to_owned()).or_default());
     }
 }

@@ -11,7 +11,7 @@ use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
 
 use crate::support::certificates::Organisation;
-use crate::support::fake_api_server::{AnswerBody, FakeApiServer, ok, whole};
+use crate::support::fake_api_server::{AnswerBody, FakeApiServer, ok, silent, whole};
 use crate::support::gangplank::Gangplank;
 use crate::support::path::{Site, Way};
 
@@ -107,8 +107,4 @@ impl Ground {
 fn endless() -> AnswerBody {
     let pieces = stream::repeat_with(|| Ok(Frame::data(Bytes::from_static(&[7; 16 << 10]))));
     StreamBody::new(pieces).boxed()
-}
-
-fn silent() -> AnswerBody {
-    StreamBody::new(stream::pending()).boxed()
 }

@@ -2,11 +2,12 @@
 //! has to wait counts from the moment at which it was due.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -87,7 +88,7 @@ impl Victim {
 
     /// How it was between two moments.
     pub(super) fn window(&self, from: Instant, to: Instant) -> Window {
-        let record = self.record.lock().expect("not poisoned");
+        let record = self.record.lock();
         let (mut all, mut new, mut faults) = (Vec::new(), Vec::new(), BTreeMap::new());
         for told in record.iter().filter(|told| (from..to).contains(&told.due)) {
             let of = if told.is_newcomer { &mut new } else { &mut all };
@@ -199,7 +200,7 @@ fn note<E>(record: &Record, due: Instant, is_newcomer: bool, asked: Result<Resul
         Ok(asked) => asked.err(),
         Err(_) => Some(format!("no answer within {PATIENCE:?}")),
     };
-    record.lock().expect("not poisoned").push(Told {
+    record.lock().push(Told {
         due,
         took: due.elapsed(),
         is_newcomer,

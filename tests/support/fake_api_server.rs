@@ -5,18 +5,20 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use futures_util::stream;
 use gangplank_link::Host;
 use http::{Request, Response};
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use parking_lot::Mutex;
 use rustls::ServerConfig;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
@@ -193,7 +195,19 @@ impl FakeApiServer {
         Self::echo_over(&["h2", "http/1.1"]).await
     }
 
-    /// The same with these ALPN names.
+    /// One over HTTP/2 that sends the head of an answer to `/watch` and then nothing.
+    pub(crate) async fn with_a_watch() -> Self {
+        Self::start(&["h2"], |request| {
+            let mut answer = ok("{}");
+            if request.uri().path() == "/watch" {
+                *answer.body_mut() = silent();
+            }
+            Box::pin(async { answer })
+        })
+        .await
+    }
+
+    /// The same as [`echo`](Self::echo) with these ALPN names.
     pub(crate) async fn echo_over(protocols: &[&str]) -> Self {
         Self::start(protocols, |_| Box::pin(async { ok("{}") })).await
     }
@@ -234,7 +248,7 @@ impl FakeApiServer {
 
     /// Everything that has arrived.
     pub(crate) fn arrived(&self) -> Vec<Arrived> {
-        self.arrived.lock().expect("not poisoned").clone()
+        self.arrived.lock().clone()
     }
 
     /// What has arrived with this target.
@@ -261,6 +275,11 @@ pub(crate) fn whole(bytes: impl Into<Bytes>) -> AnswerBody {
         .boxed()
 }
 
+/// A body that never comes.
+pub(crate) fn silent() -> AnswerBody {
+    StreamBody::new(stream::pending::<Result<Frame<Bytes>, std::io::Error>>()).boxed()
+}
+
 async fn serve<F>(
     acceptor: TlsAcceptor,
     socket: TcpStream,
@@ -274,7 +293,7 @@ async fn serve<F>(
     };
     let two = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let service = service_fn(move |request: Request<Incoming>| {
-        seen.lock().expect("not poisoned").push(Arrived {
+        seen.lock().push(Arrived {
             method: request.method().to_string(),
             target: request
                 .uri()

@@ -5,12 +5,12 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Mutex;
 
 use gangplank_link::Host;
+use parking_lot::Mutex;
 use serde_json::Value;
 
-use super::{hosts, wait};
+use super::{hosts, signal, wait};
 
 /// What a role runs in, if not here and plainly.
 #[derive(Debug, Clone, Default)]
@@ -156,7 +156,7 @@ impl Gangplank {
 
     /// The process id.
     pub(crate) fn pid(&self) -> u32 {
-        self.child.lock().expect("not poisoned").id()
+        self.child.lock().id()
     }
 
     /// Everything it has logged.
@@ -166,7 +166,7 @@ impl Gangplank {
 
     /// `kill -9`.
     pub(crate) fn kill(&self) {
-        let mut child = self.child.lock().expect("not poisoned");
+        let mut child = self.child.lock();
         child.kill().expect("our own child can be ended");
         child.wait().expect("and waited for");
     }
@@ -184,12 +184,7 @@ impl Gangplank {
 
     /// Any signal, as kill(1) names it.
     pub(crate) fn signal(&self, signal: &str) {
-        let pid = self.pid().to_string();
-        let sent = Command::new("kill")
-            .args([signal, &pid])
-            .status()
-            .expect("kill runs");
-        assert!(sent.success(), "the signal was delivered");
+        signal::send(signal, self.pid());
     }
 
     /// Waits until it ends; answers how.
@@ -199,7 +194,7 @@ impl Gangplank {
 
     /// How it ended, if it did.
     pub(crate) fn ended(&self) -> Option<ExitStatus> {
-        let mut child = self.child.lock().expect("not poisoned");
+        let mut child = self.child.lock();
         child.try_wait().expect("our own child")
     }
 
@@ -236,6 +231,15 @@ impl Gangplank {
         self.metrics()
             .lines()
             .find_map(|found| found.strip_prefix(line)?.trim().parse().ok())
+    }
+
+    /// What a relay's status says of each of its tunnels.
+    pub(crate) fn tunnels(&self) -> Vec<Value> {
+        let status = self.status();
+        status["relay"]["tunnels"]
+            .as_array()
+            .expect("a list")
+            .clone()
     }
 
     /// What `gangplank status -o json` would show.
@@ -289,9 +293,7 @@ impl Gangplank {
 
 impl Drop for Gangplank {
     fn drop(&mut self) {
-        let Ok(child) = self.child.get_mut() else {
-            return;
-        };
+        let child = self.child.get_mut();
         // It may have ended already; then there is nothing to end.
         drop(child.kill());
         drop(child.wait());

@@ -1,6 +1,5 @@
 //! Hosts of a test's own, where the machine lets tests have them.
 
-use std::io::{self, Write as _};
 use std::sync::LazyLock;
 
 use gangplank_link::{Host, lack};
@@ -18,8 +17,7 @@ pub(crate) fn can_be_made(test: &str) -> bool {
         std::env::var_os("CI").is_none(),
         "continuous integration cannot run {test}: {lack}"
     );
-    // Straight to standard error: what a test prints that holds is not shown.
-    writeln!(io::stderr(), "{test}: SKIPPED, {lack}").expect("somebody listens");
+    super::measured::tell(&format!("{test}: SKIPPED, {lack}"));
     false
 }
 

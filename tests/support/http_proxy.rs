@@ -1,8 +1,9 @@
 //! A small HTTP proxy that knows CONNECT and nothing else.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
@@ -52,7 +53,7 @@ impl HttpProxy {
 
     /// The targets it was asked for, those it refused among them.
     pub(crate) fn asked(&self) -> Vec<String> {
-        self.asked.lock().expect("not poisoned").clone()
+        self.asked.lock().clone()
     }
 }
 
@@ -68,7 +69,7 @@ async fn serve(mut near: TcpStream, manner: Manner, asked: Arc<Mutex<Vec<String>
         .strip_prefix("CONNECT ")
         .and_then(|rest| rest.split(' ').next())
         .expect("it is asked with CONNECT");
-    asked.lock().expect("not poisoned").push(target.to_owned());
+    asked.lock().push(target.to_owned());
     let refusal = match manner {
         Manner::For(credentials) => {
             let shown = format!("\r\nProxy-Authorization: Basic {credentials}\r\n");

@@ -2,12 +2,13 @@
 
 use std::io;
 use std::net::{Ipv4Addr, UdpSocket};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use gangplank_link::Host;
+use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use super::hosts;
@@ -70,7 +71,7 @@ impl NameServer {
 
     /// Changes how it treats questions.
     pub(crate) fn set(&self, mood: Mood) {
-        *self.mood.lock().expect("not poisoned") = mood;
+        *self.mood.lock() = mood;
     }
 
     /// A command that becomes another one whose resolver asks this name server.
@@ -94,7 +95,7 @@ fn serve(socket: &UdpSocket, address: Ipv4Addr, mood: &Mutex<Mood>, over: &Atomi
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Err(error) => panic!("a name server that cannot read: {error}"),
         };
-        let mood = *mood.lock().expect("not poisoned");
+        let mood = *mood.lock();
         if mood == Mood::Silent {
             continue;
         }

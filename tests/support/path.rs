@@ -212,13 +212,18 @@ impl Relay {
 
     /// How many tunnels of that name are registered.
     pub(crate) fn tunnels(&self, name: &str) -> usize {
-        let status = self.process.status();
-        let tunnels = status["relay"]["tunnels"]
-            .as_array()
-            .cloned()
-            .unwrap_or_default();
+        let tunnels = self.process.tunnels();
         let of_name = tunnels.iter().filter(|tunnel| tunnel["name"] == name);
         of_name.count()
+    }
+
+    /// Waits until its tunnels are so many, carried so.
+    pub(crate) fn await_carriers(&self, carriers: &[&str]) {
+        wait::until(&format!("the relay to have {carriers:?}"), || {
+            let tunnels = self.process.tunnels();
+            let found = tunnels.iter().map(|tunnel| &tunnel["transport"]);
+            found.eq(carriers).then_some(())
+        });
     }
 }
 
@@ -526,7 +531,19 @@ impl Site {
 
     /// `gangplank proxy` before the API server of a kubeconfig.
     pub(crate) fn direct(upstream: &Path, trusted: &[&Organisation]) -> Self {
-        Self::direct_from(Prepared::proxy("127.0.0.1:0", upstream, trusted))
+        let prepared = Prepared::proxy("127.0.0.1:0", upstream, trusted);
+        Self::direct_from(prepared, &Surroundings::default())
+    }
+
+    /// The same in surroundings, where callers come to it at this address.
+    pub(crate) fn direct_in(
+        surroundings: &Surroundings,
+        address: Ipv4Addr,
+        upstream: &Path,
+        trusted: &[&Organisation],
+    ) -> Self {
+        let prepared = Prepared::proxy(&format!("{address}:0"), upstream, trusted);
+        Self::direct_from(prepared, surroundings)
     }
 
     /// The same with its audit trail as this block says.
@@ -553,11 +570,13 @@ impl Site {
         let text = fs::read_to_string(&file).expect("readable");
         let text = text.replacen("exit:\n", &format!("exit:\n  {line}\n"), 1);
         fs::write(&file, text).expect("written");
-        Self::direct_from(prepared)
+        Self::direct_from(prepared, &Surroundings::default())
     }
 
-    fn direct_from(Prepared { folder, authority }: Prepared) -> Self {
-        let exit = Gangplank::start("proxy", &folder.path().join("proxy.yaml"));
+    fn direct_from(prepared: Prepared, surroundings: &Surroundings) -> Self {
+        let Prepared { folder, authority } = prepared;
+        let file = folder.path().join("proxy.yaml");
+        let exit = Gangplank::start_in(surroundings, "proxy", &file, &[]);
         let address = exit.address.expect("a proxy listens");
         Self {
             folder,

@@ -1,7 +1,8 @@
 //! HTTP/2 as frames, for what no library would send (RFC 9113, RFC 7541).
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, split};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -125,7 +126,7 @@ impl RawHttp2 {
         );
         tokio::spawn(async move {
             listen(read, &said).await;
-            said.lock().expect("not poisoned").ended = true;
+            said.lock().ended = true;
         });
         raw
     }
@@ -177,7 +178,7 @@ impl RawHttp2 {
 
     /// What the other side has said.
     pub(crate) fn said(&self) -> Said {
-        self.said.lock().expect("not poisoned").clone()
+        self.said.lock().clone()
     }
 
     /// Waits until the other side ends it; answers what it has said.
@@ -248,7 +249,7 @@ async fn listen(mut read: impl AsyncRead + Unpin, said: &Mutex<Said>) {
         if read.read_exact(&mut payload).await.is_err() {
             return;
         }
-        let mut said = said.lock().expect("not poisoned");
+        let mut said = said.lock();
         match kind {
             HEADERS => said.heads += 1,
             RST_STREAM => said.resets += 1,

@@ -121,9 +121,9 @@ async fn accept_tcp(
     endpoint: http2::RelayEndpoint,
     sender: mpsc::Sender<Arc<dyn Session>>,
 ) {
-    while let Ok((socket, _)) = listener.accept().await {
+    while let Ok(arrived) = listener.accept().await {
         let until = Instant::now() + PATIENCE;
-        if let Ok(session) = endpoint.complete(socket, Vec::new(), until).await
+        if let Ok(session) = endpoint.complete(arrived, Vec::new(), until).await
             && sender.send(Arc::new(session)).await.is_err()
         {
             return;

@@ -2,8 +2,10 @@
 
 use std::io::{Read, Write as _};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread;
+
+use parking_lot::Mutex;
 
 use super::wait;
 
@@ -54,12 +56,12 @@ impl Running {
 
     /// Everything it has printed.
     pub(crate) fn out(&self) -> String {
-        String::from_utf8_lossy(&self.out.lock().expect("not poisoned")).into_owned()
+        String::from_utf8_lossy(&self.out.lock()).into_owned()
     }
 
     /// Everything it has complained about.
     pub(crate) fn err(&self) -> String {
-        String::from_utf8_lossy(&self.err.lock().expect("not poisoned")).into_owned()
+        String::from_utf8_lossy(&self.err.lock()).into_owned()
     }
 
     /// Waits until it has printed `text`.
@@ -114,10 +116,7 @@ fn gather(mut from: impl Read + Send + 'static) -> Arc<Mutex<Vec<u8>>> {
     thread::spawn(move || {
         let mut chunk = [0; 8192];
         while let Ok(read @ 1..) = from.read(&mut chunk) {
-            filled
-                .lock()
-                .expect("not poisoned")
-                .extend_from_slice(&chunk[..read]);
+            filled.lock().extend_from_slice(&chunk[..read]);
         }
     });
     gathered

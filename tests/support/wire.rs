@@ -1,14 +1,26 @@
 //! HTTP/1.1 as bytes, for what no library would send or show.
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
-use super::wait;
+use super::certificates::Papers;
+use super::path::Site;
+use super::{caller, wait};
 
 /// One side of a connection, read and written by hand.
 #[derive(Debug)]
 pub(crate) struct Wire<S> {
     stream: S,
     unread: Vec<u8>,
+}
+
+impl Wire<TlsStream<TcpStream>> {
+    /// A caller's connection, agreed to be HTTP/1.1.
+    pub(crate) async fn open(site: &Site, papers: &Papers) -> Self {
+        let stream = caller::board(site, Some(papers), &["http/1.1"]).await;
+        Self::new(stream.expect("the handshake"))
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {

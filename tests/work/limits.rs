@@ -156,9 +156,9 @@ pub(crate) const PRICES: &[Price] = &[
     roughly("body2", Agent, Blocks, 461.0),
     roughly("body2", Agent, Bytes, 4_550_599.0),
     about("body2", Agent, Datagrams, 182.0),
-    about("idle1", Relay, Held, 3579.0),
+    about("idle1", Relay, Held, 3876.0),
     about("idle1", Agent, Held, 38_915.0),
-    about("idle2", Relay, Held, 53.0),
+    about("idle2", Relay, Held, 57.7),
     about("idle2", Agent, Held, 4328.0),
 ];
 

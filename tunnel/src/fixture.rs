@@ -1,6 +1,6 @@
 //! A relay and an agent over loopback, with certificates as the program issues them.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +11,11 @@ use gangplank_pki::issue::{CertificateAuthority, Issued, Kind, Request};
 use gangplank_pki::peer::{AgentVerifier, RelayVerifier};
 use gangplank_pki::pem;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
+use tokio_util::task::TaskTracker;
 
 use crate::http2;
 use crate::quic::{
@@ -194,7 +197,8 @@ pub(crate) async fn begin(
     Result<http2::Http2Session, http2::HandshakeError>,
 ) {
     let (near, far) = tcp_pair().await;
-    let arrival = relay.complete(far, Vec::new(), deadline());
+    let remote = far.peer_addr().expect("an address");
+    let arrival = relay.complete((far, remote), Vec::new(), deadline());
     let dialled = agent.begin(near, RELAY_NAME, tls, deadline());
     soon(async { tokio::join!(arrival, dialled) }).await
 }
@@ -235,7 +239,6 @@ pub(crate) use over_each_transport;
 impl Pair {
     /// Both ends of a stream that the relay opened; the one byte that shows it is read again.
     pub(crate) async fn stream(&self) -> (Stream, Stream) {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
         soon(async {
             let mut at_relay = self.relay.open().await.expect("a stream");
             at_relay.write_all(b"!").await.expect("written");
@@ -244,5 +247,43 @@ impl Pair {
             (at_relay, at_agent)
         })
         .await
+    }
+
+    /// Holds that a stream carries while callers of many others stop reading, with such a window each.
+    pub(crate) async fn carries_beside_the_stalled(&self, window: u32) {
+        const STALLED: usize = 120;
+        let mut held = Vec::new();
+        let mut writing = JoinSet::new();
+        for _ in 0..STALLED {
+            let (at_relay, mut at_agent) = self.stream().await;
+            held.push(at_relay);
+            writing.spawn(async move {
+                let window = usize::try_from(window).expect("fits");
+                // The byte that showed the stream went the other way: the whole window is there.
+                at_agent
+                    .write_all(&vec![0; window])
+                    .await
+                    .expect("the window takes it");
+                let mut beyond = Box::pin(at_agent.write_u8(0));
+                let polled = poll_fn(|cx| std::task::Poll::Ready(beyond.as_mut().poll(cx))).await;
+                assert!(polled.is_pending(), "a stalled stream is bounded");
+                drop(beyond);
+                at_agent
+            });
+        }
+        let stalled = soon(writing.join_all()).await;
+        assert_eq!(stalled.len(), STALLED);
+        let (mut at_relay, mut at_agent) = self.stream().await;
+        let bulk = 16 << 20;
+        let sending = TaskTracker::new().spawn(async move {
+            at_agent.write_all(&vec![1; bulk]).await.expect("written");
+            at_agent.shutdown().await.expect("ended");
+        });
+        let mut heard = Vec::new();
+        soon(at_relay.read_to_end(&mut heard))
+            .await
+            .expect("an end of file");
+        assert_eq!(heard.len(), bulk);
+        sending.await.expect("sent");
     }
 }

@@ -2,12 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::session::{Session, Traffic};
+
+mod encoding;
+
+pub use encoding::encode_accounts;
 
 /// The books of one side, a page for each peer: at the relay a cluster, at the agent a relay. Cheap to clone; all
 /// clones are the same.
@@ -74,13 +79,13 @@ impl<K: Ord + Clone> Ledger<K> {
 
     /// Enters a session that stands.
     pub fn enter(&self, peer: K, session: Arc<dyn Session>) -> Entry {
-        let mut pages = lock(&self.pages);
+        let mut pages = self.pages.lock();
         if pages.len() >= self.most && !pages.contains_key(&peer) {
-            pages.retain(|_, page| !lock(page).sessions.is_empty());
+            pages.retain(|_, page| !page.lock().sessions.is_empty());
         }
         let page = Arc::clone(pages.entry(peer).or_default());
         // Before the books are given back, so that nobody forgets the page in between.
-        lock(&page).sessions.push(Arc::clone(&session));
+        page.lock().sessions.push(Arc::clone(&session));
         drop(pages);
         Entry {
             page,
@@ -91,16 +96,12 @@ impl<K: Ord + Clone> Ledger<K> {
 
     /// All pages, by peer.
     pub fn accounts(&self) -> Vec<Account<K>> {
-        let pages = lock(&self.pages).clone();
+        let pages = self.pages.lock().clone();
         pages
             .into_iter()
-            .map(|(peer, page)| lock(&page).account(peer))
+            .map(|(peer, page)| page.lock().account(peer))
             .collect()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Page {
@@ -142,7 +143,7 @@ impl Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        lock(&self.page).close(&self.session, self.reason);
+        self.page.lock().close(&self.session, self.reason);
     }
 }
 
@@ -158,7 +159,7 @@ impl<K> Clone for Ledger<K> {
 impl<K> fmt::Debug for Ledger<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ledger")
-            .field("pages", &lock(&self.pages).len())
+            .field("pages", &self.pages.lock().len())
             .finish_non_exhaustive()
     }
 }
@@ -214,7 +215,7 @@ mod tests {
 
         fn open_streams(&self) -> usize {
             let books = self.2.as_ref();
-            let free = books.is_none_or(|ledger| ledger.pages.try_lock().is_ok());
+            let free = books.is_none_or(|ledger| ledger.pages.try_lock().is_some());
             assert!(free, "held meanwhile");
             1
         }

@@ -26,7 +26,7 @@ pub mod wire;
 pub use boarding::{BoardingError, announce, answer, await_status, receive_header};
 pub use control::{ControlError, ControlReader, ControlWriter, Notice};
 pub use greeting::{GreetError, Greeting, await_hello, greet};
-pub use ledger::{Account, End, Entry, Ledger};
+pub use ledger::{Account, End, Entry, Ledger, encode_accounts};
 pub use session::{BoxFuture, Closed, Session, SessionError, Traffic};
 pub use splice::{Ended, Patience, Spliced, splice};
 pub use stream::{

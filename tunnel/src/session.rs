@@ -155,6 +155,8 @@ impl Closed {
             Self::ByPeer { code, .. } => code.reason(),
             Self::Here => "ClosedHere",
             Self::RefusedByPeer { .. } => "HandshakeRefusedByPeer",
+            // certificate_revoked: no other refusal is to be told from the rest by whoever counts.
+            Self::RefusedHere { alert: 44, .. } => "CertificateRevoked",
             Self::RefusedHere { .. } => "HandshakeRefusedHere",
             Self::Silent => "Silent",
             Self::Forgotten => "Forgotten",
@@ -171,6 +173,7 @@ const fn own_alert_remedy(alert: u8) -> &'static str {
             "the other side's certificate is not of the right kind or not for the name that was dialled: \
              compare `serverName` with it (`gangplank pki inspect`)"
         }
+        44 => "the other side's certificate was revoked: it has to join again with a new token",
         45 => "the other side's certificate is not valid now: renew it, or look at the clocks",
         48 => {
             "the other side's certificate comes from a CA that is not trusted here: look at the CA file"

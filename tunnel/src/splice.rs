@@ -71,10 +71,15 @@ enum Break {
 /// way for others. Asked for anew each time that the caller stands still, and dropped as soon as it takes a byte.
 pub type Patience<'p> = dyn Fn() -> BoxFuture<'static, ()> + Send + Sync + 'p;
 
-/// Moves bytes both ways until both directions have ended or one broke off, or until the `patience` with a caller who
-/// takes nothing is over. When it returns, nothing of the caller is under way any more, and the session may be
-/// closed. Cancelling aborts both sides.
-pub async fn splice(caller: TcpStream, stream: Stream, patience: &Patience<'_>) -> Spliced {
+/// Moves bytes both ways until both directions have ended or one broke off, until the caller is known to be `gone`, or until the
+/// `patience` with one who takes nothing is over. When it returns, nothing of the caller is under way any more, and the
+/// session may be closed. Cancelling aborts both sides.
+pub async fn splice(
+    caller: TcpStream,
+    stream: Stream,
+    patience: &Patience<'_>,
+    gone: impl Future<Output = ()>,
+) -> Spliced {
     let (mut reader, mut writer) = stream.into_split();
     let (mut to_tunnel_bytes, mut to_caller_bytes) = (0, 0);
     let caller = ResetOnDrop::armed(caller);
@@ -95,6 +100,8 @@ pub async fn splice(caller: TcpStream, stream: Stream, patience: &Patience<'_>) 
         tokio::select! {
             ended = async { tokio::try_join!(&mut into, &mut out) } => ended.map(|_both| ()),
             error = broken_caller(&caller.socket) => Err(Break::ByCaller(error)),
+            // What the kernel would say, much later.
+            () = gone => Err(Break::ByCaller(io::ErrorKind::TimedOut.into())),
         }
     };
     let ended = match moved {

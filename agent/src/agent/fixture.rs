@@ -17,7 +17,7 @@ use gangplank_pki::pem;
 use gangplank_tunnel::quic::{CongestionControl, RelayEndpoint, RelaySecret, RelayTls};
 use gangplank_tunnel::wire::{EntranceDomain, Hello, ServerName, StreamHeader, Welcome};
 use gangplank_tunnel::{
-    BoxFuture, ControlReader, ControlWriter, Session, Stream, announce, await_hello,
+    BoxFuture, ControlReader, ControlWriter, Session, Stream, announce, await_hello, await_status,
 };
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
@@ -277,6 +277,16 @@ impl Running {
             task,
             metrics,
         }
+    }
+
+    /// A caller whom the agent has taken: its stream at the relay, and what the handoff got.
+    pub(super) async fn board(&mut self, guest: &Guest, connection: u128) -> (Stream, Boarding) {
+        let mut at_relay = guest.caller(connection).await;
+        let boarding = soon(self.boarded.recv()).await.expect("a caller");
+        soon(await_status(&mut at_relay, deadline()))
+            .await
+            .expect("a status");
+        (at_relay, boarding)
     }
 
     pub(super) fn metrics(&self) -> String {

@@ -122,11 +122,7 @@ async fn a_lost_session_is_replaced_with_a_higher_epoch() {
     let harbour = Harbour::open(true);
     let mut agent = Running::start(&harbour.settings("60s"));
     let first = harbour.guest().await;
-    let mut stream = first.caller(1).await;
-    let mut boarding = soon(agent.boarded.recv()).await.expect("a caller");
-    soon(await_status(&mut stream, deadline()))
-        .await
-        .expect("a status");
+    let (_stream, mut boarding) = agent.board(&first, 1).await;
     first.session.close(CloseCode::Overloaded, "too many");
     let mut rest = Vec::new();
     let broken = soon(boarding.stream.read_to_end(&mut rest))
@@ -206,16 +202,37 @@ async fn a_relay_that_cannot_be_trusted_is_dialled_ever_more_seldom() {
     assert!(!agent.view.connected());
 }
 
+/// It has each of its welcomes followed by a drain and an end, and would otherwise be dialled as often as it likes.
+#[tokio::test]
+async fn a_relay_that_always_drains_at_once_is_dialled_ever_more_seldom() {
+    let harbour = Harbour::open(true);
+    let mut agent = Running::start_patient(&harbour.settings("60s"));
+    let mut before = None;
+    for attempt in 0..4 {
+        let mut guest = harbour.guest().await;
+        let arrived = Instant::now();
+        if let Some(before) = before {
+            // A slow machine only makes it longer.
+            let least = backoff::delay(attempt - 1, u64::MAX);
+            assert!(arrived.duration_since(before) >= least, "{attempt}");
+        }
+        before = Some(Instant::now());
+        let drained = guest.says.drain(Duration::from_secs(60)).await;
+        drained.expect("said");
+        // The end comes when the drain was heard: the end alone was never answered at once.
+        let _at_relay = guest.caller(1).await;
+        let boarding = soon(agent.boarded.recv()).await.expect("a caller");
+        soon(boarding.drain.cancelled()).await;
+        guest.session.close(CloseCode::GoingAway, "");
+    }
+}
+
 #[tokio::test]
 async fn a_draining_relay_is_left_without_dropping_anyone() {
     let harbour = Harbour::open(true);
     let mut agent = Running::start(&harbour.settings("60s"));
     let mut first = harbour.guest().await;
-    let mut at_relay = first.caller(1).await;
-    let mut boarding = soon(agent.boarded.recv()).await.expect("a caller");
-    soon(await_status(&mut at_relay, deadline()))
-        .await
-        .expect("a status");
+    let (mut at_relay, mut boarding) = agent.board(&first, 1).await;
     first
         .says
         .drain(Duration::from_secs(60))
@@ -248,11 +265,7 @@ async fn a_renewed_certificate_is_shown_before_the_old_session_ends() {
     let harbour = Harbour::open(true);
     let mut agent = Running::start(&harbour.settings("60s"));
     let first = harbour.guest().await;
-    let mut at_relay = first.caller(1).await;
-    let mut boarding = soon(agent.boarded.recv()).await.expect("a caller");
-    soon(await_status(&mut at_relay, deadline()))
-        .await
-        .expect("a status");
+    let (mut at_relay, mut boarding) = agent.board(&first, 1).await;
     harbour.renew();
     let second = harbour.guest().await;
     assert!(second.hello.epoch > first.hello.epoch);
@@ -281,11 +294,7 @@ async fn a_shutdown_drains_and_ends_when_the_last_caller_left() {
     let harbour = Harbour::open(true);
     let mut agent = Running::start(&harbour.settings("60s"));
     let mut guest = harbour.guest().await;
-    let mut at_relay = guest.caller(1).await;
-    let mut boarding = soon(agent.boarded.recv()).await.expect("a caller");
-    soon(await_status(&mut at_relay, deadline()))
-        .await
-        .expect("a status");
+    let (mut at_relay, mut boarding) = agent.board(&guest, 1).await;
     agent.shutdown.cancel();
     let heard = soon(guest.hears.next()).await.expect("heard");
     assert_eq!(
@@ -328,11 +337,7 @@ async fn a_shutdown_ends_at_its_limit_whoever_is_left() {
     let harbour = Harbour::open(true);
     let mut agent = Running::start(&harbour.settings("1s"));
     let guest = harbour.guest().await;
-    let mut at_relay = guest.caller(1).await;
-    let _boarding = soon(agent.boarded.recv()).await.expect("a caller");
-    soon(await_status(&mut at_relay, deadline()))
-        .await
-        .expect("a status");
+    let (_at_relay, _boarding) = agent.board(&guest, 1).await;
     agent.shutdown.cancel();
     soon(agent.task).await.expect("it ended");
     let closed = soon(guest.session.closed()).await;
@@ -353,11 +358,7 @@ async fn an_abort_cuts_the_drain_short_and_relays_are_told() {
     let harbour = Harbour::open(true);
     let mut agent = Running::start(&harbour.settings("60s"));
     let guest = harbour.guest().await;
-    let mut at_relay = guest.caller(1).await;
-    let _boarding = soon(agent.boarded.recv()).await.expect("a caller");
-    soon(await_status(&mut at_relay, deadline()))
-        .await
-        .expect("a status");
+    let (_at_relay, _boarding) = agent.board(&guest, 1).await;
     agent.shutdown.cancel();
     agent.abort.cancel();
     soon(agent.task).await.expect("it ended");
@@ -379,12 +380,8 @@ async fn a_caller_that_the_handoff_drops_sees_a_reset() {
     let harbour = Harbour::open(true);
     let mut agent = Running::start(&harbour.settings("60s"));
     let guest = harbour.guest().await;
-    let mut at_relay = guest.caller(1).await;
-    let boarding = soon(agent.boarded.recv()).await.expect("a caller");
-    // A reset may overtake what was said before it.
-    soon(await_status(&mut at_relay, deadline()))
-        .await
-        .expect("a status");
+    // The status first: a reset may overtake what was said before it.
+    let (mut at_relay, boarding) = agent.board(&guest, 1).await;
     drop(boarding);
     let broken = soon(at_relay.read_u8()).await.expect_err("a reset");
     assert_eq!(StreamReset::within(&broken), Some(AbortCode::Dropped));

@@ -1,9 +1,9 @@
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use gangplank_tunnel::wire::CloseCode;
 use gangplank_tunnel::{BoxFuture, Closed, GreetError, SessionError, Stream, Traffic};
+use parking_lot::Mutex;
 use rustls_pki_types::CertificateDer;
 
 use super::*;
@@ -87,7 +87,7 @@ impl Sluggish {
     }
 
     fn attempts(&self) -> Vec<Instant> {
-        self.attempts.lock().unwrap().clone()
+        self.attempts.lock().clone()
     }
 }
 
@@ -96,7 +96,7 @@ impl Dial for Sluggish {
     type Aboard = u64;
 
     async fn reach(&self, _head_start: Duration) -> Result<(), DialError> {
-        self.attempts.lock().unwrap().push(Instant::now());
+        self.attempts.lock().push(Instant::now());
         sleep(self.reached_after).await;
         Ok(())
     }
@@ -126,8 +126,10 @@ async fn dial_for_minutes(relay: &Sluggish, from: impl Fn() -> bool + Send + Syn
             }
         }
     };
+    let mut silences = 0;
+    let dialling = dial_beside(&session, relay, &mut silences);
     tokio::select! {
-        aboard = timeout(Duration::from_secs(300), dial_beside(&session, relay)) => aboard.ok(),
+        aboard = timeout(Duration::from_secs(300), dialling) => aboard.ok(),
         () = speaking => None,
     }
 }
@@ -172,6 +174,45 @@ async fn the_waits_between_attempts_double() {
         })
         .collect();
     assert_eq!(gaps[..5], [4.0, 8.0, 16.0, 30.0, 30.0]);
+}
+
+/// Each welcome is followed by silence: what was waited before is not forgotten by it.
+#[tokio::test(start_paused = true)]
+async fn a_relay_that_welcomes_and_is_silent_is_dialled_ever_more_seldom() {
+    let mut silences = 0;
+    let mut waits = Vec::new();
+    for _ in 0..6 {
+        let relay = Sluggish::new(Duration::ZERO, 1);
+        let begun = Instant::now();
+        let session = Quiet::default();
+        let aboard = dial_beside(&session, &relay, &mut silences);
+        assert_eq!(timeout(Duration::from_secs(300), aboard).await, Ok(1));
+        let patience = KEEPALIVE_INTERVAL + OVERDUE + LOOK;
+        waits.push(begun.elapsed().saturating_sub(patience));
+    }
+    let waits: Vec<_> = waits
+        .iter()
+        .map(|wait| wait.as_secs_f64().round())
+        .collect();
+    assert_eq!(waits, [2.0, 4.0, 8.0, 16.0, 30.0, 30.0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_was_heard_for_long_forgives_what_was_before() {
+    for (heard, patience) in [(20, 30), (60, 2)] {
+        let (session, relay) = (Quiet::default(), Sluggish::new(Duration::ZERO, 1));
+        let begun = Instant::now();
+        let speaking = async {
+            while begun.elapsed() < Duration::from_secs(heard) {
+                sleep(Duration::from_secs(1)).await;
+                session.speak();
+            }
+        };
+        let mut silences = 9;
+        tokio::join!(dial_beside(&session, &relay, &mut silences), speaking);
+        let waited = begun.elapsed().as_secs() - heard;
+        assert!((patience..patience + 6).contains(&waited), "{waited}");
+    }
 }
 
 #[test]

@@ -5,6 +5,8 @@ use std::io;
 use gangplank_config::HttpProxy;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
+use super::WayError;
+
 /// Longest head of an answer that is read: what proxies write into theirs, and error pages behind it, is of
 /// no use here.
 const LONGEST_HEAD: usize = 8 << 10;
@@ -13,6 +15,11 @@ const LONGEST_HEAD: usize = 8 << 10;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProxyFault {
+    /// It is not there.
+    #[error(
+        "it cannot be reached itself: look at its address, or name hosts that need no proxy in NO_PROXY"
+    )]
+    Unreachable(#[source] Box<WayError>),
     /// It wants to know who asks, or does not believe it.
     #[error(
         "it asks for a name and a password, or does not take those it was given (407): write them into \
@@ -41,6 +48,7 @@ pub enum ProxyFault {
 impl ProxyFault {
     pub(crate) const fn reason(&self) -> &'static str {
         match self {
+            Self::Unreachable(_) => "ProxyUnreachable",
             Self::Authentication => "ProxyAuthentication",
             Self::Refused { .. } => "ProxyRefused",
             Self::TooLate => "ProxyTooLate",
@@ -54,7 +62,7 @@ impl ProxyFault {
             Self::Authentication | Self::Unintelligible => true,
             // 5xx is the network behind the proxy, most of the time.
             Self::Refused { status } => *status < 500,
-            Self::TooLate | Self::BrokenOff(_) => false,
+            Self::Unreachable(_) | Self::TooLate | Self::BrokenOff(_) => false,
         }
     }
 }

@@ -1,9 +1,10 @@
 //! The TLS settings of a dial, made of files that may have changed since the last one.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use gangplank_config::{Anchors, Fault, KeyPair, Material};
+use parking_lot::Mutex;
 use rustls::client::Resumption;
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, RootCertStore};
@@ -73,7 +74,7 @@ impl TlsFiles {
             configs
         } else {
             let made = self.make().await;
-            self.good().adopt(made)?
+            self.good.lock().adopt(made)?
         };
         let config = match offer {
             Offer::Newest => configs.newest,
@@ -84,7 +85,7 @@ impl TlsFiles {
 
     /// The number of the certificate that dials show now.
     pub(super) fn certificate(&self) -> u64 {
-        self.good().certificates
+        self.good.lock().certificates
     }
 
     /// The same after another look at the files, if it can change at all.
@@ -95,13 +96,9 @@ impl TlsFiles {
             .is_some_and(|pair| !pair.files().is_empty())
         {
             let made = self.make().await;
-            drop(self.good().adopt(made));
+            drop(self.good.lock().adopt(made));
         }
         self.certificate()
-    }
-
-    fn good(&self) -> MutexGuard<'_, Good> {
-        self.good.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The settings made before, when nothing they are made of can change.
@@ -111,7 +108,7 @@ impl TlsFiles {
                 .certificate
                 .as_ref()
                 .is_none_or(|pair| pair.files().is_empty());
-        self.good().configs.clone().filter(|_configs| fixed)
+        self.good.lock().configs.clone().filter(|_configs| fixed)
     }
 
     async fn make(&self) -> Result<Configs, Unusable> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::scalar;
 use crate::section::Section;
+use crate::yaml::Value;
 
 /// How to log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -148,8 +149,14 @@ pub(crate) fn drain(section: &Section<'_>) -> Option<Drain> {
 
 /// A duration; `missing` when the key is not there.
 pub(crate) fn duration(section: &Section<'_>, key: &str, missing: Duration) -> Option<Duration> {
-    if section.optional(key).is_none() {
+    let Some(node) = section.optional(key) else {
         return Some(missing);
+    };
+    if let Value::Number(Some(number)) = &node.value {
+        // YAML reads `24` as a number: told as any other duration without a unit.
+        return section
+            .sheet
+            .accept(node.place, scalar::duration(&number.to_string()));
     }
     let written = section.optional_text(key)?;
     section

@@ -64,6 +64,8 @@ const UNKNOWN_ISSUER: rustls::Error =
 pub struct Enrolment {
     /// The authority that issues agents' certificates.
     pub authority: Material<CertificateAuthority>,
+    /// Its certificate alone, for who shows until when it is good.
+    pub authority_certificate: Material<Anchors>,
     /// The authorities of the relay's own certificate, as agents get to know them.
     pub relay_authorities: Material<Anchors>,
     /// Where tokens, certificates and revocations are kept.
@@ -116,8 +118,11 @@ pub(crate) fn enrolment(
     let lifetime = bounded(&section, "certificateLifetime", LIFETIME, LIFETIMES);
     let grace = bounded(&section, "renewalGrace", GRACE, GRACES);
     let service_accounts = service_accounts(&section);
+    let (_, authority) = authority?;
+    let certificate = section.required_text("certificateFile")?;
     Some(Some(Enrolment {
-        authority: authority?.1,
+        authority_certificate: Anchors::material(section.sheet.resolve(certificate.text)),
+        authority,
         relay_authorities: relay_authorities?,
         register: register?,
         certificate_lifetime: lifetime?,

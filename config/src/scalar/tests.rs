@@ -37,6 +37,20 @@ fn durations_are_whole_numbers_with_units() {
 }
 
 #[test]
+fn what_a_duration_was_meant_to_be_is_named() {
+    for (written, remedy) in [
+        ("7d", "`168h`"),
+        ("24", "`24h`, `24m`"),
+        ("1w", "`1m30s`"),
+        ("1d12h", "`1m30s`"),
+        ("99999999999999999999d", "`1m30s`"),
+    ] {
+        let complaint = duration(written).unwrap_err();
+        assert!(complaint.remedy.contains(remedy), "{complaint:?}");
+    }
+}
+
+#[test]
 fn host_names_are_letters_digits_and_hyphens() {
     assert_eq!(
         HostName::parse("Relay.Example.COM.").unwrap().as_str(),

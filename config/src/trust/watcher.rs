@@ -1,8 +1,9 @@
 //! The writer half: looks at the directory whenever it is due.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
@@ -32,7 +33,7 @@ impl TrustWatcher {
 
     /// Follows the directory until `shutdown`. Spawn it on the role's task tracker.
     pub async fn run(self, shutdown: CancellationToken) {
-        let directory = lock(&self.state).directory().to_owned();
+        let directory = self.state.lock().directory().to_owned();
         let wake = Wake::new([directory]);
         self.follow(wake, shutdown).await;
     }
@@ -49,7 +50,7 @@ impl TrustWatcher {
         let state = Arc::clone(&self.state);
         let source = self.source.clone();
         let looked = spawn_blocking(move || {
-            let mut state = lock(&state);
+            let mut state = state.lock();
             let Look {
                 vanished,
                 faults,
@@ -70,10 +71,6 @@ impl TrustWatcher {
             tracing::error!(%error, "looking at the trust directory failed; the last good bundle stays in use");
         }
     }
-}
-
-fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Each fault is logged when it comes up and when it is gone, not at every look.

@@ -5,6 +5,8 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use gangplank_tunnel::wire::Message as Sentence;
+
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use http_body::{Body, Frame};
@@ -24,14 +26,33 @@ pub(super) enum CallFault {
     Status(StatusCode),
     #[error("the connection broke off")]
     Broken(#[source] hyper::Error),
-    #[error("it answered: {message} (code {code})")]
-    Refused { code: String, message: String },
+    #[error("it answered: {message} (code {code}){}", remedy(.code))]
+    Refused {
+        /// Both as it says them, cut, and without what could write into a log.
+        code: Sentence,
+        message: Sentence,
+    },
     #[error("its answer is not whole")]
     CutShort,
     #[error("its answer is longer than anything that was asked for")]
     TooLong,
     #[error("its answer is not understood")]
     Malformed,
+}
+
+/// What to do about a `grpc-status`, where anything can be done.
+fn remedy(code: &str) -> &'static str {
+    match code {
+        // PERMISSION_DENIED and UNAUTHENTICATED.
+        "7" | "16" => {
+            "; grant the user that the relay's certificate names `readwrite` on all keys below the prefix"
+        }
+        // RESOURCE_EXHAUSTED: no space, or too many requests.
+        "8" => {
+            "; see `etcdctl alarm list`: compact it and defragment its members, or give it more room"
+        }
+        _ => "",
+    }
 }
 
 /// What is said: one message, and then nothing, or no end.
@@ -162,11 +183,12 @@ impl<B: Body<Data = Bytes, Error = hyper::Error> + Unpin> Answers<B> {
 fn verdict(headers: &HeaderMap) -> Result<(), CallFault> {
     let text = |name| {
         let value = headers.get(name)?;
-        Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+        let text = String::from_utf8_lossy(value.as_bytes());
+        Some(Sentence::fitting(&text))
     };
     match text("grpc-status") {
         None => Ok(()),
-        Some(code) if code == "0" => Ok(()),
+        Some(code) if &*code == "0" => Ok(()),
         Some(code) => Err(CallFault::Refused {
             code,
             message: text("grpc-message").unwrap_or_default(),
@@ -256,6 +278,20 @@ mod tests {
         }
     }
 
+    /// It goes into the log and before people.
+    #[test]
+    fn what_it_says_is_cut_and_writes_nothing_into_a_terminal() {
+        let mut refused = http::Response::new(Pieces(VecDeque::new()));
+        let said = |bytes: &[u8]| http::HeaderValue::from_bytes(&bytes.repeat(300)).unwrap();
+        let headers = refused.headers_mut();
+        headers.insert("grpc-status", said(b"7"));
+        // A tab, and the first half of an escape sequence in one character (C1).
+        headers.insert("grpc-message", said(b"\t\xc2\x9b"));
+        let told = Answers::of(refused).err().unwrap().to_string();
+        assert!(told.len() < 600, "{told}");
+        assert!(!told.chars().any(char::is_control), "{told:?}");
+    }
+
     #[test]
     fn a_call_may_fail_at_once() {
         let body = || Pieces(VecDeque::new());
@@ -265,7 +301,9 @@ mod tests {
         headers.insert("grpc-message", "permission denied".parse().unwrap());
         let fault = Answers::of(refused).err().unwrap();
         assert!(
-            fault.to_string().contains("permission denied (code 7)"),
+            fault
+                .to_string()
+                .contains("permission denied (code 7); grant"),
             "{fault}"
         );
         let mut elsewhere = http::Response::new(body());

@@ -8,31 +8,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use gangplank_config::Fault;
 use gangplank_config::role::relay::Etcd;
 use gangplank_config::upstream::Server;
-use gangplank_config::{Anchors, Fault, KeyPair};
-use gangplank_pki::crypto;
 use gangplank_tunnel::BoxFuture;
-use http::Request;
+use gangplank_tunnel::wire::Message as Sentence;
 use hyper::body::Incoming;
-use hyper::client::conn::http2::{Builder, SendRequest};
-use hyper::rt::Executor;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use prost::Message;
-use rustls::{ClientConfig, RootCertStore, version};
-use tokio::net::TcpStream;
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout, timeout_at};
-use tokio_rustls::TlsConnector;
-use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::call::{Answers, CallFault, Said};
 use super::heard::Heard;
 use super::wire::{
-    Compare, KeyValue, RANGE, RangeRequest, RangeResponse, RequestOp, TXN, TxnRequest, TxnResponse,
-    WATCH, WatchCreateRequest, WatchRequest, WatchResponse, end_of,
+    Compare, KeyValue, RANGE, RangeResponse, RequestOp, TXN, TxnRequest, TxnResponse, WATCH,
+    WatchCreateRequest, WatchRequest, WatchResponse, end_of,
 };
 
 /// For one member, from dialling to the answer. An etcd that is well answers in milliseconds; one that chooses a
@@ -46,29 +37,38 @@ const ATTEMPT: Duration = Duration::from_secs(2);
 const PING: Duration = Duration::from_secs(6);
 const PONG: Duration = Duration::from_secs(3);
 
-/// Keys of a page: few enough to be answered at once, a few hundred KiB.
-const PAGE: i64 = 1000;
-
 /// The `grpc-status` of what may pass: DEADLINE_EXCEEDED and UNAVAILABLE, as one answers that knows no leader.
 const MAY_PASS: [&str; 2] = ["4", "14"];
 
 /// What is sent as `user-agent`.
 const AGENT: &str = concat!("gangplank/", env!("CARGO_PKG_VERSION"));
 
+pub(super) use listing::Listing;
+
+use connection::Connection;
+use listing::{LISTING, MOST_BYTES, MOST_KEYS};
+
+mod connection;
+mod listing;
+
 /// Why etcd did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
-#[error("{member} failed")]
+#[error("{member} failed, asked about {about}")]
 pub(super) struct MemberFault {
     member: String,
+    /// The keys concerned, or what they begin with.
+    about: String,
     #[source]
     cause: Box<AttemptFault>,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AttemptFault {
-    #[error("nobody answers there")]
+    #[error("nobody answers there; is it running, and is its port open from here?")]
     Unreachable(#[source] io::Error),
-    #[error("TLS failed")]
+    #[error(
+        "TLS failed; `caFile` has to hold the authority of its certificate, and it has to trust that of `certificateFile`"
+    )]
     Tls(#[source] io::Error),
     #[error("the certificate for it cannot be read")]
     Material(#[source] Fault),
@@ -76,9 +76,9 @@ pub(super) enum AttemptFault {
     Unusable(#[source] rustls::Error),
     #[error("the files for it could not be read")]
     Unread,
-    #[error("it does not speak HTTP/2")]
+    #[error("it does not speak HTTP/2; is this the port of an etcd's clients?")]
     Protocol(#[source] hyper::Error),
-    #[error("there was no answer within {} s", ATTEMPT.as_secs())]
+    #[error("there was no answer within {} s; see `etcdctl endpoint health`", ATTEMPT.as_secs())]
     Late,
     #[error("the call failed")]
     Call(#[from] CallFault),
@@ -86,6 +86,15 @@ pub(super) enum AttemptFault {
     Request(#[source] http::Error),
     #[error("its answer says nothing")]
     Empty,
+    #[error("it lists what was not asked for; is it an etcd?")]
+    Astray,
+    #[error(
+        "it has listed {MOST_KEYS} keys or {} MiB and there are more; is the prefix the relays' own, and does nobody else write there?",
+        MOST_BYTES / 1024 / 1024
+    )]
+    Endless,
+    #[error("it has listed for {} s and there are more keys; see `etcdctl endpoint health`", LISTING.as_secs())]
+    Slow,
 }
 
 impl MemberFault {
@@ -117,45 +126,13 @@ pub(super) struct Client {
     tasks: TaskTracker,
 }
 
-/// A connection; it ends with its last owner.
-#[derive(Debug)]
-struct Connection {
-    member: usize,
-    sender: SendRequest<Said>,
-    heard: Heard,
-    _end: DropGuard,
-}
-
-/// Where a connection's tasks run: counted, and no longer than the connection has an owner.
-#[derive(Clone)]
-struct Berth {
-    tasks: TaskTracker,
-    end: CancellationToken,
-}
-
-impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Berth {
-    fn execute(&self, task: F) {
-        drop(
-            self.tasks
-                .spawn(self.end.clone().run_until_cancelled_owned(task)),
-        );
-    }
-}
-
 /// A watch that stands.
 #[derive(Debug)]
 pub(super) struct Watch {
     answers: Answers<Incoming>,
     member: String,
+    about: String,
     connection: Arc<Connection>,
-}
-
-/// All keys that begin alike, as of one revision, page by page.
-#[derive(Debug)]
-pub(super) struct Listing {
-    next: Option<RangeRequest>,
-    /// As of which revision; 0 before the first page.
-    pub(super) revision: i64,
 }
 
 impl Client {
@@ -188,7 +165,7 @@ impl Client {
             compare: Vec::new(),
             success: keys.iter().map(|key| RequestOp::range(key)).collect(),
         };
-        let answer: TxnResponse = self.ask(TXN, &question).await?;
+        let answer: TxnResponse = self.ask(TXN, &question, &keys.join(", ")).await?;
         let mut found = answer
             .responses
             .into_iter()
@@ -203,11 +180,13 @@ impl Client {
         provided: Vec<Compare>,
         then: Vec<RequestOp>,
     ) -> Result<bool, MemberFault> {
+        let about = then.first().map(RequestOp::key).unwrap_or_default();
+        let about = String::from_utf8_lossy(about).into_owned();
         let question = TxnRequest {
             compare: provided,
             success: then,
         };
-        let answer: TxnResponse = self.ask(TXN, &question).await?;
+        let answer: TxnResponse = self.ask(TXN, &question, &about).await?;
         Ok(answer.succeeded)
     }
 
@@ -216,20 +195,15 @@ impl Client {
         &self,
         listing: &mut Listing,
     ) -> Result<Option<Vec<KeyValue>>, MemberFault> {
-        let Some(mut question) = listing.next.take() else {
+        let Some(question) = listing.next.take() else {
             return Ok(None);
         };
-        let answer: RangeResponse = self.ask(RANGE, &question).await?;
-        if listing.revision == 0 {
-            listing.revision = answer.header.unwrap_or_default().revision;
-        }
-        if let (true, Some(last)) = (answer.more, answer.kvs.last()) {
-            question.key.clone_from(&last.key);
-            question.key.push(0);
-            question.revision = listing.revision;
-            listing.next = Some(question);
-        }
-        Ok(Some(answer.kvs))
+        let answer: RangeResponse = self.ask(RANGE, &question, &listing.below).await?;
+        let taken = listing.take(question, answer);
+        let page = taken.map_err(|cause| {
+            self.fault(self.member.load(Ordering::Relaxed), &listing.below, cause)
+        })?;
+        Ok(Some(page))
     }
 
     /// Hears of every change of keys that begin with `prefix`, from revision `start` on.
@@ -242,8 +216,17 @@ impl Client {
             }),
         };
         let question = &question;
-        self.in_turn(|member| Box::pin(self.watch_at(member, question)))
+        self.in_turn(prefix, |member| Box::pin(self.watch_at(member, question)))
             .await
+    }
+
+    fn fault(&self, member: usize, about: &str, cause: AttemptFault) -> MemberFault {
+        let member = self.server(member).map(|at| at.authority.clone());
+        MemberFault {
+            member: member.unwrap_or_default(),
+            about: about.to_owned(),
+            cause: Box::new(cause),
+        }
     }
 
     /// With a connection of its own; the calls' one is none of its affair.
@@ -259,11 +242,12 @@ impl Client {
             let mut answers = connection.call(server, WATCH, said).await?;
             let first: WatchResponse = answers.next().await?.ok_or(AttemptFault::Empty)?;
             if !first.created || first.canceled {
-                return Err(canceled(first).into());
+                return Err(canceled(&first).into());
             }
             Ok(Watch {
                 answers,
                 member: server.authority.clone(),
+                about: String::from_utf8_lossy(watched(question)).into_owned(),
                 connection,
             })
         };
@@ -275,9 +259,12 @@ impl Client {
         &self,
         path: &str,
         question: &impl Message,
+        about: &str,
     ) -> Result<A, MemberFault> {
-        self.in_turn(|member| Box::pin(self.ask_at(member, path, question)))
-            .await
+        self.in_turn(about, |member| {
+            Box::pin(self.ask_at(member, path, question))
+        })
+        .await
     }
 
     async fn ask_at<A: Message + Default>(
@@ -322,6 +309,7 @@ impl Client {
     /// Tries the members in turn, beginning with the one that answered last.
     async fn in_turn<'a, T>(
         &'a self,
+        about: &str,
         attempt: impl Fn(usize) -> BoxFuture<'a, Result<T, AttemptFault>>,
     ) -> Result<T, MemberFault> {
         let (count, first) = (
@@ -338,11 +326,7 @@ impl Client {
                     return Ok(done);
                 }
                 Err(cause) if tried >= count => {
-                    let member = self.server(member).map(|at| at.authority.clone());
-                    return Err(MemberFault {
-                        member: member.unwrap_or_default(),
-                        cause: Box::new(cause),
-                    });
+                    return Err(self.fault(member, about, cause));
                 }
                 Err(_next) => {}
             }
@@ -374,47 +358,6 @@ impl Client {
         self.tasks.close();
         drop(timeout(ATTEMPT, self.tasks.wait()).await);
     }
-
-    /// The files are read for each: a certificate that was renewed is so in use at once.
-    async fn dial(&self, member: usize) -> Result<Arc<Connection>, AttemptFault> {
-        let server = self.server(member)?;
-        let tcp = TcpStream::connect((server.host.as_str(), server.port))
-            .await
-            .map_err(AttemptFault::Unreachable)?;
-        let heard = Heard::now();
-        let (authorities, key_pair) = (self.etcd.authorities.clone(), self.etcd.key_pair.clone());
-        let made = spawn_blocking(move || {
-            let read = |fault| AttemptFault::Material(fault);
-            let (authorities, shown) = (
-                authorities.read().map_err(read)?,
-                key_pair.read().map_err(read)?,
-            );
-            tls(&authorities, &shown).map_err(AttemptFault::Unusable)
-        });
-        let tls = made.await.unwrap_or(Err(AttemptFault::Unread))?;
-        let name = server.tls_server_name.clone();
-        let secured = TlsConnector::from(tls).connect(name, heard.over(tcp)).await;
-        let secured = TokioIo::new(secured.map_err(AttemptFault::Tls)?);
-        let end = CancellationToken::new();
-        let berth = Berth {
-            tasks: self.tasks.clone(),
-            end: end.clone(),
-        };
-        let (sender, running) = Builder::new(berth.clone())
-            .timer(TokioTimer::new())
-            .keep_alive_interval(PING)
-            .keep_alive_timeout(PONG)
-            .handshake(secured)
-            .await
-            .map_err(AttemptFault::Protocol)?;
-        berth.execute(running);
-        Ok(Arc::new(Connection {
-            member,
-            sender,
-            heard,
-            _end: end.drop_guard(),
-        }))
-    }
 }
 
 async fn limited<T>(
@@ -426,32 +369,16 @@ async fn limited<T>(
         .unwrap_or(Err(AttemptFault::Late))
 }
 
-fn canceled(answer: WatchResponse) -> CallFault {
-    CallFault::Refused {
-        code: "canceled".to_owned(),
-        message: answer.cancel_reason,
-    }
+/// What the keys begin with that a watch is of.
+fn watched(question: &WatchRequest) -> &[u8] {
+    let create = question.create.as_ref();
+    create.map(|create| &*create.key).unwrap_or_default()
 }
 
-impl Connection {
-    async fn call(
-        &self,
-        server: &Server,
-        path: &str,
-        said: Said,
-    ) -> Result<Answers<Incoming>, AttemptFault> {
-        let request = Request::post(format!("https://{}{path}", server.authority))
-            .header("content-type", "application/grpc")
-            .header("te", "trailers")
-            .header("user-agent", AGENT)
-            // A member that knows no leader says so, instead of a silence that looks as if nothing happened.
-            .header("hasleader", "true")
-            .body(said)
-            .map_err(AttemptFault::Request)?;
-        let mut sender = self.sender.clone();
-        sender.ready().await.map_err(CallFault::Broken)?;
-        let answered = sender.send_request(request).await;
-        Ok(Answers::of(answered.map_err(CallFault::Broken)?)?)
+fn canceled(answer: &WatchResponse) -> CallFault {
+    CallFault::Refused {
+        code: Sentence::fitting("canceled"),
+        message: Sentence::fitting(&answer.cancel_reason),
     }
 }
 
@@ -465,42 +392,16 @@ impl Watch {
     pub(super) async fn next(&mut self) -> Result<WatchResponse, MemberFault> {
         let fault = |cause| MemberFault {
             member: self.member.clone(),
+            about: self.about.clone(),
             cause: Box::new(cause),
         };
         match self.answers.next::<WatchResponse>().await {
-            Ok(Some(answer)) if answer.canceled => Err(fault(canceled(answer).into())),
+            Ok(Some(answer)) if answer.canceled => Err(fault(canceled(&answer).into())),
             Ok(Some(answer)) => Ok(answer),
             Ok(None) => Err(fault(AttemptFault::Empty)),
             Err(cause) => Err(fault(cause.into())),
         }
     }
-}
-
-impl Listing {
-    pub(super) fn of(prefix: &str) -> Self {
-        let question = RangeRequest {
-            range_end: end_of(prefix),
-            limit: PAGE,
-            ..RangeRequest::of(prefix)
-        };
-        Self {
-            next: Some(question),
-            revision: 0,
-        }
-    }
-}
-
-fn tls(authorities: &Anchors, shown: &KeyPair) -> Result<Arc<ClientConfig>, rustls::Error> {
-    let mut roots = RootCertStore::empty();
-    for anchor in authorities.certificates() {
-        roots.add(anchor)?;
-    }
-    let mut tls = ClientConfig::builder_with_provider(crypto::provider())
-        .with_protocol_versions(&[&version::TLS13, &version::TLS12])?
-        .with_root_certificates(roots)
-        .with_client_auth_cert(shown.chain().to_vec(), shown.private_key())?;
-    tls.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(Arc::new(tls))
 }
 
 #[cfg(test)]
@@ -511,8 +412,8 @@ mod tests {
     fn only_what_may_pass_is_waited_for() {
         let refused = |code: &str| {
             AttemptFault::Call(CallFault::Refused {
-                code: code.to_owned(),
-                message: String::new(),
+                code: Sentence::fitting(code),
+                message: Sentence::default(),
             })
         };
         let io = |kind| io::Error::from(kind);

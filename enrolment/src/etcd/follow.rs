@@ -9,9 +9,10 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::time::Duration;
 
 use gangplank_pki::{Fingerprint, TunnelName};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::client::{Listing, Watch};
 use super::record::{Certificate, Cluster, certificate_name, cluster_name, read, understood};
@@ -19,22 +20,41 @@ use super::wire::{DELETE, Event};
 use super::{EtcdFault, Shared};
 use crate::known::{Known, Snapshot};
 
+/// Clusters and revoked certificates that are remembered: a hundred bytes each, and more than any listing of a relay's
+/// ever had. An etcd that names ever new ones would fill the memory.
+pub(super) const MOST_HELD: usize = 1_000_000;
+
+/// For reading everything: as long as the longest listing may take, and as long again for those of the revoked clusters.
+const READING: Duration = Duration::from_secs(240);
+
 /// What is followed.
 #[derive(Debug)]
 pub(super) struct Following {
     /// Of each cluster whether it has joined, and its revoked certificates.
     clusters: BTreeMap<TunnelName, (bool, Vec<Fingerprint>)>,
+    /// How many of both.
+    held: usize,
     /// As of which revision.
     revision: i64,
 }
 
 impl Following {
-    /// Reads everything.
+    /// Reads everything, within [`READING`].
     pub(super) async fn begin(shared: &Shared) -> Result<Self, EtcdFault> {
+        let reading = timeout(READING, Self::read(shared)).await;
+        reading.unwrap_or_else(|_elapsed| {
+            Err(EtcdFault::Slow {
+                below: shared.keys.clusters(),
+            })
+        })
+    }
+
+    async fn read(shared: &Shared) -> Result<Self, EtcdFault> {
         let mut listing = Listing::of(&shared.keys.clusters());
         let listed = shared.rest_of_clusters(&mut listing).await?;
         let mut following = Self {
             clusters: BTreeMap::new(),
+            held: 0,
             revision: listing.revision,
         };
         for (name, cluster) in listed {
@@ -78,12 +98,32 @@ impl Following {
                         revoked.push(fingerprint);
                     }
                 }
+                if revoked.len() > MOST_HELD {
+                    return Err(too_many(shared));
+                }
             }
         }
         let now = (cluster.is_some_and(Cluster::has_joined), revoked);
         let is_news = self.clusters.get(&name) != Some(&now);
+        self.hold(name, now)
+            .then_some(is_news)
+            .ok_or_else(|| too_many(shared))
+    }
+
+    /// False when that is too much.
+    fn hold(&mut self, name: TunnelName, now: (bool, Vec<Fingerprint>)) -> bool {
+        self.held += 1 + now.1.len();
+        self.forget(&name);
         self.clusters.insert(name, now);
-        Ok(is_news)
+        self.held <= MOST_HELD
+    }
+
+    /// Says whether there was anything.
+    fn forget(&mut self, name: &TunnelName) -> bool {
+        let forgotten = self.clusters.remove(name);
+        let count = forgotten.as_ref().map_or(0, |(_, of)| 1 + of.len());
+        self.held = self.held.saturating_sub(count);
+        forgotten.is_some()
     }
 
     async fn hear(&mut self, shared: &Shared, event: Event) -> Result<bool, EtcdFault> {
@@ -92,11 +132,16 @@ impl Following {
             return Ok(false);
         };
         if event.kind == DELETE {
-            return Ok(self.clusters.remove(&name).is_some());
+            return Ok(self.forget(&name));
         }
         let cluster: Option<Cluster> = understood(read(&pair));
         self.take(shared, name, cluster.as_ref()).await
     }
+}
+
+fn too_many(shared: &Shared) -> EtcdFault {
+    let below = shared.keys.clusters();
+    EtcdFault::TooMany { below }
 }
 
 /// How following ended.
@@ -154,5 +199,31 @@ async fn keep_up(
         if is_news {
             known.learn(following.snapshot());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a watch tells goes on for ever, and each change may name a cluster that nobody had heard of.
+    #[test]
+    fn what_is_remembered_is_counted() {
+        let mut following = Following {
+            clusters: BTreeMap::new(),
+            held: 0,
+            revision: 1,
+        };
+        let name = |number: u32| TunnelName::parse(&format!("edge-{number}.acme")).unwrap();
+        let of = |number: u32| (true, vec![Fingerprint::of(&number.to_be_bytes())]);
+        for number in [1, 2, 1, 1] {
+            assert!(following.hold(name(number), of(number)));
+        }
+        assert_eq!(following.held, 4);
+        assert!(following.forget(&name(1)) && !following.forget(&name(1)));
+        assert_eq!(following.held, 2);
+        following.held = MOST_HELD - 2;
+        assert!(following.hold(name(3), of(3)));
+        assert!(!following.hold(name(4), of(4)));
     }
 }

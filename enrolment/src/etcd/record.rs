@@ -8,6 +8,7 @@
 
 use gangplank_pki::clock::at;
 use gangplank_pki::{Fingerprint, TunnelName};
+use gangplank_tunnel::wire::{Message as Sentence, Text};
 use rustls_pki_types::UnixTime;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -17,11 +18,17 @@ use crate::register::{CertificateRecord, TokenId, TokenRecord};
 
 /// What lies at a key is not what was written there.
 #[derive(Debug, thiserror::Error)]
-#[error("what lies at {key} is not understood: {why}")]
+#[error(
+    "what lies at {key} is not understood: {why}; update this program if a newer one wrote it, or write there what a backup of \
+     etcd has. Delete it only if it is none of the register's: a revocation may go with it"
+)]
 pub(super) struct RecordFault {
-    key: String,
-    why: String,
+    key: KeyName,
+    why: Sentence,
 }
+
+/// A key for people: as long as a prefix, two labels and a fingerprint are. Whoever writes to etcd chooses it.
+type KeyName = Text<512>;
 
 /// Where everything is.
 #[derive(Debug)]
@@ -197,7 +204,7 @@ pub(super) fn written(record: &impl Serialize) -> Vec<u8> {
 
 /// A record as it was read.
 pub(super) fn read<T: DeserializeOwned>(pair: &KeyValue) -> Result<T, RecordFault> {
-    serde_json::from_slice(&pair.value).map_err(|fault| misunderstood(pair, fault.to_string()))
+    serde_json::from_slice(&pair.value).map_err(|fault| misunderstood(pair, &fault.to_string()))
 }
 
 /// The same of a key that may not be there.
@@ -222,7 +229,7 @@ pub(super) fn token_record(pair: &KeyValue) -> Result<(Token, TokenRecord), Reco
     let (id, token) = (token_id(pair)?, read::<Token>(pair)?);
     match token.record(id) {
         Some(record) => Ok((token, record)),
-        None => Err(misunderstood(pair, "it is no token".to_owned())),
+        None => Err(misunderstood(pair, "it is no token")),
     }
 }
 
@@ -254,13 +261,13 @@ fn last_part(pair: &KeyValue) -> Option<&str> {
 }
 
 fn unnamed(pair: &KeyValue) -> RecordFault {
-    misunderstood(pair, "its name is none that is given here".to_owned())
+    misunderstood(pair, "its name is none that is given here")
 }
 
-fn misunderstood(pair: &KeyValue, why: String) -> RecordFault {
+fn misunderstood(pair: &KeyValue, why: &str) -> RecordFault {
     RecordFault {
-        key: String::from_utf8_lossy(&pair.key).into_owned(),
-        why,
+        key: KeyName::fitting(&String::from_utf8_lossy(&pair.key)),
+        why: Sentence::fitting(why),
     }
 }
 

@@ -180,6 +180,16 @@ impl RangeRequest {
 }
 
 impl RequestOp {
+    /// The key it is about.
+    pub(super) fn key(&self) -> &[u8] {
+        match &self.request {
+            Some(Request::Range(range)) => &range.key,
+            Some(Request::Put(put)) => &put.key,
+            Some(Request::DeleteRange(delete)) => &delete.key,
+            None => &[],
+        }
+    }
+
     pub(super) fn range(key: &str) -> Self {
         Self {
             request: Some(Request::Range(RangeRequest::of(key))),

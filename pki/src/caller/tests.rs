@@ -1,5 +1,6 @@
-use std::sync::Mutex;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::*;
 use crate::clock::ManualClock;
@@ -91,7 +92,7 @@ fn a_required_certificate_must_make_someone_of_its_owner_at_this_moment() {
     let current = Arc::new(Mutex::new(Arc::new(exit.trusting())));
     let source: BundleSource = {
         let current = Arc::clone(&current);
-        Arc::new(move || Arc::clone(&current.lock().unwrap()))
+        Arc::new(move || Arc::clone(&current.lock()))
     };
     let clock = Arc::new(ManualClock::new(now()));
     let verifier = || {
@@ -117,7 +118,7 @@ fn a_required_certificate_must_make_someone_of_its_owner_at_this_moment() {
         );
         clock.set(now());
     }
-    *current.lock().unwrap() = Arc::new(TrustBundle::empty());
+    *current.lock() = Arc::new(TrustBundle::empty());
     assert!(
         exit.call(VERSIONS[1], verifier(), Some(&exit.caller()))
             .is_err()

@@ -5,10 +5,10 @@
 //! there, so that many events cost one wake-up and one write.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use gangplank_config::role::audit::WhenFull;
+use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -111,7 +111,7 @@ impl Queue {
     /// Lets `render` append one line, if there is room. Where a full queue blocks, there always is for what was
     /// done: then the requests that run are the last ones.
     pub(super) fn push(&self, about: About, render: impl FnOnce(&mut Vec<u8>)) -> Pushed {
-        let mut waiting = self.lock();
+        let mut waiting = self.waiting.lock();
         let before = waiting.lines.len();
         let has_room = match (about, self.when_full) {
             (About::Refusal, _) => before < BOUND_OF_REFUSALS,
@@ -167,17 +167,14 @@ impl Queue {
     pub(super) fn take(&self, batch: &mut Batch) -> bool {
         batch.lines.clear();
         batch.lines.shrink_to(KEPT_ROOM);
-        let mut waiting = self.lock();
+        let mut waiting = self.waiting.lock();
         waiting.in_hand = 0;
         while waiting.lines.is_empty() {
             if waiting.end != End::Open {
                 return false;
             }
             waiting.asleep = true;
-            waiting = self
-                .stir
-                .wait(waiting)
-                .unwrap_or_else(PoisonError::into_inner);
+            self.stir.wait(&mut waiting);
         }
         waiting.asleep = false;
         std::mem::swap(&mut waiting.lines, &mut batch.lines);
@@ -193,34 +190,31 @@ impl Queue {
 
     /// Lets some more lines come before the next [`take`](Self::take).
     pub(super) fn linger(&self) {
-        let waiting = self.lock();
+        let mut waiting = self.waiting.lock();
         if waiting.end == End::Open && waiting.lines.len() < BOUND / 2 {
             // Whether it was told or the time is over is the same.
-            drop(self.stir.wait_timeout(waiting, LINGER));
+            self.stir.wait_for(&mut waiting, LINGER);
         }
     }
 
     /// Waits so long, or until the end has come nearer; `false` when nobody waits for the writer.
     pub(super) fn rest(&self, time: Duration) -> bool {
-        let end = self.lock().end;
+        let mut waiting = self.waiting.lock();
+        let end = waiting.end;
         let unchanged = |waiting: &mut Waiting| waiting.end == end && end != End::Abandoned;
-        self.stir
-            .wait_timeout_while(self.lock(), time, unchanged)
-            .unwrap_or_else(PoisonError::into_inner)
-            .0
-            .end
-            != End::Abandoned
+        self.stir.wait_while_for(&mut waiting, unchanged, time);
+        waiting.end != End::Abandoned
     }
 
     /// Nothing will be pushed any more; what is there should be written now.
     pub(super) fn close(&self) {
-        self.lock().end = End::Closed;
+        self.waiting.lock().end = End::Closed;
         self.stir.notify_one();
     }
 
     /// Nobody waits any more for what is not written yet: so many events at most.
     pub(super) fn abandon(&self) -> u64 {
-        let mut waiting = self.lock();
+        let mut waiting = self.waiting.lock();
         waiting.end = End::Abandoned;
         let left = waiting.events + waiting.in_hand;
         drop(waiting);
@@ -230,12 +224,8 @@ impl Queue {
 
     /// How many events are not written yet, at most.
     pub(super) fn events(&self) -> u64 {
-        let waiting = self.lock();
+        let waiting = self.waiting.lock();
         waiting.events + waiting.in_hand
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

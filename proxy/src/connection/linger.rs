@@ -6,10 +6,11 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 
@@ -61,14 +62,14 @@ impl<IO> Returning<IO> {
 
 impl<IO> Returned<IO> {
     pub(super) fn take(&self) -> Option<IO> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.lock().take()
     }
 }
 
 impl<IO> Drop for Returning<IO> {
     fn drop(&mut self) {
         if let Some(place) = self.to.upgrade() {
-            *place.lock().unwrap_or_else(PoisonError::into_inner) = self.io.take();
+            *place.lock() = self.io.take();
         }
     }
 }

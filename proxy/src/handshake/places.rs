@@ -7,8 +7,9 @@
 use std::collections::{HashMap, HashSet};
 use std::mem;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::exit::Caller;
@@ -55,17 +56,17 @@ struct Known {
 impl Places {
     /// Those of the way that a caller came.
     pub(super) fn of(&self, caller: &Caller) -> Arc<Way> {
-        Arc::clone(lock(&self.ways).entry(caller.relay.clone()).or_default())
+        Arc::clone(self.ways.lock().entry(caller.relay.clone()).or_default())
     }
 
     /// A caller's certificate was accepted.
     pub(super) fn remember(&self, caller: &Caller) {
-        lock(&self.known).remember(source(caller));
+        self.known.lock().remember(source(caller));
     }
 
     /// Whether one from the same address was accepted.
     pub(super) fn knows(&self, caller: &Caller) -> bool {
-        lock(&self.known).has(source(caller))
+        self.known.lock().has(source(caller))
     }
 }
 
@@ -138,10 +139,6 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.send_modify(|count| *count = count.saturating_sub(1));
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -227,7 +224,7 @@ mod tests {
             let address = Ipv4Addr::from(u32::try_from(number).unwrap());
             places.remember(&caller("one", &address.to_string()));
         }
-        let known = lock(&places.known);
+        let known = places.known.lock();
         assert!(known.newer.len() + known.older.len() <= MOST_KNOWN);
         drop(known);
         let last = Ipv4Addr::from(u32::try_from(5 * MOST_KNOWN - 1).unwrap());

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use gangplank_pki::{Identity, ProviderId};
 use http::StatusCode;
 use http_body_util::{BodyExt as _, Limited};
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
@@ -136,16 +137,12 @@ impl Reviews {
         let answer = ask(upstream, question(identity, claim)).await;
         self.count(&answer);
         let verdict = answer?;
-        self.verdicts().keep(key, verdict.clone(), asked);
+        self.verdicts.lock().keep(key, verdict.clone(), asked);
         Ok(verdict)
     }
 
     fn known(&self, key: &Key) -> Option<Verdict> {
-        self.verdicts().find(key, Instant::now())
-    }
-
-    fn verdicts(&self) -> MutexGuard<'_, Verdicts> {
-        self.verdicts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.verdicts.lock().find(key, Instant::now())
     }
 
     fn count(&self, answer: &Result<Verdict, ReviewFault>) {
@@ -203,7 +200,7 @@ where
     }
 
     fn of(&self, whose: &Whose) -> Arc<Semaphore> {
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.lines.lock();
         if let Some(line) = lines.get(whose) {
             return Arc::clone(line);
         }
@@ -240,7 +237,7 @@ mod tests {
         for number in 0..3 * LINES {
             drop(lines.of(&provider(number)));
         }
-        assert!(lines.lines.lock().unwrap().len() <= LINES + 1);
+        assert!(lines.lines.lock().len() <= LINES + 1);
         assert!(lines.of(&provider(1)).try_acquire().is_err());
         drop(taken);
     }

@@ -54,7 +54,7 @@ async fn shares_that_nobody_uses_are_forgotten() {
         assert!(share.request().is_ok());
         tokio::time::advance(Duration::from_secs(1)).await;
     }
-    let held = lock(&shares.providers).shares.len();
+    let held = shares.providers.lock().shares.len();
     assert!(held <= NOT_WORTH_A_LOOK, "{held}");
     assert!(Arc::ptr_eq(&kept, &shares.of_provider(&provider(0))));
 }
@@ -85,7 +85,7 @@ async fn connections_are_counted_by_certificate_and_leave_nothing_behind() {
     drop(first);
     assert!(shares.connect(one).is_some());
     drop((second, theirs));
-    assert!(lock(&shares.callers).is_empty());
+    assert!(shares.callers.lock().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

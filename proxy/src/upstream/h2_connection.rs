@@ -6,8 +6,8 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::client::conn::http2::{Builder, Connection, SendRequest};
 use hyper::rt::Executor;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
@@ -194,16 +195,12 @@ struct Beginning {
 
 impl Beginning {
     fn hear(&self, fault: io::Error) {
-        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
+        *self.fault.lock() = Some(fault);
     }
 
     /// hyper keeps to itself why a connection ended; the socket's word is more to the point anyway.
     fn fault(&self, ended: Option<hyper::Error>) -> io::Error {
-        let heard = self
-            .fault
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let heard = self.fault.lock().take();
         heard
             .or_else(|| ended.map(io::Error::other))
             .unwrap_or_else(|| {

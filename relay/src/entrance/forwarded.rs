@@ -9,18 +9,29 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::time::Instant;
+
+use mismatches::Mismatches;
+pub use mismatches::{Mismatch, MismatchView};
+
+mod mismatches;
 
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 /// Behind the first sixteen bytes. Addresses are 36 at the most; clouds add some hundred bytes of their own, and
 /// the protocol's authors count on all of it fitting into one packet.
 const LONGEST: u16 = 1024;
 
-/// Where load balancers are that tell whom they forward.
+/// Where load balancers are that tell whom they forward. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Forwarders(Vec<IpNet>);
+pub(crate) struct Forwarders {
+    networks: Arc<[IpNet]>,
+    /// Those that do otherwise than the list says.
+    mismatches: Mismatches,
+}
 
 /// Why a forwarder's connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +44,11 @@ pub(crate) enum ForwardFault {
     /// It begins as one, and does not go on as one.
     #[error("a PROXY header does not make sense: {0}")]
     Malformed(&'static str),
+    /// It is there, and nobody there is believed.
+    #[error(
+        "a connection begins with a PROXY header and comes from no network in `proxyProtocolFrom`; add the network if it is the load balancer's, or let that send none"
+    )]
+    Unlisted,
 }
 
 impl ForwardFault {
@@ -41,20 +57,44 @@ impl ForwardFault {
         match self {
             Self::Missing => "ProxyHeaderMissing",
             Self::Malformed(_) => "ProxyHeaderMalformed",
+            Self::Unlisted => "ProxyHeaderUnlisted",
         }
     }
 }
 
 impl Forwarders {
     pub(crate) fn new(networks: Vec<IpNet>) -> Self {
-        Self(networks)
+        Self {
+            networks: networks.into(),
+            mismatches: Mismatches::default(),
+        }
     }
 
     /// Whether connections from there begin with a PROXY header.
     pub(crate) fn include(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        self.0.iter().any(|network| network.contains(&address))
+        self.networks
+            .iter()
+            .any(|network| network.contains(&address))
     }
+
+    /// Notes a connection that was refused, and tells of it now and then.
+    pub(crate) fn refused(&self, address: IpAddr, fault: ForwardFault) {
+        let address = address.to_canonical();
+        if self.mismatches.note(fault.into(), address, Instant::now()) {
+            tracing::warn!(balancer.addr = %address, reason = fault.reason(), error = %fault, "callers are refused");
+        }
+    }
+
+    /// What was refused of late.
+    pub(crate) fn mismatches(&self) -> Vec<MismatchView> {
+        self.mismatches.of_late(Instant::now())
+    }
+}
+
+/// Whether a connection begins with such a header, of this version or of the one before.
+pub(crate) fn is_header(first_bytes: &[u8]) -> bool {
+    first_bytes.starts_with(&SIGNATURE) || first_bytes.starts_with(b"PROXY ")
 }
 
 /// Reads the header, and not a byte of what follows. `None` when the forwarder speaks for itself, as it does to

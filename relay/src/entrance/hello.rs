@@ -13,6 +13,7 @@
 use bytes::{BufMut, buf::Limit};
 
 use crate::entrance::alert::Alert;
+use crate::entrance::forwarded::{ForwardFault, is_header};
 use crate::entrance::plain_http::FirstBytes;
 
 /// Longest ClientHello message, in bytes. A hello with post-quantum key share, ALPN and a few GREASE
@@ -40,9 +41,12 @@ const HOST_NAME: u8 = 0;
 /// Why these bytes are not a ClientHello that can be routed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum HelloFault {
-    /// The first bytes are no TLS handshake record: SSLv2, a PROXY header, noise.
+    /// The first bytes are no TLS handshake record: SSLv2, noise.
     #[error("not a TLS handshake")]
     NotTls,
+    /// The first bytes are a PROXY header, from where none is believed.
+    #[error(transparent)]
+    ProxyHeader(ForwardFault),
     /// The first bytes are a request in plain HTTP.
     #[error("plain HTTP where TLS belongs")]
     PlainHttp,
@@ -74,6 +78,7 @@ impl HelloFault {
     pub(crate) fn reason(self) -> &'static str {
         match self {
             Self::NotTls => "NotTls",
+            Self::ProxyHeader(fault) => fault.reason(),
             Self::PlainHttp => "PlainHttp",
             Self::RecordLength(_) => "RecordLength",
             Self::TooLong(_) => "HelloTooLong",
@@ -88,7 +93,7 @@ impl HelloFault {
     /// The alert that tells a TLS client, `None` for a peer that does not speak TLS.
     pub(crate) fn alert(self) -> Option<Alert> {
         match self {
-            Self::NotTls | Self::PlainHttp => None,
+            Self::NotTls | Self::ProxyHeader(_) | Self::PlainHttp => None,
             Self::RecordLength(_) => Some(Alert::RecordOverflow),
             Self::NotAHello => Some(Alert::UnexpectedMessage),
             Self::TooLong(_) | Self::TooManyBytes | Self::Malformed => Some(Alert::DecodeError),
@@ -149,6 +154,9 @@ impl HelloReader {
     /// How many bytes of the current record can be taken; reads the next record header when due.
     fn next_fragment(&mut self) -> Result<Option<usize>, HelloFault> {
         if self.parsed == 0 {
+            if is_header(&self.raw) {
+                return Err(HelloFault::ProxyHeader(ForwardFault::Unlisted));
+            }
             match FirstBytes::of(&self.raw) {
                 FirstBytes::Request => return Err(HelloFault::PlainHttp),
                 FirstBytes::PerhapsRequest => return Ok(None),

@@ -3,6 +3,7 @@
 use gangplank_pki::EntranceFault;
 
 use crate::entrance::alert::Alert;
+use crate::entrance::forwarded::ForwardFault;
 use crate::entrance::hello::HelloFault;
 use crate::entrance::peek::PeekError;
 
@@ -60,6 +61,16 @@ impl Refusal {
             Self::Offline => "Offline",
             Self::NotAnswering => "NotAnswering",
             Self::Overloaded => "Overloaded",
+        }
+    }
+
+    /// What a load balancer does otherwise than it should, if that is the reason.
+    pub(crate) fn forward_fault(&self) -> Option<ForwardFault> {
+        match self {
+            Self::Peek(
+                PeekError::Forwarded(fault) | PeekError::Hello(HelloFault::ProxyHeader(fault)),
+            ) => Some(*fault),
+            _ => None,
         }
     }
 

@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use gangplank_enrolment::{Contact, Known};
 use gangplank_pki::TunnelName;
-use gangplank_tunnel::{Account, Ledger, Session};
+use gangplank_tunnel::{Ledger, Session, encode_accounts};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 use tokio::sync::watch;
@@ -19,24 +18,11 @@ use tokio::sync::watch;
 use crate::entrance::Quay;
 use crate::registry::Registry;
 
-/// A tunnel's name, proven by the agent's certificate.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfTunnel {
-    tunnel: String,
-}
-
 /// A tunnel's name and what carries it, `quic` or `tcp`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
 struct OfTransport {
     tunnel: String,
     transport: &'static str,
-}
-
-/// A tunnel's name and which way bytes went, seen from the relay.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfDirection {
-    tunnel: String,
-    direction: &'static str,
 }
 
 /// What is looked at.
@@ -76,7 +62,7 @@ impl Collector for Standings {
         )?)?;
         self.encode_contact(&mut encoder)?;
         self.encode_registered(&mut encoder)?;
-        encode_carried(&self.ledger.accounts(), &mut encoder)
+        encode_accounts(&self.ledger.accounts(), "tunnel", &mut encoder)
     }
 }
 
@@ -116,50 +102,9 @@ impl Standings {
         let help = "Callers on board by tunnel name.";
         let mut gauge = encoder.encode_descriptor("open_streams", help, None, MetricType::Gauge)?;
         for (tunnel, streams) in streams {
-            ConstGauge::new(streams).encode(gauge.encode_family(&OfTunnel { tunnel })?)?;
+            ConstGauge::new(streams).encode(gauge.encode_family(&[("tunnel", tunnel)])?)?;
         }
         Ok(())
-    }
-}
-
-/// What tunnels have moved over the network, those that have ended included.
-fn encode_carried(
-    accounts: &[Account<TunnelName>],
-    encoder: &mut DescriptorEncoder<'_>,
-) -> fmt::Result {
-    let help = "Bytes that a cluster's tunnels moved over the network, by direction.";
-    let mut counter = encoder.encode_descriptor("tunnel_bytes", help, None, MetricType::Counter)?;
-    for account in accounts {
-        let (sent, received) = (account.traffic.sent, account.traffic.received);
-        for (direction, bytes) in [("sent", sent), ("received", received)] {
-            let tunnel = account.peer.to_string();
-            let label = OfDirection { tunnel, direction };
-            ConstCounter::new(bytes).encode(counter.encode_family(&label)?)?;
-        }
-    }
-    let help = "Datagrams that were sent to a cluster's agents and lost on the way.";
-    let mut counter =
-        encoder.encode_descriptor("tunnel_datagrams_lost", help, None, MetricType::Counter)?;
-    for account in accounts {
-        let lost = ConstCounter::new(account.traffic.datagrams_lost);
-        lost.encode(counter.encode_family(&label_of(account))?)?;
-    }
-    let help = "Round trip to a cluster's agents, of several tunnels the longest.";
-    let unit = Unit::Seconds;
-    let mut gauge =
-        encoder.encode_descriptor("tunnel_round_trip", help, Some(&unit), MetricType::Gauge)?;
-    for account in accounts {
-        if let Some(round_trip) = account.round_trip {
-            let seconds = ConstGauge::new(round_trip.as_secs_f64());
-            seconds.encode(gauge.encode_family(&label_of(account))?)?;
-        }
-    }
-    Ok(())
-}
-
-fn label_of(account: &Account<TunnelName>) -> OfTunnel {
-    OfTunnel {
-        tunnel: account.peer.to_string(),
     }
 }
 

@@ -1,8 +1,8 @@
 //! One tunnel in the registry, and a caller's berth on it.
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use gangplank_pki::TunnelName;
@@ -57,6 +57,7 @@ pub(crate) struct Tunnel<S> {
     last_left: Notify,
     withdrawn: CancellationToken,
     cut_short: CancellationToken,
+    dismissed: OnceLock<&'static str>,
 }
 
 impl<S> Tunnel<S> {
@@ -76,7 +77,19 @@ impl<S> Tunnel<S> {
             last_left: Notify::new(),
             withdrawn: CancellationToken::new(),
             cut_short: CancellationToken::new(),
+            dismissed: OnceLock::new(),
         }
+    }
+
+    /// The relay is about to end its session, for this reason in a word. The first counts: what the session says of its end
+    /// afterwards is only that this side has ended it.
+    pub(crate) fn dismiss(&self, reason: &'static str) {
+        self.dismissed.get_or_init(|| reason);
+    }
+
+    /// Why the relay has ended its session, if it has.
+    pub(crate) fn dismissed(&self) -> Option<&'static str> {
+        self.dismissed.get().copied()
     }
 
     /// The number of the session, unique in the life of the relay.

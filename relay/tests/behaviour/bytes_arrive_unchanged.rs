@@ -169,12 +169,7 @@ async fn reset_of_the_caller_reaches_the_exit_and_an_abort_of_the_exit_the_calle
     let relay = Harness::start("").await;
     let agent = relay.agent("c.acme", 1, 1).await;
 
-    let caller = relay.call(NAME).await;
-    let (_, mut stream) = agent.take().await;
-    until("the caller is on board", || {
-        relay.view.waiting_callers() == 0
-    })
-    .await;
+    let (caller, mut stream) = relay.on_board(NAME, &agent).await;
     caller.set_zero_linger().unwrap();
     drop(caller);
     let mut received = Vec::new();
@@ -183,12 +178,7 @@ async fn reset_of_the_caller_reaches_the_exit_and_an_abort_of_the_exit_the_calle
         .unwrap_err();
     assert_eq!(reset.kind(), std::io::ErrorKind::ConnectionReset);
 
-    let mut caller = relay.call(NAME).await;
-    let (_, stream) = agent.take().await;
-    until("the caller is on board", || {
-        relay.view.waiting_callers() == 0
-    })
-    .await;
+    let (mut caller, stream) = relay.on_board(NAME, &agent).await;
     stream.abort(AbortCode::PeerReset);
     let reset = soon("the reset", caller.read_to_end(&mut received))
         .await

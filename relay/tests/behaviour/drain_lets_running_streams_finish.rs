@@ -1,11 +1,11 @@
 use std::time::Duration;
 
 use gangplank_tunnel::wire::CloseCode;
-use gangplank_tunnel::{Closed, Notice, Session};
+use gangplank_tunnel::{Notice, Session};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{Harness, client_hello, read_some, soon, until};
+use crate::support::{Harness, client_hello, closed, read_some, soon, until};
 
 const NAME: &str = "c.acme.tunnels.example.com";
 
@@ -14,12 +14,7 @@ async fn agents_are_told_the_port_closes_and_what_runs_goes_on_to_its_end() {
     let relay = Harness::start("drain: { settle: 0s, limit: 60s }\n").await;
     assert!(relay.view.ready() || !relay.view.draining());
     let mut agent = relay.agent("c.acme", 1, 1).await;
-    let mut running = relay.call(NAME).await;
-    let (_, mut its_stream) = agent.take().await;
-    until("the caller is on board", || {
-        relay.view.waiting_callers() == 0
-    })
-    .await;
+    let (mut running, mut its_stream) = relay.on_board(NAME, &agent).await;
 
     relay.shutdown.cancel();
     let notice = soon("the drain notice", agent.reader.next()).await.unwrap();
@@ -43,29 +38,14 @@ async fn agents_are_told_the_port_closes_and_what_runs_goes_on_to_its_end() {
     assert!(!relay.running.is_finished());
     running.shutdown().await.unwrap();
     soon("the relay ends", relay.running).await.unwrap();
-    let closed = soon("the session ends", agent.session.closed()).await;
-    assert!(
-        matches!(
-            closed,
-            Closed::ByPeer {
-                code: CloseCode::GoingAway,
-                ..
-            }
-        ),
-        "{closed:?}"
-    );
+    assert_eq!(closed(&agent.session).await, CloseCode::GoingAway);
 }
 
 #[tokio::test]
 async fn what_still_runs_at_the_limit_is_reset() {
     let relay = Harness::start("drain: { settle: 0s, limit: 100ms }\n").await;
     let agent = relay.agent("c.acme", 1, 1).await;
-    let mut running = relay.call(NAME).await;
-    let (_, _its_stream) = agent.take().await;
-    until("the caller is on board", || {
-        relay.view.waiting_callers() == 0
-    })
-    .await;
+    let (mut running, _its_stream) = relay.on_board(NAME, &agent).await;
     relay.shutdown.cancel();
     let mut rest = Vec::new();
     let ended = soon("the end", running.read_to_end(&mut rest)).await;
@@ -80,12 +60,7 @@ async fn what_still_runs_at_the_limit_is_reset() {
 async fn abort_cuts_the_drain_short_and_agents_are_told() {
     let relay = Harness::start("drain: { settle: 60s, limit: 60s }\n").await;
     let agent = relay.agent("c.acme", 1, 1).await;
-    let mut running = relay.call(NAME).await;
-    let (_, _its_stream) = agent.take().await;
-    until("the caller is on board", || {
-        relay.view.waiting_callers() == 0
-    })
-    .await;
+    let (mut running, _its_stream) = relay.on_board(NAME, &agent).await;
     relay.shutdown.cancel();
     until("the relay drains", || relay.view.draining()).await;
     relay.abort.cancel();
@@ -95,8 +70,7 @@ async fn abort_cuts_the_drain_short_and_agents_are_told() {
         ended.unwrap_err().kind(),
         std::io::ErrorKind::ConnectionReset
     );
-    let closed = soon("the session ends", agent.session.closed()).await;
-    assert_eq!(closed.reason(), "GoingAway");
+    assert_eq!(closed(&agent.session).await, CloseCode::GoingAway);
     soon("the relay ends", relay.running).await.unwrap();
 }
 
@@ -114,12 +88,7 @@ async fn during_the_settle_time_callers_are_still_taken() {
 async fn streams_of_a_superseded_tunnel_hear_of_the_drain_too() {
     let relay = Harness::start("drain: { settle: 0s, limit: 60s }\n").await;
     let mut older = relay.agent("c.acme", 1, 1).await;
-    let running = relay.call(NAME).await;
-    let (_, its_stream) = older.take().await;
-    until("the caller is on board", || {
-        relay.view.waiting_callers() == 0
-    })
-    .await;
+    let (running, its_stream) = relay.on_board(NAME, &older).await;
     let _newer = relay.agent("c.acme", 1, 2).await;
     relay.shutdown.cancel();
     let notice = soon("the drain notice", older.reader.next()).await.unwrap();

@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::support::{DOMAIN, Harness, RELAY_NAME, authority, issue, soon};
+use crate::support::{DOMAIN, Harness, RELAY_NAME, authority, issue, soon, until};
 
 const ENROLMENT: &str = "enrolment:\n  certificateFile: agents-ca.crt\n  keyFile: agents-ca.key\n  \
     relayCAFile: relay-ca.crt\n  register: { file: enrolment.db }\n";
@@ -257,6 +257,8 @@ async fn renewal_keeps_the_name_and_ends_with_the_revocation() {
     let question = renewing("edge-1.acme");
     grant(renew(&relay, Some(&joined), &question).await.unwrap());
 
+    let tunnel = relay.dial(&joined, 1, 1).await.unwrap();
+    until("the tunnel is registered", || relay.tunnel(1).is_some()).await;
     let register = relay.office.as_ref().unwrap().register();
     register
         .revoke(name("edge-1.acme"), SystemClock.now())
@@ -266,4 +268,23 @@ async fn renewal_keeps_the_name_and_ends_with_the_revocation() {
     if let Ok(answer) = renew(&relay, Some(&joined), &question).await {
         assert_eq!(refusal(&answer), EnrolmentRefusal::NotRenewable);
     }
+    // Whoever looks is told that, and not that something broke: at the tunnel's end, and when the agent comes again.
+    until("the tunnel ends", || {
+        let ends = relay.view.clusters();
+        let end = ends.first().and_then(|cluster| cluster.last_end);
+        end.is_some_and(|end| end.reason == "CertificateRevoked")
+    })
+    .await;
+    drop(tunnel);
+    assert!(relay.dial(&joined, 1, 2).await.is_err());
+    until("the refusal is counted", || {
+        let counted = relay.scrape();
+        ["ends", "handshakes"].iter().all(|what| {
+            let line = format!(
+                "relay_tunnel_{what}_total{{transport=\"quic\",outcome=\"CertificateRevoked\"}} 1"
+            );
+            counted.contains(&line)
+        })
+    })
+    .await;
 }

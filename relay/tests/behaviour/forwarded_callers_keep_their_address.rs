@@ -1,6 +1,7 @@
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 
+use gangplank_relay::Mismatch;
 use gangplank_tunnel::Stream;
 use gangplank_tunnel::wire::StreamHeader;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -9,9 +10,9 @@ use tokio::net::TcpStream;
 use crate::support::{Agent, Harness, client_hello, read_some, soon};
 
 const NAME: &str = "c.acme.tunnels.example.com";
-const FROM_LOOPBACK: &str = "proxyProtocolFrom: [127.0.0.0/8]\n";
+pub(crate) const FROM_LOOPBACK: &str = "proxyProtocolFrom: [127.0.0.0/8]\n";
 /// Forwarded for 203.0.113.7:12345, with four bytes of the balancer's own behind the addresses.
-const FORWARDED: &[u8] =
+pub(crate) const FORWARDED: &[u8] =
     b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x10\xcb\0\x71\x07\xc0\0\x02\x01\x30\x39\x01\xbb\x04\0\x01\0";
 /// A balancer's own connection, to see whether the relay is there.
 const OF_ITS_OWN: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
@@ -78,6 +79,14 @@ async fn listed_network_must_say_whom_it_forwards() {
             "{counted}"
         );
     }
+    let told = relay.view.mismatches();
+    let [told] = told.as_slice() else {
+        panic!("{told:?}")
+    };
+    assert_eq!(
+        (told.mismatch, told.refused, told.address.to_string()),
+        (Mismatch::Missing, 2, "127.0.0.1".to_owned())
+    );
 }
 
 #[tokio::test]
@@ -89,6 +98,19 @@ async fn nobody_else_chooses_its_address() {
         let sent = [FORWARDED, &client_hello(NAME)].concat();
         caller.write_all(&sent).await.unwrap();
         closed_without_a_word(caller).await;
-        assert!(relay.scrape().contains("outcome=\"NotTls\"} 1"));
+        let counted = relay.scrape();
+        assert!(
+            counted.contains("outcome=\"ProxyHeaderUnlisted\"} 1"),
+            "{counted}"
+        );
+        let mut old = relay.connect().await;
+        let version_1 = b"PROXY TCP4 203.0.113.7 192.0.2.1 12345 443\r\n";
+        old.write_all(version_1).await.unwrap();
+        closed_without_a_word(old).await;
+        let told = relay.view.mismatches();
+        let [told] = told.as_slice() else {
+            panic!("{told:?}")
+        };
+        assert_eq!((told.mismatch, told.refused), (Mismatch::Unlisted, 2));
     }
 }

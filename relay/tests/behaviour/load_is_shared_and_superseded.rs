@@ -4,7 +4,7 @@ use gangplank_tunnel::wire::CloseCode;
 use gangplank_tunnel::{Closed, GreetError, Session};
 use tokio::io::AsyncWriteExt;
 
-use crate::support::{Harness, read_some, soon, until};
+use crate::support::{Harness, closed, read_some, soon, until};
 
 const NAME: &str = "c.acme.tunnels.example.com";
 
@@ -22,10 +22,7 @@ async fn callers_board_the_instance_that_carries_fewest() {
             (_, stream) = first.take() => stream,
             (_, stream) = second.take() => stream,
         };
-        until("the caller is on board", || {
-            relay.view.waiting_callers() == 0
-        })
-        .await;
+        relay.all_on_board().await;
         aboard.push((caller, stream));
     }
     assert_eq!(relay.tunnel(1).unwrap().open_streams, 3);
@@ -36,12 +33,7 @@ async fn callers_board_the_instance_that_carries_fewest() {
 async fn newer_epoch_gets_the_new_callers_and_the_older_keeps_its_own_until_they_leave() {
     let relay = Harness::start("").await;
     let older = relay.agent("c.acme", 1, 1).await;
-    let mut running = relay.call(NAME).await;
-    let (_, mut its_stream) = older.take().await;
-    until("the caller is on board", || {
-        relay.view.waiting_callers() == 0
-    })
-    .await;
+    let (mut running, mut its_stream) = relay.on_board(NAME, &older).await;
 
     let newer = relay.agent("c.acme", 1, 2).await;
     assert_eq!(relay.view.tunnels().len(), 1);
@@ -52,17 +44,7 @@ async fn newer_epoch_gets_the_new_callers_and_the_older_keeps_its_own_until_they
     assert_eq!(read_some(&mut running, 10).await, b"still here");
     its_stream.shutdown().await.unwrap();
     running.shutdown().await.unwrap();
-    let closed = soon("the older session ends", older.session.closed()).await;
-    assert!(
-        matches!(
-            closed,
-            Closed::ByPeer {
-                code: CloseCode::Superseded,
-                ..
-            }
-        ),
-        "{closed:?}"
-    );
+    assert_eq!(closed(&older.session).await, CloseCode::Superseded);
     assert_eq!(relay.tunnel(1).unwrap().epoch, 2);
 }
 
@@ -102,29 +84,14 @@ async fn agent_that_drains_gets_no_new_callers_and_keeps_its_own() {
     its_stream.write_all(b"bye").await.unwrap();
     assert_eq!(read_some(&mut running, 3).await, b"bye");
     drop((running, its_stream));
-    let closed = soon("the session ends", leaving.session.closed()).await;
-    assert!(
-        matches!(
-            closed,
-            Closed::ByPeer {
-                code: CloseCode::GoingAway,
-                ..
-            }
-        ),
-        "{closed:?}"
-    );
+    assert_eq!(closed(&leaving.session).await, CloseCode::GoingAway);
 }
 
 #[tokio::test]
 async fn streams_of_a_session_that_dies_end_and_the_next_caller_finds_the_other() {
     let relay = Harness::start("").await;
     let dying = relay.agent("c.acme", 1, 1).await;
-    let mut running = relay.call(NAME).await;
-    let (_, _its_stream) = dying.take().await;
-    until("the caller is on board", || {
-        relay.view.waiting_callers() == 0
-    })
-    .await;
+    let (mut running, _its_stream) = relay.on_board(NAME, &dying).await;
     dying.session.close(CloseCode::Done, "");
     let mut rest = Vec::new();
     let ended = tokio::io::AsyncReadExt::read_to_end(&mut running, &mut rest);

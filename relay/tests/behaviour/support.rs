@@ -14,9 +14,10 @@ use gangplank_pki::peer::RelayVerifier;
 use gangplank_pki::pem;
 use gangplank_relay::{Relay, RelayView, TunnelView};
 use gangplank_tunnel::quic::{AgentEndpoint, AgentTls, QuicSession};
-use gangplank_tunnel::wire::{Hello, SoftwareName, StreamHeader, StreamStatus};
+use gangplank_tunnel::wire::{CloseCode, Hello, SoftwareName, StreamHeader, StreamStatus};
 use gangplank_tunnel::{
-    ControlReader, ControlWriter, GreetError, Session, Stream, answer, greet, receive_header,
+    Closed, ControlReader, ControlWriter, GreetError, Session, Stream, answer, greet,
+    receive_header,
 };
 use prometheus_client::registry::Registry;
 use rustls::pki_types::ServerName;
@@ -233,6 +234,22 @@ impl Harness {
         caller
     }
 
+    /// A caller that this agent has taken, and its stream there.
+    pub(crate) async fn on_board(&self, name: &str, agent: &Agent) -> (TcpStream, Stream) {
+        let caller = self.call(name).await;
+        let (_, stream) = agent.take().await;
+        self.all_on_board().await;
+        (caller, stream)
+    }
+
+    /// Waits until every caller is on board.
+    pub(crate) async fn all_on_board(&self) {
+        until("the caller is on board", || {
+            self.view.waiting_callers() == 0
+        })
+        .await;
+    }
+
     pub(crate) fn scrape(&self) -> String {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.metrics).unwrap();
@@ -262,6 +279,14 @@ impl Agent {
         let (header, mut stream) = self.knock().await;
         answer(&mut stream, &StreamStatus::Accepted).await.unwrap();
         (header, stream)
+    }
+}
+
+/// How the relay closes this session.
+pub(crate) async fn closed(session: &dyn Session) -> CloseCode {
+    match soon("the session ends", session.closed()).await {
+        Closed::ByPeer { code, .. } => code,
+        closed => panic!("{closed:?}"),
     }
 }
 

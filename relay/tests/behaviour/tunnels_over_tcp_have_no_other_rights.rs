@@ -10,12 +10,14 @@ use gangplank_pki::pem;
 use gangplank_tunnel::http2::{AgentEndpoint, Http2Session};
 use gangplank_tunnel::tls::{ALPN, AgentTls};
 use gangplank_tunnel::wire::{CloseCode, Hello, SoftwareName};
-use gangplank_tunnel::{Closed, ControlReader, ControlWriter, GreetError, Session, greet};
+use gangplank_tunnel::{ControlReader, ControlWriter, GreetError, greet};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::support::{Harness, PATIENCE, RELAY_NAME, authority, issue, soon, until};
+use crate::forwarded_callers_keep_their_address::{FORWARDED, FROM_LOOPBACK};
+use crate::support::{Harness, PATIENCE, RELAY_NAME, authority, closed, issue, soon, until};
 
 /// A tunnel that is held open.
 struct OverTcp {
@@ -24,6 +26,15 @@ struct OverTcp {
 }
 
 async fn dial(relay: &Harness, identity: &Issued, instance: u128) -> Result<OverTcp, Refused> {
+    dial_over(relay.connect().await, relay, identity, instance).await
+}
+
+async fn dial_over(
+    socket: TcpStream,
+    relay: &Harness,
+    identity: &Issued,
+    instance: u128,
+) -> Result<OverTcp, Refused> {
     let anchors = pem::certificates(relay.relays_authority.certificate_pem().as_bytes());
     let verifier = RelayVerifier::new(&anchors.unwrap(), Arc::new(SystemClock)).unwrap();
     let tls = AgentTls {
@@ -33,7 +44,7 @@ async fn dial(relay: &Harness, identity: &Issued, instance: u128) -> Result<Over
     };
     let deadline = Instant::now() + PATIENCE;
     let session = AgentEndpoint::default()
-        .begin(relay.connect().await, RELAY_NAME, tls, deadline)
+        .begin(socket, RELAY_NAME, tls, deadline)
         .await
         .map_err(|error| Refused::InTheHandshake(error.to_string()))?;
     let hello = Hello {
@@ -57,18 +68,17 @@ enum Refused {
     Unwelcome(#[expect(dead_code, reason = "printed")] GreetError),
 }
 
-async fn closed_for_its_certificate(tunnel: &OverTcp) {
-    let closed = soon("the session ends", tunnel.session.closed()).await;
-    assert!(
-        matches!(
-            closed,
-            Closed::ByPeer {
-                code: CloseCode::CertificateEnded,
-                ..
-            }
-        ),
-        "{closed:?}"
-    );
+/// Else all agents behind a load balancer would seem to be at one address, which is none of theirs.
+#[tokio::test]
+async fn an_agent_behind_a_load_balancer_is_where_that_says() {
+    let relay = Harness::start(FROM_LOOPBACK).await;
+    let identity = relay.agent_certificate("c.acme");
+    let mut socket = relay.connect().await;
+    socket.write_all(FORWARDED).await.unwrap();
+    let _tunnel = dial_over(socket, &relay, &identity, 1).await.unwrap();
+    until("the tunnel is registered", || relay.tunnel(1).is_some()).await;
+    let remote = relay.tunnel(1).unwrap().remote.to_string();
+    assert_eq!(remote, "203.0.113.7:12345");
 }
 
 #[tokio::test]
@@ -114,7 +124,7 @@ async fn certificates_that_are_over_end_their_tunnels() {
         authority("more agents").certificate_pem()
     );
     relay.rewrite("agents-ca.crt", &both);
-    closed_for_its_certificate(&tunnel).await;
+    assert_eq!(closed(&tunnel.session).await, CloseCode::CertificateEnded);
     until("the tunnel is gone", || relay.tunnel(1).is_none()).await;
 }
 
@@ -125,7 +135,7 @@ async fn removing_the_authority_ends_them() {
     let tunnel = soon("a welcome", dial(&relay, &identity, 1)).await.unwrap();
     until("the tunnel is registered", || relay.tunnel(1).is_some()).await;
     relay.rewrite("agents-ca.crt", authority("others").certificate_pem());
-    closed_for_its_certificate(&tunnel).await;
+    assert_eq!(closed(&tunnel.session).await, CloseCode::CertificateEnded);
 }
 
 /// As many as may shake hands at once, and one more.

@@ -3,8 +3,8 @@
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use crate::tally::Tally;
 mod carrier;
 
 use carrier::Carrier;
+use parking_lot::Mutex;
 
 /// Why there is no link.
 #[derive(Debug, thiserror::Error)]
@@ -105,7 +106,7 @@ impl Link {
 
     /// The first host's address on it.
     pub fn first(&self) -> Ipv4Addr {
-        *self.first.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.first.lock()
     }
 
     /// The second host's address on it.
@@ -121,7 +122,7 @@ impl Link {
 
     /// Changes what it is like in one direction.
     pub fn change_one_way(&self, direction: Direction, change: impl FnOnce(&mut Conditions)) {
-        let mut carrier = self.carrier();
+        let mut carrier = self.carrier.lock();
         let mut conditions = carrier.wire(direction).conditions().clone();
         change(&mut conditions);
         carrier.wire(direction).set(conditions);
@@ -132,7 +133,7 @@ impl Link {
     /// another port from now on.
     pub fn rebind(&self, last_byte: u8) {
         let public = address::of(self.number, last_byte);
-        self.carrier().rebind(public);
+        self.carrier.lock().rebind(public);
     }
 
     /// Gives the first host another address, the one with this last byte, instead of the one that it has.
@@ -145,7 +146,7 @@ impl Link {
         let new = address::of(self.number, last_byte);
         let [host, _] = &self.hosts;
         device::add_address(host, &name, new)?;
-        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut first = self.first.lock();
         let old = std::mem::replace(&mut *first, new);
         drop(first);
         device::remove_address(host, &name, old)
@@ -159,7 +160,7 @@ impl Link {
 
     /// What became of the packets of a protocol in one direction.
     pub fn tally(&self, direction: Direction, protocol: Protocol) -> Tally {
-        self.carrier().wire(direction).tally(protocol)
+        self.carrier.lock().wire(direction).tally(protocol)
     }
 
     /// Packets that were lost otherwise than asked: nobody read them from the kernel in time, the receiving
@@ -170,7 +171,7 @@ impl Link {
     /// Where the kernel does not tell.
     pub fn unasked_losses(&self) -> io::Result<u64> {
         let name = device_name(self.number);
-        let mut lost = self.carrier().lost();
+        let mut lost = self.carrier.lock().lost();
         for host in &self.hosts {
             lost += device::dropped_by_the_kernel(host, &name)?;
         }
@@ -189,10 +190,6 @@ impl Link {
         nanoseconds
             .map(Duration::from_nanos)
             .ok_or_else(|| io::Error::other("no times of the thread"))
-    }
-
-    fn carrier(&self) -> MutexGuard<'_, Carrier> {
-        self.carrier.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,10 +1,11 @@
 //! The agent's end: dials over TCP and serves what the relay opens.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use h2::server::Connection;
 use http::Response;
+use parking_lot::Mutex;
 use rustls_pki_types::ServerName;
 use tokio::io::AsyncBufReadExt;
 use tokio::net::TcpStream;

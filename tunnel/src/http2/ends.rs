@@ -1,11 +1,12 @@
 //! The sending end of a stream, which its reader, its writer and, of the control stream, the session's
 //! driver have in common: a reset in HTTP/2 concerns both directions.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
 use h2::{Error, Reason, SendStream};
+use parking_lot::Mutex;
 
 /// Who waits at a stream's sending end.
 #[derive(Debug, Clone, Copy)]
@@ -46,7 +47,7 @@ struct Waiting(Mutex<[Option<Waker>; 3]>);
 impl Wake for Waiting {
     fn wake(self: Arc<Self>) {
         let wakers = {
-            let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut waiting = self.0.lock();
             std::mem::take(&mut *waiting)
         };
         wakers.into_iter().flatten().for_each(Waker::wake);
@@ -60,7 +61,7 @@ impl Waiting {
             Side::Writer => 1,
             Side::Driver => 2,
         };
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.0.lock();
         if let Some(place) = waiting.get_mut(place) {
             *place = Some(cx.waker().clone());
         }
@@ -83,7 +84,7 @@ impl Ends {
     pub(super) fn poll_reset(&self, side: Side, cx: &Context<'_>) -> Poll<Result<Reason, Error>> {
         self.waiting.note(side, cx);
         let waker = Waker::from(Arc::clone(&self.waiting));
-        match &mut self.lock().send {
+        match &mut self.held.lock().send {
             Some(send) => send.poll_reset(&mut Context::from_waker(&waker)),
             None => Poll::Pending,
         }
@@ -104,12 +105,17 @@ impl Ends {
                 room => Poll::Ready(Some(Ok(room.min(wanted)))),
             }
         };
-        self.lock().send.as_mut().map_or(Poll::Ready(None), room_of)
+        self.held
+            .lock()
+            .send
+            .as_mut()
+            .map_or(Poll::Ready(None), room_of)
     }
 
     /// Sends what [`poll_room`](Self::poll_room) gave room for; false when nothing can be sent any more.
     pub(super) fn send(&self, bytes: Bytes) -> bool {
         let sent = self
+            .held
             .lock()
             .send
             .as_mut()
@@ -119,7 +125,7 @@ impl Ends {
 
     /// Ends the writer's direction in good order; false when it had ended otherwise.
     pub(super) fn finish(&self) -> bool {
-        let mut held = self.lock();
+        let mut held = self.held.lock();
         let sent = held
             .send
             .as_mut()
@@ -131,18 +137,14 @@ impl Ends {
 
     /// The reader is gone, and nothing is wrong.
     pub(super) fn leave(&self) {
-        let mut held = self.lock();
+        let mut held = self.held.lock();
         held.reader_left = true;
         held.let_go_if_done();
     }
 
     pub(super) fn reset(&self, reason: Reason) {
-        if let Some(send) = &mut self.lock().send {
+        if let Some(send) = &mut self.held.lock().send {
             send.send_reset(reason);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -2,12 +2,14 @@
 
 use std::future::{Future, poll_fn};
 use std::io::Cursor;
+use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
 use h2::client::{Connection, SendRequest};
+use parking_lot::Mutex;
 use rustls::ServerConfig;
 use rustls::server::Acceptor;
 use tokio::net::TcpStream;
@@ -57,7 +59,7 @@ impl RelayEndpoint {
     /// When the identity cannot be used; the old one stays.
     pub fn replace_tls(&self, tls: RelayTls) -> Result<(), TlsError> {
         let config = Arc::new(tls::server(tls)?);
-        *self.tls.lock().unwrap_or_else(PoisonError::into_inner) = config;
+        *self.tls.lock() = config;
         Ok(())
     }
 
@@ -82,33 +84,34 @@ impl RelayEndpoint {
     }
 
     /// Runs the handshake on a connection of which `first_bytes` were read already, until `deadline`. The
-    /// agent's certificate has then been verified.
+    /// agent's certificate has then been verified. `remote` is where the agent is: behind a load balancer the socket knows
+    /// only that one's address.
     ///
     /// # Errors
     ///
     /// When the agent is refused, goes away, or is too slow.
     pub async fn complete(
         &self,
-        socket: TcpStream,
+        (socket, remote): (TcpStream, SocketAddr),
         first_bytes: Vec<u8>,
         deadline: Instant,
     ) -> Result<Http2Session, HandshakeError> {
+        let shaking = self.shake_hands((socket, canonical(remote)), first_bytes);
         // On the heap for as long as it takes.
-        timeout_at(deadline, Box::pin(self.shake_hands(socket, first_bytes)))
+        timeout_at(deadline, Box::pin(shaking))
             .await
             .unwrap_or(Err(HandshakeError::TooLate))
     }
 
     async fn shake_hands(
         &self,
-        socket: TcpStream,
+        (socket, remote): (TcpStream, SocketAddr),
         first_bytes: Vec<u8>,
     ) -> Result<Http2Session, HandshakeError> {
         let (meter, ending) = (Meter::new(), Ending::new());
-        let remote = canonical(socket.peer_addr()?);
         let socket = Socket::new(socket, first_bytes.into(), meter.clone());
         let remains = socket.remains();
-        let config = Arc::clone(&self.tls.lock().unwrap_or_else(PoisonError::into_inner));
+        let config = Arc::clone(&self.tls.lock());
         let tls = TlsAcceptor::from(config).accept(socket).await?;
         let agent = tls.get_ref().1;
         if agent.alpn_protocol() != Some(ALPN) {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::{pending, poll_fn};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use h2::client::{ResponseFuture, SendRequest};
 use h2::ext::Protocol;
 use h2::{RecvStream, SendStream};
 use http::{Method, Request, Uri, Version};
+use parking_lot::Mutex;
 use rustls_pki_types::CertificateDer;
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
 
@@ -85,10 +86,7 @@ pub(super) fn stream(
 
 impl Http2Session {
     fn take_control(&self) -> Option<Stream> {
-        self.control
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+        self.control.lock().take()
     }
 
     fn caller(&self, send: SendStream<Bytes>, incoming: Incoming) -> Stream {

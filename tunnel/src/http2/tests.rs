@@ -1,4 +1,5 @@
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -75,11 +76,17 @@ async fn raw_agent(
     config: ClientConfig,
 ) -> (RawArrival, TlsStream<TcpStream>) {
     let (near, far) = tcp_pair().await;
-    let arrival =
-        TaskTracker::new().spawn(async move { relay.complete(far, Vec::new(), deadline()).await });
+    let arrival = TaskTracker::new()
+        .spawn(async move { relay.complete(arrived(far), Vec::new(), deadline()).await });
     let name = ServerName::try_from(RELAY_NAME).expect("a name");
     let connecting = TlsConnector::from(Arc::new(config)).connect(name, near);
     (arrival, soon(connecting).await.expect("TLS"))
+}
+
+/// A connection, and where it comes from.
+fn arrived(socket: TcpStream) -> (TcpStream, SocketAddr) {
+    let remote = socket.peer_addr().expect("an address");
+    (socket, remote)
 }
 
 type RawArrival = tokio::task::JoinHandle<Result<Http2Session, HandshakeError>>;
@@ -116,9 +123,13 @@ async fn another_protocol_or_none_is_refused() {
         let (near, far) = tcp_pair().await;
         let name = ServerName::try_from(RELAY_NAME).expect("a name");
         let connecting = TlsConnector::from(Arc::new(config)).connect(name, near);
-        let (arrived, _client) =
-            soon(async { tokio::join!(relay.complete(far, Vec::new(), deadline()), connecting) })
-                .await;
+        let (arrived, _client) = soon(async {
+            tokio::join!(
+                relay.complete(arrived(far), Vec::new(), deadline()),
+                connecting
+            )
+        })
+        .await;
         arrived.expect_err("refused");
     }
 }
@@ -178,8 +189,13 @@ async fn an_agent_without_extended_connect_is_sent_away_at_the_deadline() {
     let name = ServerName::try_from(RELAY_NAME).expect("a name");
     let connecting = TlsConnector::from(Arc::new(config)).connect(name, near);
     let soon_over = Instant::now() + std::time::Duration::from_millis(500);
-    let (arrived, _client) =
-        soon(async { tokio::join!(relay.complete(far, Vec::new(), soon_over), connecting) }).await;
+    let (arrived, _client) = soon(async {
+        tokio::join!(
+            relay.complete(arrived(far), Vec::new(), soon_over),
+            connecting
+        )
+    })
+    .await;
     assert_eq!(arrived.expect_err("refused").reason(), "HandshakeTimeout");
 }
 
@@ -443,41 +459,10 @@ async fn callers_that_vanish_at_once_take_nobody_along() {
 
 #[tokio::test]
 async fn callers_that_stop_reading_stop_nobody_else() {
-    const STALLED: usize = 120;
-    let pair = pair_over_tcp().await;
-    let mut held = Vec::new();
-    let mut writing = tokio::task::JoinSet::new();
-    for _ in 0..STALLED {
-        let (at_relay, mut at_agent) = pair.stream().await;
-        held.push(at_relay);
-        writing.spawn(async move {
-            let window = usize::try_from(limits::STREAM_WINDOW).expect("fits");
-            // The byte that showed the stream went the other way: the whole window is there.
-            at_agent
-                .write_all(&vec![0; window])
-                .await
-                .expect("the window takes it");
-            let mut beyond = Box::pin(at_agent.write_u8(0));
-            let polled = poll_fn(|cx| std::task::Poll::Ready(beyond.as_mut().poll(cx))).await;
-            assert!(polled.is_pending(), "a stalled stream is bounded");
-            drop(beyond);
-            at_agent
-        });
-    }
-    let stalled = soon(writing.join_all()).await;
-    assert_eq!(stalled.len(), STALLED);
-    let (mut at_relay, mut at_agent) = pair.stream().await;
-    let bulk = 16 << 20;
-    let sending = TaskTracker::new().spawn(async move {
-        at_agent.write_all(&vec![1; bulk]).await.expect("written");
-        at_agent.shutdown().await.expect("ended");
-    });
-    let mut heard = Vec::new();
-    soon(at_relay.read_to_end(&mut heard))
+    pair_over_tcp()
         .await
-        .expect("an end of file");
-    assert_eq!(heard.len(), bulk);
-    sending.await.expect("sent");
+        .carries_beside_the_stalled(limits::STREAM_WINDOW)
+        .await;
 }
 
 #[tokio::test]
@@ -494,7 +479,7 @@ async fn a_peer_that_falls_silent_is_noticed() {
         }
         (middle_near, middle_far)
     });
-    let arrival = relay.complete(far, Vec::new(), deadline());
+    let arrival = relay.complete(arrived(far), Vec::new(), deadline());
     let dialled = agent.begin(near, RELAY_NAME, authorities.agent_tls(), deadline());
     let (at_relay, at_agent) = soon(async { tokio::join!(arrival, dialled) }).await;
     let (at_relay, at_agent) = (at_relay.expect("let in"), at_agent.expect("let in"));

@@ -9,9 +9,10 @@ use std::fmt;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use parking_lot::Mutex;
 use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
 use tokio::time::Instant;
@@ -123,7 +124,7 @@ impl AsyncUdpSocket for Apart {
         bufs: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
-        let mut received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut received = self.received.lock();
         let mut handed = received.hand_over(bufs, meta);
         if handed == 0 {
             ready!(received.fill(&*self.socket, cx))?;
@@ -183,7 +184,7 @@ mod tests {
             bufs: &mut [IoSliceMut<'_>],
             meta: &mut [RecvMeta],
         ) -> Poll<io::Result<usize>> {
-            let Some((batch, stride)) = self.0.lock().unwrap().pop_front() else {
+            let Some((batch, stride)) = self.0.lock().pop_front() else {
                 return Poll::Pending;
             };
             bufs[0][..batch.len()].copy_from_slice(&batch);

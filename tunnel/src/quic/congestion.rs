@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use quinn::congestion::{BbrConfig, ControllerFactory, CubicConfig};
 
+mod ceiling;
 mod controller;
 mod filters;
 mod model;

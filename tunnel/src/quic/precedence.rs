@@ -8,8 +8,9 @@
 //! take turns. So the large ones are slowed down, and not stopped. Bytes count when they are written, not when they leave: a large body
 //! begins with a window of them at once, and on a slow path it may wait behind as many of the others' for these two seconds.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// What a stream may send in this second and the last and still go ahead: the answer to a small LIST, and what a
@@ -128,14 +129,14 @@ impl Place {
 
 impl Recently {
     fn has_room_ahead(&self, second: u64) -> bool {
-        let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sums = self.sums.lock();
         sums.all.roll(second);
         sums.ahead.roll(second);
         sums.ahead.bytes() < (sums.all.bytes() / 2).max(ALWAYS)
     }
 
     fn add(&self, second: u64, all: u64, ahead: u64) {
-        let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sums = self.sums.lock();
         sums.all.roll(second);
         sums.ahead.roll(second);
         sums.all.add(all);

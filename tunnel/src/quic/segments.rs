@@ -9,9 +9,9 @@
 //! whose handshake comes then, or who is sent two datagrams at once, keeps such a buffer until its connection ends.
 
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// Datagrams in a row to one peer from which on there is bulk: a handshake's flight is three, with long chains five.
@@ -40,7 +40,7 @@ struct Seen {
 impl Segments {
     /// How many of `most` may be made at a time.
     pub(super) fn allowed(&self, most: usize, now: Instant) -> usize {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = self.seen.lock();
         let lately = |bulk: Instant| now.saturating_duration_since(bulk) < MEMORY;
         if seen.bulk.is_some_and(lately) {
             most
@@ -51,7 +51,7 @@ impl Segments {
 
     /// So many bytes were sent to a peer in one call.
     pub(super) fn sent(&self, peer: SocketAddr, bytes: usize, now: Instant) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.lock();
         if bytes < FULL {
             (seen.peer, seen.row) = (None, 0);
             return;

@@ -1,9 +1,10 @@
 //! A QUIC connection as a [`Session`].
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use quinn::{Connection, RecvStream, SendStream};
 use rustls_pki_types::CertificateDer;
 
@@ -64,7 +65,7 @@ impl QuicSession {
     }
 
     fn raise_credit(&self, raise: impl FnOnce(&mut StreamCredit) -> Option<u32>) {
-        let mut credit = self.credit.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut credit = self.credit.lock();
         if let Some(streams) = raise(&mut credit) {
             self.connection
                 .set_max_concurrent_bi_streams(streams.into());

@@ -464,41 +464,10 @@ async fn a_stream_that_has_sent_much_stands_behind_the_others() {
 
 #[tokio::test]
 async fn callers_that_stop_reading_stop_nobody_else() {
-    const STALLED: usize = 120;
-    let pair = pair().await;
-    let mut held = Vec::new();
-    let mut writing = tokio::task::JoinSet::new();
-    for _ in 0..STALLED {
-        let (at_relay, mut at_agent) = pair.stream().await;
-        held.push(at_relay);
-        // As much as the window takes, and then one byte for which there is no room.
-        writing.spawn(async move {
-            let window = usize::try_from(limits::STREAM_WINDOW).expect("fits");
-            at_agent
-                .write_all(&vec![0; window])
-                .await
-                .expect("the window takes it");
-            let mut beyond = Box::pin(at_agent.write_u8(0));
-            let polled = poll_fn(|cx| std::task::Poll::Ready(beyond.as_mut().poll(cx))).await;
-            assert!(polled.is_pending(), "a stalled stream is bounded");
-            drop(beyond);
-            at_agent
-        });
-    }
-    let stalled = soon(writing.join_all()).await;
-    assert_eq!(stalled.len(), STALLED);
-    let (mut at_relay, mut at_agent) = pair.stream().await;
-    let bulk = 16 << 20;
-    let sending = TaskTracker::new().spawn(async move {
-        at_agent.write_all(&vec![1; bulk]).await.expect("written");
-        at_agent.shutdown().await.expect("ended");
-    });
-    let mut heard = Vec::new();
-    soon(at_relay.read_to_end(&mut heard))
+    pair()
         .await
-        .expect("an end of file");
-    assert_eq!(heard.len(), bulk);
-    sending.await.expect("sent");
+        .carries_beside_the_stalled(limits::STREAM_WINDOW)
+        .await;
 }
 
 #[tokio::test]

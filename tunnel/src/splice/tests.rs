@@ -27,7 +27,7 @@ async fn line(pair: &Pair) -> Line {
         exit,
         splicing: TaskTracker::new().spawn(async {
             let endless = || -> BoxFuture<'static, ()> { Box::pin(pending()) };
-            splice(accepted, at_relay, &endless).await
+            splice(accepted, at_relay, &endless, pending()).await
         }),
     }
 }
@@ -343,7 +343,7 @@ async fn makes_way(pair: Pair) {
                     make_way.notified().await;
                 })
             };
-            splice(accepted, at_relay, &patience).await
+            splice(accepted, at_relay, &patience, pending()).await
         })
     };
     greet_both_ways(&mut caller, &mut exit).await;
@@ -368,6 +368,32 @@ async fn makes_way(pair: Pair) {
     let mut rest = Vec::new();
     let end = soon(caller.read_to_end(&mut rest)).await;
     end.expect_err("what was cut off does not look complete");
+}
+
+/// A caller of whom nothing is heard any more, though nothing says so on its connection.
+#[tokio::test]
+async fn caller_who_is_gone_is_a_reset_at_the_exit() {
+    for pair in [
+        crate::fixture::pair().await,
+        crate::fixture::pair_over_tcp().await,
+    ] {
+        let (at_relay, mut exit) = pair.stream().await;
+        let (mut caller, accepted) = tcp_pair().await;
+        let noticed = Arc::new(Notify::new());
+        let gone = Arc::clone(&noticed);
+        let splicing = TaskTracker::new().spawn(async move {
+            let endless = || -> BoxFuture<'static, ()> { Box::pin(pending()) };
+            splice(accepted, at_relay, &endless, gone.notified()).await
+        });
+        greet_both_ways(&mut caller, &mut exit).await;
+        noticed.notify_one();
+        let error = soon(exit.read_u8()).await.expect_err("a reset");
+        assert_eq!(StreamReset::within(&error), Some(AbortCode::PeerReset));
+        let spliced = soon(splicing).await.expect("no panic");
+        assert!(
+            matches!(&spliced.ended, Ended::ByCaller(error) if error.kind() == io::ErrorKind::TimedOut)
+        );
+    }
 }
 
 over_each_transport! {

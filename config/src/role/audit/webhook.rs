@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::material::{Anchors, Material, Token};
-use crate::scalar::{self, HostPort, quoted};
+use crate::role::blocks;
+use crate::scalar::{HostPort, quoted};
 use crate::section::{Section, Written};
 use crate::upstream::Server;
 
@@ -145,16 +146,11 @@ fn token(section: &Section<'_>, address: &Address) -> Option<Material<Token>> {
 }
 
 fn timeout(section: &Section<'_>) -> Option<Duration> {
-    if section.optional("timeout").is_none() {
-        return Some(USUAL_TIMEOUT);
-    }
-    let written = section.optional_text("timeout")?;
-    let timeout = section
-        .sheet
-        .accept(written.place, scalar::duration(written.text))?;
+    let timeout = blocks::duration(section, "timeout", USUAL_TIMEOUT)?;
     if (SHORTEST_TIMEOUT..=LONGEST_TIMEOUT).contains(&timeout) {
         return Some(timeout);
     }
+    let written = section.optional_text("timeout")?;
     let message = format!(
         "{} is too short or too long for a batch",
         quoted(written.text)

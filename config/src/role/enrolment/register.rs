@@ -1,5 +1,6 @@
 //! `enrolment.register`: a file beside one relay, or etcd for several.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use crate::material::{Anchors, KeyPair, Material, Purpose};
@@ -14,6 +15,24 @@ pub enum Register {
     File(PathBuf),
     /// An etcd that several relays share.
     Etcd(Etcd),
+}
+
+/// As people are told of it.
+impl fmt::Display for Register {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(file) => {
+                // A path that is relative to where the relay was started says little elsewhere.
+                let absolute = std::path::absolute(file);
+                let file = absolute.as_ref().unwrap_or(file);
+                write!(f, "file {}", file.display())
+            }
+            Self::Etcd(etcd) => {
+                let members: Vec<_> = etcd.endpoints.iter().map(|at| &*at.authority).collect();
+                write!(f, "etcd {}, below {}", members.join(", "), etcd.prefix)
+            }
+        }
+    }
 }
 
 /// An etcd, and which part of it is the register's.

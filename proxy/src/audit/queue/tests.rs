@@ -38,11 +38,11 @@ fn a_sleeping_writer_is_woken() {
         let queue = Arc::clone(&queue);
         thread::spawn(move || (taken(&queue), taken(&queue)))
     };
-    while !queue.lock().asleep {
+    while !queue.waiting.lock().asleep {
         thread::yield_now();
     }
     push(&queue, 3);
-    while !queue.lock().asleep {
+    while !queue.waiting.lock().asleep {
         thread::yield_now();
     }
     queue.close();

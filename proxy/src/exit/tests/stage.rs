@@ -4,8 +4,8 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -28,6 +28,7 @@ use hyper::body::{Frame, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use rustls::client::Resumption;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -139,11 +140,11 @@ impl FakeApi {
     }
 
     pub(super) fn heard(&self) -> Vec<u8> {
-        self.heard.lock().unwrap().clone()
+        self.heard.lock().clone()
     }
 
     pub(super) fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap().clone()
+        self.seen.lock().clone()
     }
 }
 
@@ -156,7 +157,7 @@ async fn serve_api(
 ) {
     let h2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
     let service = service_fn(move |request: Request<Incoming>| {
-        log.lock().unwrap().push(Seen {
+        log.lock().push(Seen {
             version: request.version(),
             target: request
                 .uri()
@@ -198,10 +199,7 @@ impl AsyncRead for Overheard {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.io).poll_read(cx, buffer);
         if let Some(heard) = &self.heard {
-            heard
-                .lock()
-                .unwrap()
-                .extend_from_slice(&buffer.filled()[before..]);
+            heard.lock().extend_from_slice(&buffer.filled()[before..]);
         }
         polled
     }
@@ -290,7 +288,7 @@ impl Kept {
 
 impl Sink for Kept {
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(lines);
+        self.0.lock().extend_from_slice(lines);
         Ok(lines.len())
     }
 }
@@ -484,7 +482,7 @@ impl Stage {
     pub(super) async fn trail(&self, count: usize) -> Vec<Value> {
         let all = async {
             loop {
-                let lines = self.trail.lock().unwrap().clone();
+                let lines = self.trail.lock().clone();
                 if lines.iter().filter(|byte| **byte == b'\n').count() >= count {
                     return lines;
                 }

@@ -92,9 +92,9 @@ async fn read(harness: &Harness, path: &str) -> String {
 
 /// Reads until a connection is there that takes plain reads.
 async fn settle(harness: &Harness, server: &Both) {
-    let before = server.http1.lock().unwrap().len();
+    let before = server.http1.lock().len();
     Box::pin(within(async {
-        while server.http1.lock().unwrap().len() == before {
+        while server.http1.lock().len() == before {
             assert_eq!(read(harness, "/get").await, "/get");
             tokio::task::yield_now().await;
         }

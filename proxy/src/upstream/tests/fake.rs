@@ -2,8 +2,8 @@
 
 use std::future::pending;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -12,6 +12,7 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
+use parking_lot::Mutex;
 use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
 use rustls::sign::SingleCertAndKey;
@@ -100,11 +101,11 @@ pub(super) struct Sight {
 
 impl Sight {
     pub(super) fn lines(&self) -> Vec<String> {
-        self.requests.lock().unwrap().clone()
+        self.requests.lock().clone()
     }
 
     pub(super) fn last_headers(&self) -> HeaderMap {
-        self.headers.lock().unwrap().last().unwrap().clone()
+        self.headers.lock().last().unwrap().clone()
     }
 
     pub(super) fn connections(&self) -> usize {
@@ -231,8 +232,8 @@ where
                 let Some(Ok((request, respond))) = accepted else { return };
                 let (request, body) = Request::into_parts(request);
                 let line = format!("{} {}", request.method, request.uri.path_and_query().unwrap());
-                sight.requests.lock().unwrap().push(line);
-                sight.headers.lock().unwrap().push(request.headers.clone());
+                sight.requests.lock().push(line);
+                sight.headers.lock().push(request.headers.clone());
                 sight.crowd.fetch_max(open.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 let (open, sight) = (Arc::clone(&open), Arc::clone(&sight));
                 let acting = act(Exchange { request, body, respond, sight });
@@ -283,7 +284,7 @@ pub(super) async fn http1(
                 let Some(request) = read_request(&mut tls).await else {
                     return;
                 };
-                remembered.lock().unwrap().push((number, request));
+                remembered.lock().push((number, request));
                 tls.write_all(answer.as_bytes()).await.unwrap();
             }
         })
@@ -354,7 +355,7 @@ pub(super) async fn both_saying(pair: &KeyPair, say: fn(&str) -> Said) -> Both {
             }
             while let Some(request) = read_request(&mut tls).await {
                 let path = request.split(' ').nth(1).unwrap().to_owned();
-                http1.lock().unwrap().push((number, request));
+                http1.lock().push((number, request));
                 if cut.load(Ordering::SeqCst) {
                     return;
                 }

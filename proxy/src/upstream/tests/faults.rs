@@ -242,12 +242,7 @@ async fn a_caller_who_leaves_frees_the_place() {
             let reset = std::future::poll_fn(|cx| respond.poll_reset(cx))
                 .await
                 .unwrap();
-            exchange
-                .sight
-                .requests
-                .lock()
-                .unwrap()
-                .push(format!("{reset:?}"));
+            exchange.sight.requests.lock().push(format!("{reset:?}"));
         })
     })
     .await;

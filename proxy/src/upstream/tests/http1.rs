@@ -17,7 +17,7 @@ async fn a_connection_is_used_again() {
     }
     let response = harness.send(post("/pods", "body").await).await.unwrap();
     assert_eq!(text(response).await, "ok");
-    let requests = read.lock().unwrap().clone();
+    let requests = read.lock().clone();
     assert!(
         requests.iter().all(|(connection, _)| *connection == 0),
         "{requests:?}"
@@ -34,7 +34,7 @@ async fn a_connection_is_used_again() {
     assert_eq!(first.matches("authorization: Bearer secret\r\n").count(), 1);
     // The body may come behind the head, and the server answers without waiting for it.
     until("the body is there", || {
-        read.lock().unwrap()[3].1.ends_with("\r\n\r\nbody")
+        read.lock()[3].1.ends_with("\r\n\r\nbody")
     })
     .await;
 }
@@ -51,7 +51,7 @@ async fn a_body_of_unknown_length_is_sent_whatever_the_method() {
         request.headers_mut().remove("content-length");
         drop(harness.send(request).await.unwrap());
         until("the chunks are there", || {
-            let read = read.lock().unwrap().clone();
+            let read = read.lock().clone();
             let text: String = read.into_iter().map(|(_, text)| text).collect();
             text.contains("\r\ntransfer-encoding: chunked\r\n")
                 && text.ends_with("\r\n\r\n4\r\nbody\r\n0\r\n\r\n")
@@ -68,12 +68,7 @@ async fn requests_at_the_same_time_have_connections_of_their_own() {
     let answers = futures_util::future::join_all((0..20).map(|_| harness.get("/get"))).await;
     // Nobody has read an answer yet, so no connection could be used twice.
     assert!(answers.iter().all(Result::is_ok));
-    let mut connections: Vec<_> = read
-        .lock()
-        .unwrap()
-        .iter()
-        .map(|(number, _)| *number)
-        .collect();
+    let mut connections: Vec<_> = read.lock().iter().map(|(number, _)| *number).collect();
     connections.sort_unstable();
     connections.dedup();
     assert_eq!(connections.len(), 20);
@@ -91,7 +86,7 @@ async fn a_truncated_answer_is_an_error_and_its_connection_is_not_used_again() {
     let body = harness.get("/get").await.unwrap().into_body();
     drop(body);
     drop(harness.get("/get").await.unwrap());
-    assert_eq!(read.lock().unwrap()[1].0, 1);
+    assert_eq!(read.lock()[1].0, 1);
 }
 
 #[tokio::test]

@@ -40,7 +40,7 @@ fn open(harness: &Harness) -> i64 {
 
 /// Reads until a connection for reads is there and idle.
 async fn settle(harness: &Harness, server: &Both) {
-    while server.http1.lock().unwrap().is_empty() {
+    while server.http1.lock().is_empty() {
         assert_eq!(read(harness, "/get").await, "/get");
         tokio::task::yield_now().await;
     }
@@ -69,7 +69,7 @@ async fn reads_take_turns_on_one_connection_and_nothing_else_does() {
     drop(watch);
     let over_http2 = server.http2.lines().split_off(before);
     assert_eq!(over_http2, ["GET /watch", "POST /pods", "DELETE /pods/p"]);
-    let over_http1 = server.http1.lock().unwrap().clone();
+    let over_http1 = server.http1.lock().clone();
     assert!(
         over_http1
             .iter()
@@ -195,7 +195,7 @@ async fn idle_connections_are_closed_in_time_and_at_the_end() {
 async fn a_read_that_announces_a_body_without_one_is_not_sent() {
     let (harness, server) = server().await;
     settle(&harness, &server).await;
-    let before = server.http1.lock().unwrap().len();
+    let before = server.http1.lock().len();
     for (name, value) in [("content-length", "5"), ("transfer-encoding", "chunked")] {
         let request = head(Method::GET, "/get").header(name, value);
         let request = request.body(RequestBody::empty()).unwrap();
@@ -209,5 +209,5 @@ async fn a_read_that_announces_a_body_without_one_is_not_sent() {
     let request = request.body(RequestBody::empty()).unwrap();
     let answer = harness.send_expecting(request, Expected::Soon).await;
     assert_eq!(text(answer.unwrap()).await, "/get");
-    assert_eq!(server.http1.lock().unwrap().len(), before + 1);
+    assert_eq!(server.http1.lock().len(), before + 1);
 }

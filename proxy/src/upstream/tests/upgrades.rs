@@ -1,10 +1,11 @@
 //! Upgrades, granted and not.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 
@@ -38,7 +39,7 @@ async fn echoing(papers: &Papers, answer: &'static str) -> (u16, Arc<Mutex<Vec<S
             let Some(request) = fake::read_request(&mut tls).await else {
                 return;
             };
-            remembered.lock().unwrap().push(request);
+            remembered.lock().push(request);
             tls.write_all(answer.as_bytes()).await.unwrap();
             let mut bytes = [0; 1024];
             while let Ok(length @ 1..) = tls.read(&mut bytes).await {
@@ -77,7 +78,7 @@ async fn bytes_right_behind_the_101_come_first() {
     within(io.read_exact(&mut bytes)).await.unwrap();
     assert_eq!(&bytes, b"early-late");
 
-    let request = read.lock().unwrap()[0].to_ascii_lowercase();
+    let request = read.lock()[0].to_ascii_lowercase();
     assert!(
         request.starts_with("post /exec?command=x http/1.1\r\n"),
         "{request}"
@@ -105,7 +106,7 @@ async fn another_protocol_is_an_error_and_the_connection_is_closed() {
         let closed = Mutex::new(Some(closed));
         let config = fake::tls(&papers.server("127.0.0.1"), &["http/1.1"]);
         let port = fake::listen(config, move |_, tls| {
-            let closed = closed.lock().unwrap().take().unwrap();
+            let closed = closed.lock().take().unwrap();
             Box::pin(async move {
                 let mut tls = tls.unwrap();
                 fake::read_request(&mut tls).await.unwrap();
@@ -192,7 +193,7 @@ async fn requests_that_do_not_ask_properly_are_not_sent() {
         matches!(error, UpstreamError::IdentityHeaders(_)),
         "{error:?}"
     );
-    assert_eq!(read.lock().unwrap().len(), 0);
+    assert_eq!(read.lock().len(), 0);
 }
 
 #[tokio::test]

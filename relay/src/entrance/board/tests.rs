@@ -3,7 +3,7 @@
 //!
 //! A sequence runs through the relay's own hosting of tunnels, its registry and its boarding; sessions and streams
 //! are in memory, and time is simulated, so that a minute of holding and waiting costs nothing. What must be stands in
-//! [`ledger`]: no stream to another cluster's tunnel, none to one that is superseded, leaving, revoked or gone, none to
+//! [`model`]: no stream to another cluster's tunnel, none to one that is superseded, leaving, revoked or gone, none to
 //! one that carries more than another; each caller on board of one tunnel whose exit took it, or told a refusal that
 //! fits; and nobody on board cut off.
 //!
@@ -14,7 +14,7 @@
 //! ```
 
 mod craft;
-mod ledger;
+mod model;
 mod pipe;
 mod port;
 mod voyage;
@@ -23,7 +23,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{RngAlgorithm, TestError, TestRng, TestRunner};
 
-use self::ledger::{Place, Reception};
+use self::model::{Place, Reception};
 use self::port::{NAMES, PAPERS, Port};
 use self::voyage::{Event, Voyage};
 

@@ -5,9 +5,9 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -113,7 +113,7 @@ pub(super) fn carry(carrier: &Mutex<Carrier>, devices: &[Device], life_line: &Un
     let mut buffer = vec![0; usize::from(MTU)];
     loop {
         let idle = {
-            let mut carrier = carrier.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut carrier = carrier.lock();
             let now = now();
             carrier.give(Direction::There, second, now);
             carrier.give(Direction::Back, first, now);
@@ -158,7 +158,7 @@ fn read(
         let Some(packet) = device.read(buffer)? else {
             break;
         };
-        let mut carrier = carrier.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut carrier = carrier.lock();
         carrier.take(direction, packet, now());
     }
     Ok(())

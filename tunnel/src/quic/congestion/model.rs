@@ -10,6 +10,7 @@
 
 use std::time::Duration;
 
+use super::ceiling::{Ceiling, Window};
 use super::filters::{BestRate, ShortestTrip};
 use super::rate::{Rate, percent};
 use super::round::{Came, Round};
@@ -22,7 +23,7 @@ const INITIAL_DATAGRAMS: u64 = 10;
 const LEAST_DATAGRAMS: u64 = 4;
 
 /// More than is ever under way: what the streams' writers may have unacknowledged.
-const MOST: u64 = limits::SEND_WINDOW;
+pub(super) const MOST: u64 = limits::SEND_WINDOW;
 
 /// The queue that is risked at 100 Mbit/s to see whether the path takes more: an eighth of its round trip, so that the
 /// rate can grow by as much in each, and at least what CoDel holds a queue to (RFC 8289 §4.4). Without the latter a host's
@@ -41,6 +42,9 @@ const ALLOWANCE_FACTORS: (u64, u64) = (50, 400);
 const DRAINING: u64 = 90;
 const DRAINING_DEEP: u64 = 50;
 
+/// Rounds that bring what was sent in a drain: the one in which it ends, and the next.
+const DRAINED_ROUNDS: u32 = 2;
+
 /// A round trip that a deep drain leaves longer than such a part of what it was before is not made long by us: half of what is ours
 /// was taken away, so a queue of ours alone would have come near half; this is the middle between that and no change.
 const NOT_OURS: u64 = 75;
@@ -58,23 +62,6 @@ const STILL_ROUNDS: u32 = 3;
 
 /// The window at the start, in hundredths of the product: the rate can double each round.
 const STARTING: u64 = 200;
-
-/// Loss that is taken for chance, in hundredths of what was sent over about eight rounds, as BBR has it; and so much of one
-/// round that no chance explains it.
-const CHANCE: u64 = 2;
-const NO_CHANCE: u64 = 10;
-
-/// Datagrams that must be lost before either counts: of few, one is a large part. A slow path sends a hundred in eight rounds, of
-/// which chance often takes three, but hardly ever ten; and where it takes one of a hundred, it takes four of forty in
-/// fewer than one round of a thousand.
-const STEADY_LOSS_DATAGRAMS: u64 = 10;
-const SUDDEN_LOSS_DATAGRAMS: u64 = 4;
-
-/// What is left of the window by loss beyond chance, in hundredths: as much as RFC 8511 leaves Cubic after a mark. Cubic's own 70
-/// is for a queue that is full; ours is short, and loss that goes on is answered again. And the most that it gets back with a
-/// round without: one in the first, two in the second, and so on, up to the eighth by which the allowance lets the rate grow.
-const AFTER_LOSS: u64 = 85;
-const MOST_RECOVERY: u64 = 12;
 
 /// Rounds in a row that bring less than half: the path is another one now. One can be held up by a host, and the next be short of
 /// what that one did not let out.
@@ -115,13 +102,10 @@ pub(super) struct Model {
     /// What the last round came to, and whether draining has left a queue.
     last: (Rate, Duration),
     doubt: bool,
-    /// Delivered and lost of late: an eighth of each is forgotten with every round.
-    delivered: u64,
-    lost: u64,
-    /// What loss has left of the window; no bound when it is [`MOST`].
-    ceiling: u64,
-    /// Rounds since without such loss.
-    clean_rounds: u64,
+    /// What loss has left of the window.
+    ceiling: Ceiling,
+    /// So many rounds to come bring what was sent while the queue drained.
+    drained_rounds: u32,
     /// What the start has reached.
     start_window: u64,
     datagram: u64,
@@ -141,10 +125,8 @@ impl Model {
             poor_rounds: 0,
             last: (Rate::UNKNOWN, Duration::ZERO),
             doubt: false,
-            delivered: 0,
-            lost: 0,
-            ceiling: MOST,
-            clean_rounds: 0,
+            ceiling: Ceiling::NONE,
+            drained_rounds: 0,
             start_window: datagram.saturating_mul(INITIAL_DATAGRAMS),
             datagram,
         }
@@ -169,8 +151,12 @@ impl Model {
     }
 
     fn bounded(&self, wanted: u64) -> u64 {
-        let least = self.datagram.saturating_mul(LEAST_DATAGRAMS);
-        wanted.min(self.ceiling).min(MOST).max(least)
+        wanted.min(self.ceiling.bytes()).min(MOST).max(self.least())
+    }
+
+    /// What may always be under way.
+    const fn least(&self) -> u64 {
+        self.datagram.saturating_mul(LEAST_DATAGRAMS)
     }
 
     /// What a new path is sent at first.
@@ -215,7 +201,7 @@ impl Model {
         *self = Self {
             // It is no shorter for that.
             trip: self.trip,
-            start_window: self.datagram.saturating_mul(LEAST_DATAGRAMS),
+            start_window: self.least(),
             ..Self::of_new_path(self.datagram)
         };
     }
@@ -223,15 +209,18 @@ impl Model {
     /// A batch of acknowledgements is complete.
     pub(super) fn settle(&mut self, now: Duration, in_flight: u64, app_limited: bool) {
         if let Phase::Drain { .. } = self.phase {
+            self.drained_rounds = DRAINED_ROUNDS;
             self.go_on_draining(now, in_flight);
         }
         if let Some(came) = self.round.end(now, app_limited) {
-            self.learn(&came);
+            let drained = self.drained_rounds > 0;
+            self.drained_rounds = self.drained_rounds.saturating_sub(1);
+            self.learn(&came, drained);
         }
     }
 
-    fn learn(&mut self, came: &Came) {
-        self.weigh_loss(came);
+    fn learn(&mut self, came: &Came, drained: bool) {
+        self.weigh_loss(came, drained);
         let (best, rate) = (self.rate.best(), came.rate.unwrap_or_default());
         if came.app_limited && rate < best {
             return;
@@ -333,37 +322,18 @@ impl Model {
     }
 
     /// What a round's loss leaves of the window.
-    fn weigh_loss(&mut self, came: &Came) {
-        let fade = |sum: u64| sum.saturating_sub(sum / 8);
-        self.delivered = fade(self.delivered).saturating_add(came.delivered);
-        self.lost = fade(self.lost).saturating_add(came.lost);
-        let beyond = |lost: u64, delivered: u64, part: u64, datagrams: u64| {
-            let sent = delivered.saturating_add(lost);
-            lost >= self.datagram.saturating_mul(datagrams) && lost > percent(sent, part)
+    fn weigh_loss(&mut self, came: &Came, drained: bool) {
+        let window = Window {
+            undrained: self.undrained(),
+            cruising: self.cruising(),
+            least: self.least(),
+            datagram: self.datagram,
+            drained,
         };
-        let sudden = beyond(came.lost, came.delivered, NO_CHANCE, SUDDEN_LOSS_DATAGRAMS);
-        let steady = beyond(self.lost, self.delivered, CHANCE, STEADY_LOSS_DATAGRAMS);
-        if sudden || steady || came.marked {
-            // Draining has made it smaller for a moment; loss would otherwise take from what is left of that for long.
-            let left = percent(self.undrained(), AFTER_LOSS);
-            self.ceiling = if sudden && !came.app_limited {
-                // What came through is what fits. Who had little to send learns nothing of that.
-                left.min(came.delivered)
-            } else {
-                left
-            };
-            (self.delivered, self.lost, self.clean_rounds) = (0, 0, 0);
-            if let Phase::Start { .. } = self.phase {
-                // The rate is found: the path takes no more.
-                self.phase = Phase::Cruise;
-            }
-        } else if self.ceiling < MOST && !came.app_limited {
-            self.clean_rounds = self.clean_rounds.saturating_add(1);
-            let more = self.clean_rounds.min(MOST_RECOVERY);
-            self.ceiling = percent(self.ceiling, more.saturating_add(100));
-            if self.ceiling > self.cruising().saturating_mul(2) {
-                self.ceiling = MOST;
-            }
+        let is_full = self.ceiling.weigh(came, &window);
+        if let (true, Phase::Start { .. }) = (is_full, self.phase) {
+            // The rate is found: the path takes no more.
+            self.phase = Phase::Cruise;
         }
     }
 

@@ -223,6 +223,10 @@ impl ByRounds {
             rounds.model.window() == 562_500
         });
         assert!(cruises);
+        // What was sent while the queue drained has come after these.
+        rounds.full(500_000);
+        rounds.full(500_000);
+        assert_eq!(rounds.model.window(), 562_500);
         rounds
     }
 
@@ -287,6 +291,25 @@ fn loss_while_the_queue_drains_is_charged_once() {
     let after = rounds.model.window();
     assert!(after * 100 > cruising * 80, "{cruising} {after}");
     assert!(after * 100 < cruising * 95, "{cruising} {after}");
+}
+
+/// Half of what fits is under way then, so half of it coming through is no loss at all.
+#[test]
+fn sudden_loss_while_the_queue_drains_leaves_what_would_have_come_through() {
+    let mut rounds = ByRounds::settled();
+    let cruising = rounds.model.window();
+    let deep = (0..250).any(|_| {
+        rounds.full(500_000);
+        rounds.model.window() * 100 < cruising * 60
+    });
+    assert!(deep);
+    rounds.round(100_000, 20_000, false);
+    // The drain ends.
+    rounds.model.settle(rounds.now, 0, false);
+    rounds.full(500_000);
+    let after = rounds.model.window();
+    assert!(after * 100 > cruising * 80, "{cruising} {after}");
+    assert!(after * 100 < cruising * 90, "{cruising} {after}");
 }
 
 #[test]

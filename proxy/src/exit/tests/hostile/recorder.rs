@@ -1,13 +1,14 @@
 //! An API server that writes down what it receives, as it came, and finds nothing normal.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use gangplank_config::KeyPair;
 use gangplank_pki::crypto;
 use h2::server::SendResponse;
 use http::Version;
+use parking_lot::Mutex;
 use rustls::ServerConfig;
 use rustls::sign::SingleCertAndKey;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -46,11 +47,11 @@ pub(super) struct Recorder(Arc<Mutex<Vec<Record>>>);
 impl Recorder {
     /// What came since the last look.
     pub(super) fn take(&self) -> Vec<Record> {
-        std::mem::take(&mut *self.0.lock().unwrap())
+        std::mem::take(&mut *self.0.lock())
     }
 
     fn note(&self, record: Record) {
-        self.0.lock().unwrap().push(record);
+        self.0.lock().push(record);
     }
 
     /// Serves with this certificate; `alpn` says which versions of HTTP.

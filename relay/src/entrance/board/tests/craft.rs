@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::ledger::{Attempt, Ledger, Reception};
+use super::model::{Attempt, Model, Reception};
 use super::pipe::{self, Pipe};
 
 tokio::task_local! {
@@ -82,20 +82,20 @@ pub(super) struct End {
     between: Arc<Between>,
     chain: Vec<CertificateDer<'static>>,
     /// At the relay: who writes down what it does, and the number of this tunnel there.
-    noted: Option<(Ledger, usize)>,
+    noted: Option<(Model, usize)>,
 }
 
 /// Both ends of a new session: the relay's, which shows this chain as the agent's, and the agent's.
 pub(super) fn session(
     chain: Vec<CertificateDer<'static>>,
-    ledger: &Ledger,
+    model: &Model,
     tunnel: usize,
 ) -> (Arc<End>, Arc<End>) {
     let between = Arc::<Between>::default();
     let at_relay = End {
         between: Arc::clone(&between),
         chain,
-        noted: Some((ledger.clone(), tunnel)),
+        noted: Some((model.clone(), tunnel)),
     };
     let at_agent = End {
         between,
@@ -139,10 +139,10 @@ impl Session for End {
     fn open(&self) -> BoxFuture<'_, Result<Stream, SessionError>> {
         // Written down at the first poll, which is in the same step as the choice of this tunnel.
         Box::pin(async {
-            let Some((ledger, tunnel)) = &self.noted else {
+            let Some((model, tunnel)) = &self.noted else {
                 return self.stream(None);
             };
-            let attempt = ledger.begin(PASSENGER.get(), *tunnel);
+            let attempt = model.begin(PASSENGER.get(), *tunnel);
             match attempt.meets() {
                 Reception::NoCredit => self.between.over.cancelled().await,
                 Reception::SlowCredit => {
@@ -188,8 +188,8 @@ impl Session for End {
             None => (by_peer, Closed::Here),
         };
         let ended = self.between.end(at_relay, at_agent);
-        if let (true, Some((ledger, tunnel))) = (ended, &self.noted) {
-            ledger.closed_by_relay(*tunnel, code);
+        if let (true, Some((model, tunnel))) = (ended, &self.noted) {
+            model.closed_by_relay(*tunnel, code);
         }
     }
 

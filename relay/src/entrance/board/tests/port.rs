@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::ledger::Place;
+use super::model::Place;
 use super::voyage::chain;
 use crate::identity::TunnelIdentity;
 use crate::metrics::Counters;

@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use super::super::{Boarding, KnownNames, OnBoard, Passenger};
 use super::craft::{self, End, PASSENGER};
-use super::ledger::{Ledger, Place, Reception, State};
+use super::model::{Model, Place, Reception, State};
 use super::port::Port;
 use crate::listener::{Reason, recheck_agents};
 use crate::metrics::Counters;
@@ -77,7 +77,7 @@ struct Caller {
 /// All that there is in one sequence.
 pub(super) struct Voyage<'p> {
     port: &'p Port,
-    ledger: Ledger,
+    model: Model,
     host: Host,
     boarding: Boarding,
     tasks: TaskTracker,
@@ -96,7 +96,7 @@ impl<'p> Voyage<'p> {
         };
         Self {
             port,
-            ledger: Ledger::new(port.names.len(), hide_names),
+            model: Model::new(port.names.len(), hide_names),
             boarding: Boarding::new(registry, counters, names),
             host,
             tasks: TaskTracker::new(),
@@ -139,7 +139,7 @@ impl<'p> Voyage<'p> {
             }
             Event::Vanish { tunnel } => {
                 if let Some(number) = which(tunnel) {
-                    self.ledger.go(number);
+                    self.model.go(number);
                     self.agents[number].session.vanish();
                 }
             }
@@ -150,13 +150,13 @@ impl<'p> Voyage<'p> {
                 }
             }
             Event::Revoke { paper } => {
-                self.ledger.revoke(paper);
+                self.model.revoke(paper);
                 let verifier = self.port.revoke(paper);
                 let (registry, clock) = (&self.host.registry, &*self.port.clock);
                 recheck_agents(registry, &verifier, clock, Reason::Change).await;
             }
             Event::DrainRelay => {
-                self.ledger.drain_relay();
+                self.model.drain_relay();
                 self.host.drain.cancel();
             }
         }
@@ -168,11 +168,11 @@ impl<'p> Voyage<'p> {
             return;
         }
         let paper = Port::paper_of(place.name, paper);
-        let Some(number) = self.ledger.dial(place, paper) else {
+        let Some(number) = self.model.dial(place, paper) else {
             return;
         };
         let chain = self.port.chains[paper].clone();
-        let (at_relay, at_agent) = craft::session(chain, &self.ledger, number);
+        let (at_relay, at_agent) = craft::session(chain, &self.model, number);
         let writer = Arc::<Mutex<_>>::default();
         let host = self.host.clone();
         self.tasks
@@ -183,10 +183,10 @@ impl<'p> Voyage<'p> {
             session: Arc::clone(&at_agent),
             writer: Arc::clone(&writer),
         });
-        let (ledger, tasks) = (self.ledger.clone(), self.tasks.clone());
+        let (model, tasks) = (self.model.clone(), self.tasks.clone());
         self.tasks.spawn(async move {
             sleep(Duration::from_millis(greets_after)).await;
-            ledger.greet(number);
+            model.greet(number);
             let hello = Hello {
                 instance: place.instance,
                 slot: place.slot,
@@ -196,9 +196,9 @@ impl<'p> Voyage<'p> {
             let deadline = Instant::now() + Duration::from_secs(10);
             if let Ok((_, reader, its_writer)) = greet(&*at_agent, hello, deadline).await {
                 *writer.lock() = Some(its_writer);
-                tasks.spawn(listen(reader, ledger.clone(), number));
+                tasks.spawn(listen(reader, model.clone(), number));
                 while let Ok(stream) = at_agent.accept().await {
-                    tasks.spawn(receive(stream, ledger.clone(), number));
+                    tasks.spawn(receive(stream, model.clone(), number));
                 }
             }
         });
@@ -207,7 +207,7 @@ impl<'p> Voyage<'p> {
     async fn leave(&self, number: usize, limit: Duration) {
         let writer = self.agents[number].writer.lock().take();
         if let Some(mut writer) = writer {
-            self.ledger.leave(number, limit);
+            self.model.leave(number, limit);
             // A session that has ended meanwhile needs not be told.
             drop(writer.drain(limit).await);
             *self.agents[number].writer.lock() = Some(writer);
@@ -215,12 +215,12 @@ impl<'p> Voyage<'p> {
     }
 
     async fn finish(&self, number: usize) {
-        if self.ledger.state(number) != State::Serving {
+        if self.model.state(number) != State::Serving {
             return;
         }
         let writer = self.agents[number].writer.lock().take();
         if let Some(writer) = writer {
-            self.ledger.go(number);
+            self.model.go(number);
             drop(writer.finish().await);
         }
     }
@@ -230,28 +230,28 @@ impl<'p> Voyage<'p> {
         if self.host.drain.is_cancelled() {
             return;
         }
-        let number = self.ledger.arrive(name, receptions);
+        let number = self.model.arrive(name, receptions);
         let passenger = self.port.passenger(name, number);
         let (leaves, place) = (CancellationToken::new(), Arc::default());
         self.callers.push(Caller {
             leaves: leaves.clone(),
             on_board: Arc::clone(&place),
         });
-        let (boarding, ledger) = (self.boarding.clone(), self.ledger.clone());
+        let (boarding, model) = (self.boarding.clone(), self.model.clone());
         self.tasks.spawn(PASSENGER.scope(number, async move {
             match leaves.run_until_cancelled(boarding.board(&passenger)).await {
                 Some(Ok(on_board)) => {
-                    ledger.board(number);
+                    model.board(number);
                     *place.lock() = Some(on_board);
                 }
-                Some(Err(refusal)) => ledger.refuse(number, &refusal),
+                Some(Err(refusal)) => model.refuse(number, &refusal),
                 None => {}
             }
         }));
     }
 
     fn hang_up(&self, number: usize) {
-        self.ledger.give_up(number);
+        self.model.give_up(number);
         self.callers[number].leaves.cancel();
         drop(self.callers[number].on_board.lock().take());
     }
@@ -262,18 +262,18 @@ impl<'p> Voyage<'p> {
         sleep(Duration::from_millis(millis.max(1))).await;
         self.send_a_byte().await;
         sleep(Duration::from_millis(1)).await;
-        self.ledger.hold_calm();
+        self.model.hold_calm();
         let tunnels = self.host.registry.tunnels();
         let registered: BTreeSet<_> = tunnels
             .iter()
             .map(|tunnel| self.port.place(tunnel.name(), tunnel.slot()))
             .collect();
-        let serving = self.ledger.serving();
+        let serving = self.model.serving();
         if registered != serving || registered.len() != tunnels.len() {
-            self.ledger
+            self.model
                 .note(|| format!("registered are {registered:?}, and serving {serving:?}"));
         }
-        self.ledger.fault().map_or(Ok(()), Err)
+        self.model.fault().map_or(Ok(()), Err)
     }
 
     /// Each caller on board says something more: it comes to its exit, or the stream says that it does not.
@@ -287,10 +287,10 @@ impl<'p> Voyage<'p> {
             let Some(mut on_board) = on_board else {
                 continue;
             };
-            let rides = self.ledger.rides(number);
+            let rides = self.model.rides(number);
             let carried = on_board.stream.write_all(&[1]).await.is_ok();
             if rides != carried {
-                self.ledger.note(|| {
+                self.model.note(|| {
                     format!("caller {number}: its tunnel lives: {rides}, its stream: {carried}")
                 });
             }
@@ -303,7 +303,7 @@ impl<'p> Voyage<'p> {
     /// Waits until everybody must have heard what became of them.
     pub(super) async fn end(&self) -> Result<(), String> {
         self.wait(20_000).await?;
-        self.ledger.hold_nobody_waits();
+        self.model.hold_nobody_waits();
         for number in 0..self.callers.len() {
             self.hang_up(number);
         }
@@ -311,29 +311,29 @@ impl<'p> Voyage<'p> {
     }
 }
 
-async fn listen(mut reader: ControlReader, ledger: Ledger, tunnel: usize) {
+async fn listen(mut reader: ControlReader, model: Model, tunnel: usize) {
     while let Ok(Some(Notice::Drain { .. })) = reader.next().await {
-        ledger.hear_drain(tunnel);
+        model.hear_drain(tunnel);
     }
 }
 
 /// An exit, with one caller.
-async fn receive(mut stream: Stream, ledger: Ledger, tunnel: usize) {
+async fn receive(mut stream: Stream, model: Model, tunnel: usize) {
     let deadline = Instant::now() + Duration::from_secs(10);
     let Ok(header) = receive_header(&mut stream, deadline).await else {
         return;
     };
     let Ok(caller) = usize::try_from(header.connection) else {
-        return ledger.note(|| format!("tunnel {tunnel} gets a header that nobody sent"));
+        return model.note(|| format!("tunnel {tunnel} gets a header that nobody sent"));
     };
     let mut first_bytes = [0; 8];
     if stream.read_exact(&mut first_bytes).await.is_err() {
         return;
     }
     if u128::from(u64::from_be_bytes(first_bytes)) != header.connection {
-        ledger.note(|| format!("the bytes of caller {caller} are another's"));
+        model.note(|| format!("the bytes of caller {caller} are another's"));
     }
-    let status = match ledger.reception(caller, tunnel) {
+    let status = match model.reception(caller, tunnel) {
         Some(Reception::Accepts(millis)) => {
             sleep(Duration::from_millis(millis)).await;
             StreamStatus::Accepted
@@ -353,7 +353,7 @@ async fn receive(mut stream: Stream, ledger: Ledger, tunnel: usize) {
         return;
     }
     while stream.read_u8().await.is_ok() {
-        ledger.heard(caller, tunnel);
+        model.heard(caller, tunnel);
     }
 }
 

@@ -25,14 +25,14 @@ const NEXT_ADDRESS: Duration = Duration::from_millis(250);
 pub enum LookUpError {
     /// The name could not be looked up.
     #[error(
-        "its name could not be looked up; look at the address in the file and at this host's DNS"
+        "its name could not be looked up; look at the address that was given, and at this host's DNS"
     )]
     Failed(#[source] io::Error),
     /// The resolver did not answer.
     #[error("the resolver did not answer in time; look at this host's DNS")]
     ResolverSilent,
     /// The name has no address.
-    #[error("its name has no address; look at the address in the file")]
+    #[error("its name has no address; look at the address that was given")]
     NoAddress,
 }
 
