@@ -264,12 +264,7 @@ impl Relay {
 }
 
 /// Follows the register, and clears up in it.
-fn keep_office(
-    office: Office,
-    known: Known,
-    tasks: &TaskTracker,
-    following: &CancellationToken,
-) {
+fn keep_office(office: Office, known: Known, tasks: &TaskTracker, following: &CancellationToken) {
     let register = Arc::clone(office.register());
     let (memory, shutdown) = (known.clone(), following.clone());
     let follower = tasks.spawn(async move { register.follow(memory, shutdown).await });
