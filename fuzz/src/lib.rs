@@ -446,8 +446,11 @@ pub fn proxy_answer(bytes: &[u8]) {
             credentials.is_ascii() && !credentials.contains(['\r', '\n']),
             "one line"
         );
+        let shown = proxy.to_string();
+        let (address, variable) = shown.split_once(' ').unwrap_or((&shown, ""));
+        assert_eq!(variable, "(of HTTPS_PROXY)");
         let again = ProxyEnvironment::read(|name| {
-            (name == "HTTPS_PROXY").then(|| format!("http://{proxy}"))
+            (name == "HTTPS_PROXY").then(|| format!("http://{address}"))
         });
         assert!(again.is_ok(), "what is shown of it can be read");
     }
