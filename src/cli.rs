@@ -58,7 +58,7 @@ pub(crate) enum Verb {
     Pki(PkiVerb),
     /// Write a caller's kubeconfig for a cluster behind a gangplank
     Kubeconfig(KubeconfigArguments),
-    /// Show what a running relay, agent or proxy sees: tunnels, trust, certificates
+    /// Show what a running role sees: tunnels, trust, certificates, objects
     Status(StatusArguments),
 }
 

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Status {
-    /// `relay`, `agent` or `proxy`.
+    /// `relay`, `agent`, `proxy` or `controller`.
     pub(crate) role: String,
     /// The program's version.
     pub(crate) version: String,
@@ -35,8 +35,38 @@ pub(crate) struct Status {
     /// The exit's part, of agent and proxy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) exit: Option<ExitStatus>,
+    /// The controller's part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) controller: Option<ControllerStatus>,
     /// The certificates it shows others, and the authorities by which it knows who is at the other end of a tunnel.
     pub(crate) certificates: Vec<CertificateStatus>,
+}
+
+/// A controller among its replicas, and its objects.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ControllerStatus {
+    /// `leads`, `stands by`, or `alone` where there is no election.
+    pub(crate) standing: String,
+    /// Who leads, if another one is known to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) leader: Option<String>,
+    /// The objects of each kind; none while it stands by.
+    pub(crate) objects: Vec<ObjectsStatus>,
+}
+
+/// The objects of a kind.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ObjectsStatus {
+    /// The kind.
+    pub(crate) kind: String,
+    /// How many do what they say.
+    pub(crate) ready: usize,
+    /// How many do not.
+    pub(crate) unready: usize,
+    /// How many could not be worked on and are tried again.
+    pub(crate) failing: usize,
 }
 
 /// The tunnels of a relay.
@@ -275,6 +305,7 @@ impl Status {
             relay: None,
             agent: None,
             exit: None,
+            controller: None,
             certificates: Vec::new(),
         }
     }
@@ -315,7 +346,11 @@ impl From<&Provider> for ProviderStatus {
 
 /// The leaf of a key pair.
 pub(crate) fn of_key_pair(name: &str, pair: &KeyPair) -> Option<CertificateStatus> {
-    let leaf = pair.leaf()?;
+    of_certificate(name, pair.leaf()?)
+}
+
+/// A certificate of our own.
+pub(crate) fn of_certificate(name: &str, leaf: &[u8]) -> Option<CertificateStatus> {
     let summary = inspect_der(leaf)?;
     Some(CertificateStatus {
         name: name.to_owned(),

@@ -28,6 +28,8 @@ mod callers_who_are_gone_are_noticed;
 mod client_hello_arrives_in_any_cut;
 mod clusters_join_by_a_token;
 mod connections_leave_nothing_behind;
+mod controllers_say_why_they_are_not_ready;
+mod controllers_take_turns;
 mod cp_carries_fifty_megabytes;
 mod dev_opens_a_way;
 mod earlier_sessions_make_no_tunnels;

@@ -1,108 +1,216 @@
-//! The installation's own certificate authority: made once, kept in a Secret of the installation's namespace.
+//! An authority of the installation: made once, kept in a Secret of the installation's namespace, followed by the next
+//! ([`succession`]).
 
-use std::collections::BTreeMap;
+mod kept;
+mod succession;
+
 use std::sync::Arc;
 
 use gangplank_pki::clock::Clock;
-use gangplank_pki::issue::CertificateAuthority;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
+use rustls_pki_types::UnixTime;
+use tokio::sync::{Mutex, watch};
 
-use crate::made::MANAGED_BY;
 use crate::trouble::Trouble;
 
-/// How long an authority of its own lives. Its successor is prepared long before.
-const LIFETIME_DAYS: u32 = 10 * 365;
+pub(crate) use kept::bundle;
+pub(crate) use succession::{Rules, Step, Succession};
 
 /// The keys of a Secret with a certificate (cert-manager's layout).
 pub(crate) const CERTIFICATE: &str = "tls.crt";
 /// See [`CERTIFICATE`].
 pub(crate) const KEY: &str = "tls.key";
-/// See [`CERTIFICATE`].
+/// See [`CERTIFICATE`]. Of an authority's Secret: all that others are told to trust.
 pub(crate) const AUTHORITIES: &str = "ca.crt";
+/// Cross certificates: what predecessors signed of their successors ([`gangplank_pki::advances`]).
+pub(crate) const SUCCESSOR: &str = "successor.crt";
 
 /// Where an authority is kept.
 pub(crate) struct Authority {
-    pub(crate) client: Client,
+    client: Client,
+    namespace: String,
+    secret_name: String,
+    rules: Rules,
+    clock: Arc<dyn Clock>,
+    /// As it was last read; none before the first time.
+    read: watch::Sender<Option<Arc<Succession>>>,
+    /// One reading or writing at a time.
+    turn: Mutex<()>,
+}
+
+/// An authority's Secret, and by what rules it is kept.
+pub(crate) struct Place {
     pub(crate) namespace: String,
     pub(crate) secret_name: String,
-    /// The common name that a new one gets.
-    pub(crate) common_name: String,
-    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) rules: Rules,
 }
 
 impl Authority {
-    /// The authority as it is in its Secret, made now if there is none.
+    pub(crate) fn new(client: Client, place: Place, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            client,
+            namespace: place.namespace,
+            secret_name: place.secret_name,
+            rules: place.rules,
+            clock,
+            read: watch::Sender::new(None),
+            turn: Mutex::new(()),
+        }
+    }
+
+    /// The authority as it was last read, read now if it was not yet.
     ///
     /// # Errors
-    /// When the Secret cannot be read or written, or does not hold an authority: it is never overwritten.
-    pub(crate) async fn current(&self) -> Result<CertificateAuthority, Trouble> {
-        let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
-        if let Some(secret) = api.get_opt(&self.secret_name).await? {
-            return self.load(&secret);
+    /// As [`keep`](Self::keep).
+    pub(crate) async fn current(&self) -> Result<Arc<Succession>, Trouble> {
+        let known = self.read.borrow().clone();
+        match known {
+            Some(known) => Ok(known),
+            None => self.keep().await,
         }
-        let made =
-            CertificateAuthority::create(&self.common_name, LIFETIME_DAYS, self.clock.now())?;
-        let secret = self.secret(&made);
+    }
+
+    /// Told whenever something else is published, or another one signs.
+    pub(crate) fn changes(&self) -> watch::Receiver<Option<Arc<Succession>>> {
+        self.read.subscribe()
+    }
+
+    /// Reads the Secret, made now if there is none, and does what is due.
+    ///
+    /// # Errors
+    /// When the Secret cannot be read or written, or does not hold an authority: it is never overwritten then, and the
+    /// authority that was last read goes on.
+    pub(crate) async fn keep(&self) -> Result<Arc<Succession>, Trouble> {
+        let _turn = self.turn.lock().await;
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
+        let now = self.clock.now();
+        let succession = match api.get_opt(&self.secret_name).await? {
+            Some(there) => self.advance(&api, there, now).await?,
+            None => self.begin(&api, now).await?,
+        };
+        let succession = Arc::new(succession);
+        let told = Arc::clone(&succession);
+        self.read.send_if_modified(move |known| {
+            let is_new = known.as_ref().is_none_or(|known| differ(known, &told));
+            *known = Some(told);
+            is_new
+        });
+        Ok(succession)
+    }
+
+    /// Its Secret's name.
+    pub(crate) fn secret_name(&self) -> &str {
+        &self.secret_name
+    }
+
+    /// When the next step is due.
+    pub(crate) fn due(&self, succession: &Succession) -> UnixTime {
+        succession.due(&self.rules)
+    }
+
+    async fn begin(&self, api: &Api<Secret>, now: UnixTime) -> Result<Succession, Trouble> {
+        let succession = Succession::begin(&self.rules, now)?;
+        let mut secret = Secret {
+            metadata: ObjectMeta {
+                name: Some(self.secret_name.clone()),
+                ..ObjectMeta::default()
+            },
+            type_: Some("kubernetes.io/tls".to_owned()),
+            ..Secret::default()
+        };
+        kept::write(&mut secret, &succession, &self.rules, false);
         match api.create(&PostParams::default(), &secret).await {
             Ok(_created) => {
-                tracing::info!(
-                    secret = format!("{}/{}", self.namespace, self.secret_name),
-                    fingerprint = %made.anchor().fingerprint(),
-                    "a certificate authority was made"
-                );
-                Ok(made)
+                let fingerprint = succession.current.anchor().fingerprint();
+                tracing::info!(secret = self.told(), %fingerprint, "a certificate authority was made");
+                Ok(succession)
             }
-            // Another replica was faster: its authority counts.
-            Err(kube::Error::Api(status)) if status.code == 409 => {
-                self.load(&api.get(&self.secret_name).await?)
-            }
+            // Another one was faster: its authority counts.
+            Err(kube::Error::Api(status)) if status.code == 409 => Err(self.overtaken()),
             Err(error) => Err(error.into()),
         }
     }
 
-    fn load(&self, secret: &Secret) -> Result<CertificateAuthority, Trouble> {
-        let certificate = self.text(secret, CERTIFICATE)?;
-        let key = self.text(secret, KEY)?;
-        CertificateAuthority::load(&certificate, &key)
-            .map_err(|fault| self.spoilt(&fault.to_string()))
+    async fn advance(
+        &self,
+        api: &Api<Secret>,
+        there: Secret,
+        now: UnixTime,
+    ) -> Result<Succession, Trouble> {
+        let read = kept::read(&there, &self.rules, now);
+        let mut succession = read.map_err(|why| self.spoilt(why))?;
+        let asked = kept::asks(&there);
+        let fulfilled = asked && succession.may_be_asked();
+        let steps = succession.advance(&self.rules, now, asked)?;
+        let mut wanted = there.clone();
+        kept::write(&mut wanted, &succession, &self.rules, fulfilled);
+        if wanted == there {
+            return Ok(succession);
+        }
+        let post = PostParams::default();
+        match api.replace(&self.secret_name, &post, &wanted).await {
+            Ok(_replaced) => {}
+            Err(kube::Error::Api(status)) if status.code == 409 => return Err(self.overtaken()),
+            Err(error) => return Err(error.into()),
+        }
+        for step in steps {
+            self.tell(step, &succession);
+        }
+        Ok(succession)
     }
 
-    fn text(&self, secret: &Secret, key: &str) -> Result<String, Trouble> {
-        let bytes = secret.data.as_ref().and_then(|data| data.get(key));
-        let bytes = bytes.ok_or_else(|| self.spoilt(&format!("it has no `{key}`")))?;
-        String::from_utf8(bytes.0.clone())
-            .map_err(|_not_text| self.spoilt(&format!("`{key}` is not PEM")))
+    fn tell(&self, step: Step, succession: &Succession) {
+        let secret = self.told();
+        match step {
+            Step::Published => {
+                let next = succession.next.as_ref();
+                let fingerprint =
+                    next.map(|next| next.authority.anchor().fingerprint().to_string());
+                tracing::info!(
+                    secret,
+                    fingerprint,
+                    "the authority's successor is published"
+                );
+            }
+            Step::Used => {
+                let fingerprint = succession.current.anchor().fingerprint();
+                tracing::info!(secret, %fingerprint, "the authority's successor signs");
+            }
+            Step::Retired => tracing::info!(secret, "a former authority is published no longer"),
+        }
     }
 
-    fn spoilt(&self, why: &str) -> Trouble {
+    fn told(&self) -> String {
+        format!("{}/{}", self.namespace, self.secret_name)
+    }
+
+    fn overtaken(&self) -> Trouble {
+        Trouble::Overtaken {
+            what: format!("Secret {}", self.told()),
+        }
+    }
+
+    fn spoilt(&self, why: String) -> Trouble {
         Trouble::Spoilt {
-            what: format!("Secret {}/{}", self.namespace, self.secret_name),
-            why: why.to_owned(),
+            what: format!("Secret {}", self.told()),
+            why,
             remedy: "restore it from a backup; or delete it for a new authority, which all who trust the old one must learn of",
         }
     }
+}
 
-    fn secret(&self, authority: &CertificateAuthority) -> Secret {
-        let certificate = authority.certificate_pem().to_owned();
-        let (label, value) = MANAGED_BY;
-        Secret {
-            metadata: ObjectMeta {
-                name: Some(self.secret_name.clone()),
-                labels: Some(BTreeMap::from([(label.to_owned(), value.to_owned())])),
-                ..ObjectMeta::default()
-            },
-            type_: Some("kubernetes.io/tls".to_owned()),
-            data: Some(BTreeMap::from([
-                bytes(CERTIFICATE, certificate.clone()),
-                bytes(KEY, authority.key_pem()),
-                bytes(AUTHORITIES, certificate),
-            ])),
-            ..Secret::default()
-        }
-    }
+/// Is something else published, or does another one sign?
+fn differ(one: &Succession, other: &Succession) -> bool {
+    let told = |succession: &Succession| {
+        let published = succession.published().into_iter();
+        published
+            .map(|anchor| anchor.fingerprint())
+            .collect::<Vec<_>>()
+    };
+    told(one) != told(other) || one.proofs != other.proofs
 }
 
 /// One entry of a Secret.

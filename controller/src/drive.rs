@@ -1,30 +1,30 @@
 //! What all kinds have in common between a change and its status: the finalizer, the condition, the event, and when
 //! to look again.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use gangplank_objects::condition::Verdict;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use gangplank_objects::condition::{READY, Verdict};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::Patch;
-use kube::runtime::controller::{Action, Controller};
+use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::events::{Event, EventType, Recorder};
 use kube::runtime::finalizer::{self, finalizer};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher;
 use kube::{Resource, ResourceExt};
-use parking_lot::Mutex;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use crate::insight::{Count, Insight};
 use crate::kind::{Kind, Status};
 use crate::made::apply;
-use crate::trouble::Trouble;
+use crate::pause::{Failures, Named, Random, pause};
+use crate::trouble::{Trouble, with_causes};
 
 /// What holds an object back until what was made for it is gone.
 pub(crate) const FINALIZER: &str = "gangplank.dev/made";
@@ -32,10 +32,6 @@ pub(crate) const FINALIZER: &str = "gangplank.dev/made";
 /// Objects of one kind that are worked on at the same time: each is a handful of requests one after the other, and
 /// the API server's own default is 600 in flight for everybody.
 const WORKERS: u16 = 8;
-
-/// The first and the longest pause before a failed object is tried again: an API server that is away is not asked by
-/// two thousand objects a second, and one that is back is noticed within a minute.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 
 /// What came of an object.
 pub(crate) struct Outcome<S> {
@@ -62,13 +58,20 @@ pub(crate) trait Keeper: Send + Sync + 'static {
     fn unmake(&self, object: &Self::Kind) -> impl Future<Output = Result<(), Trouble>> + Send;
 }
 
+/// What the work on every kind takes.
+#[derive(Clone)]
+pub(crate) struct Outfit {
+    pub(crate) client: kube::Client,
+    pub(crate) recorder: Recorder,
+    pub(crate) insight: Insight,
+    pub(crate) random: Random,
+}
+
 /// One kind at work.
 pub(crate) struct Drive<K: Keeper> {
-    client: kube::Client,
+    outfit: Outfit,
     keeper: K,
-    recorder: Recorder,
-    /// How often each object failed in a row.
-    failures: Mutex<HashMap<ObjectRef<K::Kind>, u32>>,
+    failures: Arc<Failures>,
 }
 
 /// Why an object is tried again.
@@ -78,20 +81,32 @@ impl<K: Keeper> Drive<K>
 where
     ObjectRef<K::Kind>: Eq + Hash,
 {
-    pub(crate) fn new(client: kube::Client, recorder: Recorder, keeper: K) -> Arc<Self> {
+    pub(crate) fn new(outfit: &Outfit, keeper: K) -> Arc<Self> {
         Arc::new(Self {
-            client,
+            outfit: outfit.clone(),
             keeper,
-            recorder,
-            failures: Mutex::new(HashMap::new()),
+            failures: Arc::default(),
         })
     }
 
     /// The kind's controller, to which may be added what else is to be watched.
     pub(crate) fn controller(&self) -> Controller<K::Kind> {
-        let config = kube::runtime::controller::Config::default().concurrency(WORKERS);
-        Controller::new(K::Kind::api(&self.client, None), watcher::Config::default())
-            .with_config(config)
+        let config = controller::Config::default().concurrency(WORKERS);
+        let all = K::Kind::api(&self.outfit.client, None);
+        let controller = Controller::new(all, watcher::Config::default()).with_config(config);
+        let (store, failures) = (controller.store(), Arc::clone(&self.failures));
+        let tally = move || {
+            let objects = store.state();
+            let ready = objects.iter().filter(|object| is_ready(&***object)).count();
+            Count {
+                ready,
+                unready: objects.len().saturating_sub(ready),
+                failing: failures.objects(),
+            }
+        };
+        let kind = <K::Kind as Resource>::kind(&());
+        self.outfit.insight.count(&kind, Arc::new(tally));
+        controller
     }
 
     /// Works until `stop` is cancelled.
@@ -100,36 +115,46 @@ where
         controller: Controller<K::Kind>,
         stop: CancellationToken,
     ) {
+        let failures = Arc::clone(&self.failures);
         let running = controller.graceful_shutdown_on(stop.cancelled_owned()).run(
             |object, drive: Arc<Self>| async move { drive.reconcile(object).await },
             |object, failed, drive| drive.failed(&object, failed),
             self,
         );
+        let kind = <K::Kind as Resource>::kind(&());
         running
-            .for_each(|result| async move {
-                if let Err(kube::runtime::controller::Error::QueueError(error)) = result {
-                    let kind = <K::Kind as Resource>::kind(&());
-                    tracing::warn!(%kind, %error, "objects cannot be watched; the watch is tried again");
+            .for_each(|result| {
+                match result {
+                    // It was to be tried again, and is gone meanwhile.
+                    Err(controller::Error::ObjectNotFound(object)) => {
+                        failures.forget(&(object.namespace, object.name));
+                    }
+                    Err(controller::Error::QueueError(error)) => {
+                        tracing::debug!(%kind, %error, "objects cannot be watched; the watch is tried again");
+                    }
+                    _ => {}
                 }
+                std::future::ready(())
             })
             .await;
     }
 
     async fn reconcile(&self, object: Arc<K::Kind>) -> Result<Action, Failed> {
         let namespace = object.namespace();
-        let api = K::Kind::api(&self.client, namespace.as_deref());
-        let reference = ObjectRef::from_obj(&*object);
+        let api = K::Kind::api(&self.outfit.client, namespace.as_deref());
+        let named = named(&*object);
         let action = finalizer(&api, FINALIZER, object, |event| async {
             match event {
                 finalizer::Event::Apply(object) => self.make(&object).await,
                 finalizer::Event::Cleanup(object) => {
                     self.keeper.unmake(&object).await?;
+                    self.count("Removed");
                     Ok(Action::await_change())
                 }
             }
         })
         .await?;
-        self.failures.lock().remove(&reference);
+        self.failures.forget(&named);
         Ok(action)
     }
 
@@ -146,7 +171,9 @@ where
             }
             Ok(outcome) => outcome,
         };
+        let reason = outcome.verdict.reason;
         self.tell(object, outcome.verdict, outcome.status).await?;
+        self.count(reason);
         Ok(outcome
             .again
             .map_or_else(Action::await_change, Action::requeue))
@@ -172,7 +199,7 @@ where
             return Ok(());
         }
         let namespace = object.namespace();
-        let api = K::Kind::api(&self.client, namespace.as_deref());
+        let api = K::Kind::api(&self.outfit.client, namespace.as_deref());
         let patch = json!({
             "apiVersion": <K::Kind as Resource>::api_version(&()),
             "kind": <K::Kind as Resource>::kind(&()),
@@ -208,54 +235,42 @@ where
             secondary: None,
         };
         let reference = object.object_ref(&());
-        if let Err(error) = self.recorder.publish(&event, &reference).await {
+        if let Err(error) = self.outfit.recorder.publish(&event, &reference).await {
             tracing::debug!(%error, "an event could not be written");
         }
     }
 
-    /// How often it has failed in a row, this time included.
-    fn count_failure(&self, object: &ObjectRef<K::Kind>) -> u32 {
-        let mut failures = self.failures.lock();
-        let times = failures
-            .get(object)
-            .map_or(1, |times| times.saturating_add(1));
-        failures.insert(object.clone(), times);
-        drop(failures);
-        times
+    fn count(&self, outcome: &'static str) {
+        let kind = <K::Kind as Resource>::kind(&());
+        self.outfit.insight.worked(&kind, outcome);
     }
 
     fn failed(&self, object: &K::Kind, failed: &Failed) -> Action {
-        let reference = ObjectRef::from_obj(object);
-        let times = self.count_failure(&reference);
-        let told = match failed {
+        let times = self.failures.count(named(object));
+        let (reason, told) = match failed {
             finalizer::Error::ApplyFailed(trouble) | finalizer::Error::CleanupFailed(trouble) => {
-                trouble.told()
+                (trouble.reason(), trouble.told())
             }
-            other => other.to_string(),
+            other => ("FinalizerNotWritten", with_causes(other)),
         };
-        tracing::debug!(object = %reference, %told, times, "an object is tried again");
-        Action::requeue(pause(times))
+        self.count(reason);
+        let object = ObjectRef::from_obj(object);
+        tracing::debug!(%object, %told, times, "an object is tried again");
+        Action::requeue(pause(times, (self.outfit.random)()))
     }
 }
 
 /// Longest note of an event (events.k8s.io/v1: 1 kB).
 const LONGEST_NOTE: usize = 1000;
 
-/// Twice as long each time, and up to a quarter more, so that what failed together is not tried together.
-fn pause(times: u32) -> Duration {
-    let (first, longest) = PAUSES;
-    let doubled = first.saturating_mul(
-        1_u32
-            .checked_shl(times.saturating_sub(1))
-            .unwrap_or(u32::MAX),
-    );
-    let pause = doubled.min(longest);
-    pause + pause.mul_f64(chance() / 4.0)
+fn named<K: Kind>(object: &K) -> Named {
+    (object.namespace(), object.name_any())
 }
 
-/// Between 0 and 1, and another one in each process and at each moment.
-fn chance() -> f64 {
-    f64::from(Timestamp::now().subsec_nanosecond().unsigned_abs() % 1000) / 1000.0
+fn is_ready<K: Kind>(object: &K) -> bool {
+    let conditions = object.status().map(Status::conditions).unwrap_or_default();
+    let ready = |condition: &Condition| condition.type_ == READY && condition.status == "True";
+    conditions.iter().any(ready)
 }
 
 impl<K: Keeper> std::fmt::Debug for Drive<K> {

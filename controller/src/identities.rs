@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use gangplank_objects::condition::Verdict;
 use gangplank_objects::{Identity, IdentityStatus};
+use gangplank_pki::TrustAnchor;
 use gangplank_pki::clock::Clock;
-use gangplank_pki::issue::{CertificateAuthority, Held, Kind, Request};
+use gangplank_pki::issue::{Held, Kind, Request};
+use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -15,7 +17,7 @@ use kube::api::ObjectMeta;
 use kube::{Api, Client, ResourceExt};
 use rustls_pki_types::UnixTime;
 
-use crate::authority::{AUTHORITIES, Authority, CERTIFICATE, KEY, bytes};
+use crate::authority::{AUTHORITIES, Authority, CERTIFICATE, KEY, Succession, bundle, bytes};
 use crate::drive::{Keeper, Outcome};
 use crate::made::{Found, Maker};
 use crate::trouble::Trouble;
@@ -23,7 +25,7 @@ use crate::trouble::Trouble;
 /// Keeps the certificates of identities.
 pub(crate) struct Identities {
     pub(crate) client: Client,
-    pub(crate) authority: Authority,
+    pub(crate) authority: Arc<Authority>,
     pub(crate) clock: Arc<dyn Clock>,
     /// How long a certificate lives.
     pub(crate) lifetime: Duration,
@@ -108,44 +110,28 @@ impl Identities {
         }
     }
 
-    /// What the Secret holds, if it is what would be issued now and not due yet.
-    fn good(
-        secret: &Secret,
-        wanted: &Request,
-        authority: &CertificateAuthority,
-    ) -> Option<(Held, Secret)> {
+    /// What the Secret holds, if it is what would be issued now and not due yet. A certificate of an authority that
+    /// signs no more stays until it is due: the authority is published longer than that.
+    fn good(secret: &Secret, wanted: &Request, authority: &Succession) -> Option<(Held, Secret)> {
         let data = secret.data.as_ref()?;
         let held = Held::parse(&data.get(CERTIFICATE)?.0, &data.get(KEY)?.0).ok()?;
-        if held.due() <= wanted.now || !held.satisfies(wanted, authority) {
+        if held.due() <= wanted.now || !held.satisfies(wanted, &authority.published()) {
             return None;
         }
         let kept = [CERTIFICATE, KEY]
             .into_iter()
             .filter_map(|key| Some((key.to_owned(), data.get(key)?.clone())));
-        let mut kept: BTreeMap<_, _> = kept.collect();
-        kept.extend([bytes(AUTHORITIES, authority.certificate_pem().to_owned())]);
-        let secret = Secret {
-            data: Some(kept),
-            ..tls()
-        };
-        Some((held, secret))
+        Some((held, tls(kept.collect(), authority)))
     }
 
-    fn issue(
-        wanted: &Request,
-        authority: &CertificateAuthority,
-    ) -> Result<(Held, Secret), Trouble> {
-        let issued = authority.issue(wanted)?;
+    fn issue(wanted: &Request, authority: &Succession) -> Result<(Held, Secret), Trouble> {
+        let issued = authority.current.issue(wanted)?;
         let held = Held::parse(issued.cert_pem.as_bytes(), issued.key_pem.as_bytes())?;
-        let secret = Secret {
-            data: Some(BTreeMap::from([
-                bytes(CERTIFICATE, issued.cert_pem),
-                bytes(KEY, issued.key_pem),
-                bytes(AUTHORITIES, issued.ca_pem),
-            ])),
-            ..tls()
-        };
-        Ok((held, secret))
+        let entries = [
+            bytes(CERTIFICATE, issued.cert_pem),
+            bytes(KEY, issued.key_pem),
+        ];
+        Ok((held, tls(entries.into(), authority)))
     }
 
     fn outcome(
@@ -184,9 +170,14 @@ impl Identities {
     }
 }
 
-fn tls() -> Secret {
+/// A Secret of a certificate, with all the authorities that are published.
+fn tls(mut entries: BTreeMap<String, ByteString>, authority: &Succession) -> Secret {
+    let published = authority.published();
+    let published = bundle(published.iter().map(TrustAnchor::der));
+    entries.extend([bytes(AUTHORITIES, published)]);
     Secret {
         type_: Some("kubernetes.io/tls".to_owned()),
+        data: Some(entries),
         ..Secret::default()
     }
 }

@@ -60,6 +60,14 @@ impl Maker {
         }
     }
 
+    /// The installation itself, in its namespace.
+    pub(crate) fn installation(namespace: &str) -> Self {
+        Self {
+            told: format!("Installation {namespace}"),
+            reference: None,
+        }
+    }
+
     /// Writes into `object` whose it is. `beside` says whether it lies in the maker's own namespace.
     pub(crate) fn mark<O: Resource>(&self, object: &mut O, beside: bool) {
         let (label, value) = MANAGED_BY;

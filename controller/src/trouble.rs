@@ -45,16 +45,21 @@ impl Trouble {
 
     /// What was said about it, with its causes.
     pub fn told(&self) -> String {
-        let mut told = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            let said = error.to_string();
-            if !told.contains(&said) {
-                told.push_str(": ");
-                told.push_str(&said);
-            }
-            cause = error.source();
-        }
-        told
+        with_causes(self)
     }
+}
+
+/// What an error says, and all that caused it, each once.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut told = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !told.contains(&said) {
+            told.push_str(": ");
+            told.push_str(&said);
+        }
+        cause = error.source();
+    }
+    told
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use gangplank_apiserver::{Connector, Credential, Deadlines, DialError, Offer, Secured};
 use gangplank_config::upstream::Upstream;
@@ -15,11 +16,15 @@ use hyper::body::Incoming;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::{Connected, Connection};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use kube::Client;
 use kube::client::Body;
 use tokio::time::timeout;
 use tower::Service;
+
+/// How long a connection may be silent before it is asked whether it still leads anywhere, and how long the answer may
+/// take: a lease of 15 s has to be renewed within 10, and a watch says nothing for minutes.
+const SILENCE: Duration = Duration::from_secs(3);
 
 /// What goes wrong below Kubernetes' own answers.
 type Fault = Box<dyn std::error::Error + Send + Sync>;
@@ -34,6 +39,10 @@ pub fn client(upstream: &Upstream, namespace: &str) -> Result<Client, http::uri:
     let authority = Authority::try_from(connector.authority())?;
     let transport = legacy::Client::builder(TokioExecutor::new())
         .http2_only(true)
+        .timer(TokioTimer::new())
+        .http2_keep_alive_interval(SILENCE)
+        .http2_keep_alive_timeout(SILENCE)
+        .http2_keep_alive_while_idle(true)
         .build(Dial(Arc::new(connector)));
     let questions = Questions {
         transport,

@@ -80,6 +80,11 @@ pub enum IssueFault {
     /// What was issued does not verify against the CA it was issued by.
     #[error("what this CA issues does not verify; create a new CA")]
     Unverifiable(#[source] Refusal),
+    /// A CA of another shape than those that are made here, which its predecessor cannot certify.
+    #[error(
+        "the CA cannot be certified by its predecessor: it was not made here, or is not valid now"
+    )]
+    Succession,
     /// No randomness to be had.
     #[error("the system gives no randomness")]
     Randomness,
@@ -99,6 +104,7 @@ impl IssueFault {
             Self::Lifetime => "InvalidLifetime",
             Self::Library(_) => "IssuingFailed",
             Self::Unverifiable(_) => "Unverifiable",
+            Self::Succession => "NoSuccession",
             Self::Randomness => "NoRandomness",
         }
     }

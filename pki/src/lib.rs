@@ -28,7 +28,9 @@ mod provider;
 mod refusal;
 mod revocation;
 mod serial;
+mod signed;
 mod spiffe;
+mod succession;
 mod tunnel_name;
 mod twin;
 
@@ -44,6 +46,7 @@ pub use provider::{LateList, Provider, ProviderFault, ProviderId, Revocations, U
 pub use refusal::{IssuerRule, Link, Purpose, Refusal, Revoker};
 pub use revocation::{Authorities, AuthorityId, RevocationList, RevocationListFault, UnprovenList};
 pub use serial::{Serial, SerialFault};
+pub use succession::{advances, successors};
 pub use tunnel_name::{TunnelName, TunnelNameFault};
 
 #[cfg(test)]

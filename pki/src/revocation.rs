@@ -6,7 +6,6 @@
 
 mod authorities;
 mod fault;
-mod signed;
 
 use std::sync::Arc;
 
@@ -17,9 +16,9 @@ use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
 use x509_parser::x509::X509Version;
 
+use crate::signed::Signed;
 pub use authorities::{Authorities, AuthorityId};
 pub use fault::RevocationListFault;
-use signed::Signed;
 
 use crate::bundle::MOST_CANDIDATES;
 use crate::clock::at;

@@ -10,7 +10,8 @@ use crate::cli::StatusArguments;
 use crate::failure::Outcome;
 use crate::output::{columns, show};
 use crate::status::{
-    AgentStatus, CertificateStatus, ExitStatus, OfflineStatus, ProviderStatus, RegisterStatus,
+    AgentStatus, CertificateStatus, ControllerStatus, ExitStatus, OfflineStatus, ProviderStatus,
+    RegisterStatus,
     RelayStatus, Status,
 };
 
@@ -77,6 +78,7 @@ fn table(status: &Status) -> String {
     parts.extend(status.relay.as_ref().map(relay));
     parts.extend(status.agent.as_ref().map(agent));
     parts.extend(status.exit.as_ref().map(exit));
+    parts.extend(status.controller.as_ref().map(controller));
     if !status.certificates.is_empty() {
         parts.push(certificates("CERTIFICATE", &status.certificates));
     }
@@ -181,6 +183,25 @@ fn agent(agent: &AgentStatus) -> String {
         format!("\nRenewal: {since}{}{trying}{fault}", renewal.next)
     });
     format!("Tunnel: {}\n{}{renewal}", agent.tunnel, columns(&rows))
+}
+
+fn controller(controller: &ControllerStatus) -> String {
+    let leader = controller.leader.as_ref();
+    let leader = leader.map_or_else(String::new, |leader| format!(", {leader} leads"));
+    let title = format!("Controller: {}{leader}", controller.standing);
+    if controller.objects.is_empty() {
+        return title;
+    }
+    let mut rows = vec![header(&["KIND", "READY", "NOT READY", "FAILING"])];
+    rows.extend(controller.objects.iter().map(|objects| {
+        vec![
+            objects.kind.clone(),
+            objects.ready.to_string(),
+            objects.unready.to_string(),
+            objects.failing.to_string(),
+        ]
+    }));
+    format!("{title}\n{}", columns(&rows))
 }
 
 fn exit(exit: &ExitStatus) -> String {

@@ -12,10 +12,12 @@ use time::OffsetDateTime;
 
 use super::{AgentRequest, IssueFault, Issued, Kind, Request};
 use crate::anchor::TrustAnchor;
+use crate::certificate::Certificate as ReadCertificate;
 use crate::clock::at;
 use crate::identify::check_common_name;
 use crate::path::{self, Chain, Trusted};
 use crate::pem;
+use crate::succession::advances;
 
 /// How long before `now` a certificate begins, so that a clock that is a little slow accepts it; of a short
 /// life a tenth, so that "two thirds of its life" still means something.
@@ -43,8 +45,20 @@ impl CertificateAuthority {
         lifetime_days: u32,
         now: UnixTime,
     ) -> Result<Self, IssueFault> {
-        check_common_name(common_name).map_err(IssueFault::Name)?;
         let lifetime = u64::from(lifetime_days).saturating_mul(SECONDS_A_DAY);
+        Self::create_for(common_name, Duration::from_secs(lifetime), now)
+    }
+
+    /// A new CA that lives for so long.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn create_for(
+        common_name: &str,
+        lifetime: Duration,
+        now: UnixTime,
+    ) -> Result<Self, IssueFault> {
+        check_common_name(common_name).map_err(IssueFault::Name)?;
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
         let name = DnValue::Utf8String(common_name.to_owned());
@@ -52,7 +66,7 @@ impl CertificateAuthority {
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let not_before = at(now.as_secs().saturating_sub(BACKDATED_SECONDS));
-        let not_after = end(now, Duration::from_secs(lifetime))?;
+        let not_after = end(now, lifetime)?;
         dress(&mut params, not_before, not_after)?;
         let key = new_key()?;
         let certificate = params.self_signed(&key).map_err(IssueFault::Library)?;
@@ -140,6 +154,38 @@ impl CertificateAuthority {
         self.sign(wanted.public_key(), &request)
     }
 
+    /// Certifies that `successor` follows this one: a proof for those who have pinned this one
+    /// ([`advances`](crate::advances)). It ends with the first of the two.
+    ///
+    /// # Errors
+    /// When this CA is not valid now, or cannot sign.
+    pub fn certify_successor(
+        &self,
+        successor: &Self,
+        now: UnixTime,
+    ) -> Result<CertificateDer<'static>, IssueFault> {
+        if now < self.anchor.not_before() || now > self.anchor.not_after() {
+            return Err(IssueFault::AuthorityNotValid);
+        }
+        let name = common_name(&successor.anchor).ok_or(IssueFault::Succession)?;
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        let name = DnValue::Utf8String(name);
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let not_before = self.anchor.not_before().max(successor.anchor.not_before());
+        let not_after = self.anchor.not_after().min(successor.anchor.not_after());
+        dress(&mut params, not_before, not_after)?;
+        let key = successor.issuer.key();
+        let certificate = params
+            .signed_by(key, &self.issuer)
+            .map_err(IssueFault::Library)?;
+        let proof = certificate.der().clone();
+        let holds = advances(&self.anchor, &successor.anchor, &proof, now);
+        holds.then_some(proof).ok_or(IssueFault::Succession)
+    }
+
     fn sign(
         &self,
         key: &impl PublicKeyData,
@@ -214,6 +260,15 @@ fn dress(
     params.serial_number = Some(random_serial()?);
     params.use_authority_key_identifier_extension = true;
     Ok(())
+}
+
+/// The one common name of an authority.
+fn common_name(anchor: &TrustAnchor) -> Option<String> {
+    let read = ReadCertificate::parse(anchor.der())?;
+    match read.common_names().as_slice() {
+        [name] => name.as_str().ok().map(ToOwned::to_owned),
+        _ => None,
+    }
 }
 
 fn end(now: UnixTime, lifetime: Duration) -> Result<UnixTime, IssueFault> {

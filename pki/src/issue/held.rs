@@ -2,7 +2,8 @@
 
 use rustls_pki_types::{CertificateDer, UnixTime};
 
-use super::{CertificateAuthority, IssueFault, Kind, Request};
+use super::{IssueFault, Kind, Request};
+use crate::anchor::TrustAnchor;
 use crate::certificate::Certificate;
 use crate::clock::at;
 use crate::fingerprint::Fingerprint;
@@ -63,13 +64,19 @@ impl Held {
         Fingerprint::of(&self.certificate)
     }
 
-    /// Did this authority certify exactly these names for this purpose, and does it hold at the time of the request?
-    pub fn satisfies(&self, request: &Request, authority: &CertificateAuthority) -> bool {
+    /// The certificate.
+    pub fn certificate(&self) -> &CertificateDer<'static> {
+        &self.certificate
+    }
+
+    /// Did one of these authorities certify exactly these names for this purpose, and does it hold at the time of the
+    /// request?
+    pub fn satisfies(&self, request: &Request, authorities: &[TrustAnchor]) -> bool {
         let sent = [self.certificate.clone()];
         let Ok(chain) = Chain::read(&sent) else {
             return false;
         };
-        let trusted = [Trusted::from(authority.anchor())];
+        let trusted: Vec<_> = authorities.iter().map(Trusted::from).collect();
         let verified = path::verify(&chain, &trusted, request.kind.usage(), request.now);
         verified.is_ok() && self.names(&request.kind)
     }

@@ -7,7 +7,7 @@ use rustls_pki_types::AlgorithmIdentifier;
 use crate::crypto;
 
 /// A signed structure, taken apart and not believed yet.
-pub(super) struct Signed<'a> {
+pub(crate) struct Signed<'a> {
     message: &'a [u8],
     /// The content of the AlgorithmIdentifier.
     algorithm: &'a [u8],
@@ -16,7 +16,7 @@ pub(super) struct Signed<'a> {
 
 impl<'a> Signed<'a> {
     /// Takes apart a sequence of what is signed, the algorithm, and a bit string.
-    pub(super) fn split(der: &'a [u8]) -> Option<Self> {
+    pub(crate) fn split(der: &'a [u8]) -> Option<Self> {
         let (nothing, whole) = element(der, Tag::Sequence)?;
         let content = whole.data;
         let (behind, _tbs) = element(content, Tag::Sequence)?;
@@ -32,7 +32,7 @@ impl<'a> Signed<'a> {
 
     /// Is this the signature of that key, given as the content of a subjectPublicKeyInfo, by one of the
     /// algorithms that certificates may be signed with?
-    pub(super) fn is_signed_by(&self, public_key: &[u8]) -> bool {
+    pub(crate) fn is_signed_by(&self, public_key: &[u8]) -> bool {
         let Some((kind, key)) = public_key_parts(public_key) else {
             return false;
         };
