@@ -14,7 +14,7 @@ DENY_VERSION := 0.20.2
 SOAK_CASES = $(or $(CASES),1000000)
 SOAK_SEED := $(or $(SEED),$(shell date +%s))
 
-.PHONY: help demo test fmt lint unit seeds work behaviour doc deny cluster kubectls bench soak fuzz
+.PHONY: help demo test fmt lint unit seeds work behaviour doc deny cluster kubectls helm bench soak fuzz
 
 help: ## What can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,6 +31,9 @@ cluster: ## Build the real Kubernetes for tests and demo (about 10 minutes once)
 
 kubectls: ## Other kubectls than the cluster's own, for the tests (about 3 minutes once)
 	@tests/cluster/kubectls.sh > /dev/null
+
+helm: ## Helm, for the tests of the chart (about 3 minutes once)
+	@tests/cluster/helm.sh > /dev/null
 
 fmt: ## The form of the code
 	cargo fmt --all --check
@@ -50,7 +53,7 @@ seeds: ## The fuzz targets compile, and take their seeds
 	cargo test --locked --test seeds
 	cargo check --locked --quiet --manifest-path fuzz/Cargo.toml --target-dir target/fuzz --no-default-features --bins
 
-soak: cluster kubectls ## Loads of minutes, attacks at full size, every fault in turn; a million hostile requests and chains beside Go's verdicts, new each time (CASES=1000 SEED=7)
+soak: cluster kubectls helm ## Loads of minutes, attacks at full size, every fault in turn; a million hostile requests and chains beside Go's verdicts, new each time (CASES=1000 SEED=7)
 	GANGPLANK_CASES=$(SOAK_CASES) GANGPLANK_SEED=$(SOAK_SEED) \
 	  cargo test --locked --release -p gangplank-proxy --lib -- hostile_requests_before hostile_requests_where --nocapture
 	GANGPLANK_CHAINS=$(SOAK_CASES) GANGPLANK_SEED=$(SOAK_SEED) \
@@ -63,7 +66,7 @@ fuzz: ## Each parser of hostile bytes under libFuzzer, which needs a C++ compile
 work: ## Allocations and datagrams of a request, against recorded prices (CASES='get1 idle'; PROFILE=1 writes target/work/)
 	$(if $(PROFILE),WORK_PROFILES=$(CURDIR)/target/work )cargo test --locked --test work -- $(CASES)
 
-behaviour: cluster kubectls ## Black-box tests of the program before a real API server
+behaviour: cluster kubectls helm ## Black-box tests of the program before a real API server
 	cargo test --locked --test behaviour
 
 doc: ## Documentation without warnings, and its examples

@@ -7,6 +7,7 @@
     reason = "a test that meets the unexpected has failed, and says where"
 )]
 
+mod accounts_may_what_they_must;
 mod admin_is_not_on_the_public_port;
 mod agents_may_move;
 mod agents_open_nothing_towards_the_relay;
@@ -25,6 +26,8 @@ mod callers_address_is_the_sockets;
 mod callers_credentials_never_pass;
 mod callers_host_chooses_nothing;
 mod callers_who_are_gone_are_noticed;
+mod chart_installs_what_is_asked;
+mod chart_leaves_nothing_behind;
 mod client_hello_arrives_in_any_cut;
 mod clusters_join_by_a_token;
 mod connections_leave_nothing_behind;

@@ -11,6 +11,7 @@ use crate::support::fake_api_server::FakeApiServer;
 use crate::support::gangplank::{self, Gangplank};
 use crate::support::wait;
 
+mod charted;
 mod shown;
 
 /// On ports of the kernel's choice; an agent has no `--listen`.

@@ -22,7 +22,7 @@ gate 'unit tests' kept unit
 gate 'fuzz targets and seeds' make --no-print-directory seeds
 gate 'work done' make --no-print-directory work
 gate 'documentation' make --no-print-directory doc
-gate 'the real cluster' make --no-print-directory cluster kubectls
+gate 'the real cluster' make --no-print-directory cluster kubectls helm
 gate 'behaviour' kept behaviour
 gate 'guarantees' tests/guarantees.sh target/gates/unit.log target/gates/behaviour.log
 gate 'dependencies' make --no-print-directory deny

@@ -21,6 +21,7 @@ pub(crate) mod frames;
 pub(crate) mod gangplank;
 pub(crate) mod held;
 pub(crate) mod hello;
+pub(crate) mod helm;
 pub(crate) mod hosts;
 pub(crate) mod http_proxy;
 pub(crate) mod kept;

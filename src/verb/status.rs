@@ -11,8 +11,7 @@ use crate::failure::Outcome;
 use crate::output::{columns, show};
 use crate::status::{
     AgentStatus, CertificateStatus, ControllerStatus, ExitStatus, OfflineStatus, ProviderStatus,
-    RegisterStatus,
-    RelayStatus, Status,
+    RegisterStatus, RelayStatus, Status,
 };
 
 /// A local endpoint that has not answered by then does not work.

@@ -1,4 +1,4 @@
-//! Accounts of an exit with the rights that the manual's examples give.
+//! Accounts with the rights that the manual's examples give, or the chart, and nothing but their token.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use super::cluster::Cluster;
 /// into the folder.
 pub(crate) fn from_manual(cluster: &Cluster, example: &str, name: &str, folder: &Path) -> PathBuf {
     apply_under(cluster, example, name);
-    account(cluster, name, folder)
+    token_of(cluster, name, "gangplank-exit", folder)
 }
 
 /// The same manifest with other names, since tests share the cluster.
@@ -34,10 +34,15 @@ fn apply_under(cluster: &Cluster, example: &str, name: &str) {
     cluster.apply(&manifest);
 }
 
-/// A kubeconfig with a token of the account.
-fn account(cluster: &Cluster, namespace: &str, folder: &Path) -> PathBuf {
+/// A kubeconfig with a token of the account, in the folder.
+pub(crate) fn token_of(
+    cluster: &Cluster,
+    namespace: &str,
+    account: &str,
+    folder: &Path,
+) -> PathBuf {
     let token = cluster
-        .admin(&["-n", namespace, "create", "token", "gangplank-exit"])
+        .admin(&["-n", namespace, "create", "token", account])
         .trim()
         .to_owned();
     let server = cluster.admin(&[
@@ -51,12 +56,12 @@ fn account(cluster: &Cluster, namespace: &str, folder: &Path) -> PathBuf {
     let kubeconfig = serde_json::json!({
         "apiVersion": "v1",
         "kind": "Config",
-        "current-context": "exit",
-        "clusters": [{ "name": "exit", "cluster": serde_json::from_str::<serde_json::Value>(&server).expect("JSON") }],
-        "users": [{ "name": "exit", "user": { "token": token } }],
-        "contexts": [{ "name": "exit", "context": { "cluster": "exit", "user": "exit" } }],
+        "current-context": "account",
+        "clusters": [{ "name": "account", "cluster": serde_json::from_str::<serde_json::Value>(&server).expect("JSON") }],
+        "users": [{ "name": "account", "user": { "token": token } }],
+        "contexts": [{ "name": "account", "context": { "cluster": "account", "user": "account" } }],
     });
-    let file = folder.join("kubeconfig");
+    let file = folder.join(format!("{account}.kubeconfig"));
     fs::write(&file, kubeconfig.to_string()).expect("written");
     file
 }

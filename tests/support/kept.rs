@@ -3,17 +3,28 @@
 use std::fs;
 use std::ops::Deref;
 use std::path::Path;
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::LazyLock;
 
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 
 use super::cluster::{self, Cluster};
 use super::gangplank::{Gangplank, Surroundings};
 use super::kubectl::Kubectl;
-use super::wait;
+use super::{exit_account, helm, wait};
 
 /// The namespace that Gangplank is installed in.
 pub(crate) const INSTALLATION: &str = "installation";
+
+/// What is installed beside the chart's own choice.
+const VALUES: &str = "\
+account: acme
+cluster: source-cluster
+exit:
+  enabled: true
+  relays: [{ address: 'relay.example.com:443' }]
+  relayAuthority: { configMapName: gangplank-relay-authority }
+";
 
 /// A cluster with the custom resource definitions, and its controller, if it has one that is always there.
 #[derive(Debug)]
@@ -24,11 +35,16 @@ pub(crate) struct Kept {
     folder: tempfile::TempDir,
 }
 
+/// With the chart, and a controller that has the rights of the chart's account and no others.
 static SHARED: LazyLock<Kept> = LazyLock::new(|| {
-    let mut kept = Kept::define(cluster::second());
-    kept.admin().ok(&["create", "namespace", INSTALLATION]);
-    kept.running = Some(kept.controller("controller", INSTALLATION, ""));
-    kept
+    let cluster = cluster::second();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let controller = install(cluster, VALUES, folder.path());
+    Kept {
+        cluster,
+        running: Some(controller),
+        folder,
+    }
 });
 
 /// The cluster of those who start controllers themselves, or do something to it.
@@ -41,6 +57,70 @@ pub(crate) fn shared() -> &'static Kept {
     &SHARED
 }
 
+/// Installs the chart and starts what its Deployment of the controller would, with the same file and the same account.
+pub(crate) fn install(cluster: &Cluster, values: &str, folder: &Path) -> Gangplank {
+    let (chart, values_file) = (helm::chart(), folder.join("values.yaml"));
+    fs::write(&values_file, values).expect("the values");
+    let admin = &cluster.facts.admin_kubeconfig;
+    let named = [chart.as_path(), values_file.as_path(), admin.as_path()]
+        .map(|path| path.to_str().expect("a path in UTF-8"));
+    let [chart, values_file, admin] = named;
+    let arguments = [
+        "upgrade",
+        "--install",
+        "gangplank",
+        chart,
+        "--namespace",
+        INSTALLATION,
+        "--create-namespace",
+        "--values",
+        values_file,
+        "--kubeconfig",
+        admin,
+    ];
+    helm::run(&arguments).expect_success();
+    cluster.admin(&[
+        "wait",
+        "--for=condition=Established",
+        "--timeout=60s",
+        "-f",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/crds"),
+    ]);
+    let account = exit_account::token_of(cluster, INSTALLATION, "gangplank-controller", folder);
+    let config = folder.join("controller.yaml");
+    fs::write(&config, outside_of_a_pod(cluster, &account)).expect("the controller's file");
+    Gangplank::start_in(&as_long_as_us(), "controller", &config, &[])
+}
+
+/// It ends with this process, however that ends: what is static is never dropped.
+fn as_long_as_us() -> Surroundings {
+    let ours = std::process::id();
+    let guard = format!(
+        "(while kill -0 {ours} && kill -0 $$; do sleep 1; done; kill $$) 2>&- & exec \"$@\""
+    );
+    let through = ["sh", "-c", guard.as_str(), "sh"];
+    Surroundings {
+        through: through.map(str::to_owned).to_vec(),
+        ..Surroundings::default()
+    }
+}
+
+/// The controller's file as the chart writes it, but for where it runs.
+fn outside_of_a_pod(cluster: &Cluster, account: &Path) -> String {
+    let key = "jsonpath={.data.controller\\.yaml}";
+    let name = "gangplank-controller";
+    let mut file = cluster.admin(&["-n", INSTALLATION, "get", "configmap", name, "-o", key]);
+    let upstream = format!("upstream: {{ kubeconfig: {} }}", account.display());
+    for (inside, outside) in [
+        ("upstream: { inCluster: true }", upstream.as_str()),
+        ("[::]:9090", "127.0.0.1:0"),
+    ] {
+        assert!(file.contains(inside), "{inside} in {file}");
+        file = file.replace(inside, outside);
+    }
+    file
+}
+
 /// A cluster without a controller, for one test at a time.
 #[derive(Debug)]
 pub(crate) struct Apart {
@@ -50,8 +130,7 @@ pub(crate) struct Apart {
 
 /// Waits until the test has it for itself.
 pub(crate) fn apart() -> Apart {
-    // A test that failed has ended its controllers as well.
-    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let turn = TURN.lock();
     Apart {
         kept: &ONE,
         _turn: turn,
@@ -127,6 +206,13 @@ impl Kept {
         );
         fs::write(&config, written).expect("the controller's file");
         Gangplank::start_in(surroundings, "controller", &config, &[])
+    }
+
+    /// kubectl with a token of this service account of the installation, and nothing else.
+    pub(crate) fn account(&self, name: &str) -> Kubectl {
+        let kubeconfig =
+            exit_account::token_of(self.cluster, INSTALLATION, name, self.folder.path());
+        Kubectl::new(&self.cluster.facts.kubectl, &kubeconfig)
     }
 
     /// kubectl as an administrator.

@@ -57,6 +57,11 @@ impl Page {
         yaml_in(self.under(heading))
     }
 
+    /// The commands under a heading, a block each.
+    pub(crate) fn bash(&self, heading: &str) -> Vec<String> {
+        blocks_in("```bash", self.under(heading))
+    }
+
     /// All commands of the page, a block each.
     pub(crate) fn all_bash(&self) -> Vec<String> {
         blocks_in("```bash", self.0.lines())

@@ -16,6 +16,8 @@ import (
 
 const (
 	exitNamespace = "gangplank-system"
+	// exitRole is not what an installation's own would be called, which tests install beside it.
+	exitRole = "testcluster-exit"
 	// tokenLifetime is that of a token in a real pod.
 	tokenLifetime = time.Hour
 	// tokenRenewal leaves a quarter of the lifetime for failed attempts.
@@ -28,7 +30,7 @@ const (
 // the API server, a certificate's user and a service account, and allows them
 // to impersonate users: not groups, not extra fields, nothing besides.
 func grantExitAccess(ctx context.Context, client kubernetes.Interface) error {
-	named := metav1.ObjectMeta{Name: exitUser}
+	named := metav1.ObjectMeta{Name: exitRole}
 	role := &rbacv1.ClusterRole{
 		ObjectMeta: named,
 		Rules: []rbacv1.PolicyRule{{
@@ -37,14 +39,14 @@ func grantExitAccess(ctx context.Context, client kubernetes.Interface) error {
 	}
 	binding := &rbacv1.ClusterRoleBinding{
 		ObjectMeta: named,
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: exitUser},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: exitRole},
 		Subjects: []rbacv1.Subject{
 			{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: exitUser},
 			{Kind: rbacv1.ServiceAccountKind, Namespace: exitNamespace, Name: exitUser},
 		},
 	}
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: exitNamespace}}
-	account := &corev1.ServiceAccount{ObjectMeta: named}
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: exitUser}}
 
 	create := metav1.CreateOptions{}
 	if _, err := client.RbacV1().ClusterRoles().Create(ctx, role, create); err != nil {
