@@ -58,6 +58,8 @@ pub(crate) enum Verb {
     Pki(PkiVerb),
     /// Write a caller's kubeconfig for a cluster behind a gangplank
     Kubeconfig(KubeconfigArguments),
+    /// Be asked by a Kubernetes client for a caller's certificate: an exec credential plugin
+    Credential(CredentialArguments),
     /// Show what a running role sees: tunnels, trust, certificates, objects
     Status(StatusArguments),
 }
@@ -295,6 +297,17 @@ pub(crate) struct KubeconfigArguments {
     /// Write here (mode 0600, never overwriting) instead of printing
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+}
+
+/// Arguments of `credential`.
+#[derive(Debug, Args)]
+pub(crate) struct CredentialArguments {
+    /// The caller's certificate (PEM, with intermediates if any), read anew each time
+    #[arg(long, value_name = "FILE")]
+    pub(crate) certificate: PathBuf,
+    /// Its key (PEM)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
 }
 
 /// Arguments of `status`.

@@ -53,6 +53,7 @@ fn run(cli: &Cli) -> Outcome {
         Verb::Pki(PkiVerb::Issue(arguments)) => verb::pki::issue(arguments),
         Verb::Pki(PkiVerb::Inspect(arguments)) => verb::pki::inspect::run(arguments),
         Verb::Kubeconfig(arguments) => verb::kubeconfig::run(arguments),
+        Verb::Credential(arguments) => verb::credential::run(arguments),
         Verb::Status(arguments) => verb::status::run(arguments),
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod agent;
 pub(crate) mod cluster;
 pub(crate) mod controller;
+pub(crate) mod credential;
 pub(crate) mod dev;
 pub(crate) mod join;
 pub(crate) mod kubeconfig;

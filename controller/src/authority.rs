@@ -143,7 +143,8 @@ impl Authority {
         let read = kept::read(&there, &self.rules, now);
         let mut succession = read.map_err(|why| self.spoilt(why))?;
         let asked = kept::asks(&there);
-        let fulfilled = asked && succession.may_be_asked();
+        // One that is on its way fulfils the wish as well.
+        let fulfilled = asked && (succession.next.is_some() || succession.may_be_asked());
         let steps = succession.advance(&self.rules, now, asked)?;
         let mut wanted = there.clone();
         kept::write(&mut wanted, &succession, &self.rules, fulfilled);

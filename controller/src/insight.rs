@@ -119,6 +119,7 @@ impl Insight {
             self.0.tallies.lock().clear();
             self.0.refused.lock().clear();
             self.0.trouble.lock().clear();
+            self.0.certificates.lock().clear();
         }
         *self.0.standing.lock() = standing;
     }
@@ -198,7 +199,8 @@ impl Refused {
     fn told(self, path: &str) -> String {
         let mut words = path.rsplit('/');
         let plural = words.next().unwrap_or_default();
-        let group = words.nth(1).unwrap_or_default();
+        let group = words.nth(1).filter(|_| path.starts_with("/apis/"));
+        let group = group.unwrap_or_default();
         match self {
             Self::Unknown => format!(
                 "DefinitionMissing: the API server knows no {plural}.{group}: apply the custom resource \
@@ -279,6 +281,9 @@ mod tests {
         );
         insight.listed(list, None);
         assert_eq!(insight.unready(), [""; 0]);
+        insight.listed("/api/v1/secrets", Some(Refused::Forbidden));
+        let said = insight.unready().join("\n");
+        assert!(said.contains("may not list secrets (group \"\")"), "{said}");
     }
 
     #[test]

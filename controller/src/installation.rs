@@ -139,10 +139,12 @@ impl Installation {
         Ok(Some(due.min(held.due())))
     }
 
-    /// What the API server did not do is told for all requests together; the rest is told by name.
+    /// An API server that is away is told for all requests together; the rest is told by name.
     fn tell<T>(&self, name: &'static str, kept: Result<T, Trouble>) -> Result<T, Trouble> {
+        let away = |error: &kube::Error| !matches!(error, kube::Error::Api(_));
         if let Err(trouble) = &kept
-            && !matches!(trouble, Trouble::Overtaken { .. } | Trouble::Api(_))
+            && !matches!(trouble, Trouble::Overtaken { .. })
+            && !matches!(trouble, Trouble::Api(error) if away(error))
         {
             let why = format!("{}: {}", trouble.reason(), trouble.told());
             self.outfit.insight.lacks(name, why);

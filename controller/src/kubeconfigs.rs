@@ -204,6 +204,7 @@ fn access(
         authorities: cluster.authorities.clone(),
         certificate,
         key,
+        mounted: kubeconfig.spec.mount_path.clone(),
     };
     Ok((access, held))
 }

@@ -28,6 +28,9 @@ pub(crate) struct Access {
     pub(crate) certificate: String,
     /// Its key, PEM.
     pub(crate) key: String,
+    /// Where the Secret is mounted, for what asks for whole paths: a plugin runs in the folder that its caller is in, not
+    /// in the kubeconfig's.
+    pub(crate) mounted: Option<String>,
 }
 
 /// A Secret's entries, and the labels that make it what it is to others.
@@ -84,7 +87,7 @@ impl Access {
                 "exec": {
                     "apiVersion": "client.authentication.k8s.io/v1",
                     "command": PLUGIN,
-                    "args": ["credential", "--certificate", CERTIFICATE, "--key", KEY],
+                    "args": ["credential", "--certificate", self.path(CERTIFICATE), "--key", self.path(KEY)],
                     "interactiveMode": "Never",
                 },
             }),
@@ -106,6 +109,17 @@ impl Access {
             }],
             "current-context": self.name,
         })
+    }
+
+    fn path(&self, file: &str) -> String {
+        match self
+            .mounted
+            .as_deref()
+            .map(|folder| folder.trim_end_matches('/'))
+        {
+            Some(folder) => format!("{folder}/{file}"),
+            None => file.to_owned(),
+        }
     }
 
     /// The `config` of a cluster Secret of Argo CD (declarative setup, `clusters`).
@@ -133,6 +147,7 @@ mod tests {
             authorities: "CA".to_owned(),
             certificate: "CERT".to_owned(),
             key: "KEY".to_owned(),
+            mounted: Some("/var/run/target/".to_owned()),
         }
     }
 
@@ -191,5 +206,7 @@ mod tests {
         let exec = &read(&laid, "config")["users"][0]["user"]["exec"];
         assert_eq!(exec["apiVersion"], "client.authentication.k8s.io/v1");
         assert_eq!(exec["interactiveMode"], "Never");
+        assert_eq!(exec["args"][2], "/var/run/target/tls.crt");
+        assert_eq!(exec["args"][4], "/var/run/target/tls.key");
     }
 }

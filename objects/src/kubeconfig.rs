@@ -26,6 +26,10 @@ use crate::reference::ClusterReference;
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.credential) || self.credential != 'Exec' || has(self.mountPath)")
+        .message("credential: Exec needs mountPath, the folder that the Secret is mounted at")
+)]
 pub struct KubeconfigSpec {
     /// The Secret in this namespace that the kubeconfig is written into. One that is there already and was not made for
     /// this object is left alone.
@@ -46,6 +50,11 @@ pub struct KubeconfigSpec {
     /// beside it, or from `gangplank credential`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential: Option<Credential>,
+    /// Where the program that reads the kubeconfig has the Secret mounted, such as `/var/run/target`: `gangplank
+    /// credential` is told to find the certificate there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 1024), regex(pattern = r"^/[-A-Za-z0-9._/]*$"))]
+    pub mount_path: Option<String>,
 }
 
 /// Where the other cluster is: a reference, or server and authority.
@@ -106,7 +115,7 @@ pub enum Credential {
     /// From `tls.crt` and `tls.key` in the folder of the kubeconfig, which the Secret holds as well: client-go reads
     /// them anew.
     Files,
-    /// From `gangplank credential`, an exec plugin, which reads the same files.
+    /// From `gangplank credential`, an exec plugin, which reads the same files under `mountPath`.
     Exec,
 }
 

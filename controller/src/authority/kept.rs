@@ -113,13 +113,32 @@ pub(super) fn write(secret: &mut Secret, succession: &Succession, rules: &Rules,
             )
         })
         .collect();
+    // What somebody put there in another form stays in that form.
+    let there = authority(secret, CERTIFICATE, KEY).ok();
+    let is_there = there.is_some_and(|there| {
+        there.anchor().fingerprint() == succession.current.anchor().fingerprint()
+    });
+    let data = secret.data.get_or_insert_with(BTreeMap::new);
+    let written = entries(succession, &record)
+        .into_iter()
+        .filter(|(key, _)| !is_there || ![CERTIFICATE, KEY].contains(key));
+    for (key, value) in written {
+        match value {
+            Some(value) => data.extend([bytes(key, value)]),
+            None => drop(data.remove(key)),
+        }
+    }
+}
+
+/// The entries of a Secret; without a value those that are not there.
+fn entries(succession: &Succession, record: &Record) -> [(&'static str, Option<String>); 8] {
     let next = succession.next.as_ref().map(|next| &next.authority);
     let previous = succession
         .previous
         .iter()
         .map(|previous| previous.anchor.der());
     let published = succession.published();
-    let entries = [
+    [
         (
             CERTIFICATE,
             Some(succession.current.certificate_pem().to_owned()),
@@ -141,18 +160,11 @@ pub(super) fn write(secret: &mut Secret, succession: &Succession, rules: &Rules,
         ),
         (
             RECORD,
-            serde_json::to_string(&record)
+            serde_json::to_string(record)
                 .ok()
                 .filter(|json| json != "{}"),
         ),
-    ];
-    let data = secret.data.get_or_insert_with(BTreeMap::new);
-    for (key, value) in entries {
-        match value {
-            Some(value) => data.extend([bytes(key, value)]),
-            None => drop(data.remove(key)),
-        }
-    }
+    ]
 }
 
 /// Certificates, PEM.
