@@ -1,10 +1,11 @@
 //! The API server behind an exit, and the one credential that is used towards it.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustls_pki_types::ServerName;
 
+use crate::fault::Faults;
 use crate::material::{Anchors, KeyPair, Material, Token};
 use crate::scalar::{Complaint, HostPort};
 use crate::section::Section;
@@ -77,6 +78,16 @@ impl fmt::Debug for Credential {
             Self::Token(token) => f.debug_tuple("Token").field(token).finish(),
             Self::TokenFile(file) => f.debug_tuple("TokenFile").field(file).finish(),
         }
+    }
+}
+
+impl Upstream {
+    /// The API server that a context of a kubeconfig means; `None` means the current one.
+    ///
+    /// # Errors
+    /// All that is wrong with the file, or that is not used here.
+    pub fn of_kubeconfig(path: &Path, context: Option<&str>) -> Result<Self, Faults> {
+        kubeconfig::read(path, context)
     }
 }
 
