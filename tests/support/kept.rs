@@ -1,4 +1,4 @@
-//! A cluster whose custom resources are kept by a running controller, one for all tests.
+//! Clusters whose custom resources are kept by a running controller: one for all tests, and another for tests about two.
 
 use std::fs;
 use std::path::Path;
@@ -23,15 +23,21 @@ pub(crate) struct Kept {
     _folder: tempfile::TempDir,
 }
 
-static SHARED: LazyLock<Kept> = LazyLock::new(|| Kept::start(cluster::second()));
+static SHARED: LazyLock<Kept> = LazyLock::new(|| Kept::start(cluster::second(), "source-cluster"));
+static OTHER: LazyLock<Kept> = LazyLock::new(|| Kept::start(cluster::shared(), "target-cluster"));
 
 /// The one that most tests share: each works in its own namespace.
 pub(crate) fn shared() -> &'static Kept {
     &SHARED
 }
 
+/// Another one, which the first one calls.
+pub(crate) fn other() -> &'static Kept {
+    &OTHER
+}
+
 impl Kept {
-    fn start(cluster: &'static Cluster) -> Self {
+    fn start(cluster: &'static Cluster, name: &str) -> Self {
         let admin = Kubectl::new(&cluster.facts.kubectl, &cluster.facts.admin_kubeconfig);
         let definitions = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/crds");
         let definitions = definitions.to_str().expect("a path in UTF-8");
@@ -56,7 +62,7 @@ impl Kept {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let config = folder.path().join("controller.yaml");
         let written = format!(
-            "namespace: {INSTALLATION}\naccount: acme\ncluster: source-cluster\nupstream:\n  kubeconfig: {}\n\
+            "namespace: {INSTALLATION}\naccount: acme\ncluster: {name}\nupstream:\n  kubeconfig: {}\n\
              sources:\n  role: gangplank-source\n  summaryViewerRole: gangplank-cluster-summary-viewer\n\
              admin:\n  listen: 127.0.0.1:0\n",
             cluster.facts.admin_kubeconfig.display()
@@ -73,6 +79,12 @@ impl Kept {
     pub(crate) fn admin(&self) -> Kubectl {
         let facts = &self.cluster.facts;
         Kubectl::new(&facts.kubectl, &facts.admin_kubeconfig)
+    }
+
+    /// The administrator's kubeconfig.
+    pub(crate) fn kubeconfig(&self) -> &str {
+        let file = self.cluster.facts.admin_kubeconfig.to_str();
+        file.expect("a path in UTF-8")
     }
 
     /// A new namespace.
