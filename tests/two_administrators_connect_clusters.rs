@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::support::kept::{self, Kept};
 use crate::support::wait;
-use administrator::ends;
+use administrator::{Administrator, ends};
 
 /// May this user read pods there, as the API server says?
 fn may_read(kept: &Kept, user: &str, namespace: &str) -> bool {
@@ -62,17 +62,7 @@ fn with_an_invitation_and_its_answer() {
     });
     let bindings = source_object["status"]["bindings"].to_string();
     assert!(bindings.contains("RoleBinding namespace-b/"), "{bindings}");
-    let provider = target.get_installed("trustedidentityprovider", "source-cluster.acme");
-    assert_eq!(
-        provider.expect("a provider")["spec"]["prefix"],
-        "spiffe://source-cluster.acme/"
-    );
-    let known = target.known("source-cluster.acme").expect("a KnownCluster");
-    let data = known["spec"]["identity"]["certificateAuthorityData"].as_str();
-    let pinned = BASE64_STANDARD
-        .decode(data.expect("certificates"))
-        .expect("base64");
-    assert_eq!(pinned, source.identity_authority());
+    the_source_is_known(&source, &target);
 
     // Once more changes nothing: a replay is harmless.
     let again = target.accept(answer.trim(), &offer).expect_success().text();
@@ -81,16 +71,7 @@ fn with_an_invitation_and_its_answer() {
         "{again}"
     );
 
-    for (one, other) in [
-        (&source, "target-cluster.acme"),
-        (&target, "source-cluster.acme"),
-    ] {
-        let said = one.run(&["revoke", other]).expect_success().text();
-        assert!(said.contains("deleted"), "{said}");
-        let said = one.run(&["revoke", other]).expect_success().text();
-        assert!(!said.contains("deleted  "), "{said}");
-        assert_eq!(one.known(other), None);
-    }
+    revoke_both(&source, &target);
     wait::until("the kubeconfig's Secret to be gone", || {
         let secret = source
             .cluster
@@ -102,6 +83,33 @@ fn with_an_invitation_and_its_answer() {
     });
     let provider = target.get_installed("trustedidentityprovider", "source-cluster.acme");
     assert_eq!(provider, None);
+}
+
+fn the_source_is_known(source: &Administrator, target: &Administrator) {
+    let provider = target.get_installed("trustedidentityprovider", "source-cluster.acme");
+    assert_eq!(
+        provider.expect("a provider")["spec"]["prefix"],
+        "spiffe://source-cluster.acme/"
+    );
+    let known = target.known("source-cluster.acme").expect("a KnownCluster");
+    let data = known["spec"]["identity"]["certificateAuthorityData"].as_str();
+    let pinned = BASE64_STANDARD
+        .decode(data.expect("certificates"))
+        .expect("base64");
+    assert_eq!(pinned, source.identity_authority());
+}
+
+/// Each side by itself; twice is as once.
+fn revoke_both(source: &Administrator, target: &Administrator) {
+    for (one, other) in [
+        (source, "target-cluster.acme"),
+        (target, "source-cluster.acme"),
+    ] {
+        let said = one.run(&["revoke", other]).expect_success().text();
+        assert!(said.contains("deleted"), "{said}");
+        one.run(&["revoke", other]).expect_success();
+        assert_eq!(one.known(other), None);
+    }
 }
 
 /// What several namespaces share stays until the last of them is revoked.

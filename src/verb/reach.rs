@@ -93,13 +93,11 @@ impl Own<'_> {
 
     /// The certificates of this cluster's authority: of the file that was given, or of the Secret `name`.
     pub(crate) async fn authorities(&self, name: &str) -> Result<Vec<TrustAnchor>, Failure> {
-        match &self.names.certificate_authority {
-            Some(file) => authorities_in(file),
-            None => {
-                let installation = installation(self.access)?;
-                installation.authorities(name).await.map_err(running)
-            }
+        if let Some(file) = &self.names.certificate_authority {
+            return authorities_in(file);
         }
+        let installation = installation(self.access)?;
+        installation.authorities(name).await.map_err(running)
     }
 }
 
@@ -109,10 +107,6 @@ pub(crate) fn authorities_in(file: &Path) -> Result<Vec<TrustAnchor>, Failure> {
 }
 
 /// A fault as the program's, with its causes.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "it is the argument of `map_err`"
-)]
 pub(crate) fn running(fault: impl std::error::Error + 'static) -> Failure {
     Failure::Running(anyhow!("{}", WithCauses(&fault)))
 }

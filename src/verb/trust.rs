@@ -63,7 +63,7 @@ fn pin(written: &[String], file: Option<&Path>) -> Result<Option<Pin>, Failure> 
         fingerprints.push(fingerprint.to_string());
     }
     let Some(file) = file else {
-        return Ok((!fingerprints.is_empty()).then(|| Pin {
+        return Ok((!fingerprints.is_empty()).then_some(Pin {
             fingerprints,
             certificate_authority_data: None,
         }));
@@ -108,6 +108,9 @@ async fn known(client: &Client, cluster: &TunnelName) -> Result<Vec<KnownCluster
     Ok(known)
 }
 
+/// What is known of a cluster, with its age in seconds.
+type Aged = (Option<u64>, KnownCluster);
+
 /// A pin, for programs and people.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -136,7 +139,7 @@ pub(crate) fn list(arguments: &TrustListArguments) -> Outcome {
     show(&shown, arguments.output, |shown| table(shown))
 }
 
-async fn known_in_cluster(place: &PinPlace) -> Result<Vec<(Option<u64>, KnownCluster)>, Failure> {
+async fn known_in_cluster(place: &PinPlace) -> Result<Vec<Aged>, Failure> {
     let client = installation(&place.access)?.client;
     let known: Vec<KnownCluster> = list_objects(&client).await.map_err(running)?;
     Ok(known

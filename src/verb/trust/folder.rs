@@ -36,7 +36,7 @@ impl<'d> Folder<'d> {
     }
 
     /// All that is known, with its age in seconds.
-    pub(super) fn known(&self) -> Result<Vec<(Option<u64>, KnownCluster)>, Failure> {
+    pub(super) fn known(&self) -> Result<Vec<super::Aged>, Failure> {
         let found = self.files()?.into_iter();
         Ok(found.map(|(file, known)| (age(&file), known)).collect())
     }
