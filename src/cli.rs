@@ -8,8 +8,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod connection;
 mod enrolment;
 
+pub(crate) use connection::{
+    AcceptArguments, ClusterAccess, Compared, DryRun, InviteArguments, OwnNames, PinPlace,
+    RevokeArguments, TrustAddArguments, TrustListArguments, TrustRemoveArguments, TrustVerb,
+};
 pub(crate) use enrolment::{
     ClusterListArguments, ClusterRevokeArguments, ClusterVerb, JoinArguments, RelayFile,
     TokenCreateArguments, TokenDeleteArguments, TokenListArguments, TokenVerb,
@@ -53,6 +58,15 @@ pub(crate) enum Verb {
     /// At the relay: list the clusters that have joined, and revoke one
     #[command(subcommand)]
     Cluster(ClusterVerb),
+    /// Offer another administrator a role in a namespace of this cluster: prints a line for them
+    Invite(InviteArguments),
+    /// Accept another administrator's invitation, or their answer to yours, once it was compared
+    Accept(AcceptArguments),
+    /// Take away what accept made for another cluster
+    Revoke(RevokeArguments),
+    /// Pin other clusters' authorities, list and remove pins
+    #[command(subcommand)]
+    Trust(TrustVerb),
     /// Make authorities and certificates, and see what is in a file
     #[command(subcommand)]
     Pki(PkiVerb),

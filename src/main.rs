@@ -22,7 +22,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::cli::{Cli, ClusterVerb, PkiVerb, TokenVerb, Verb};
+use crate::cli::{Cli, ClusterVerb, PkiVerb, TokenVerb, TrustVerb, Verb};
 use crate::failure::Outcome;
 
 fn main() -> ExitCode {
@@ -49,6 +49,12 @@ fn run(cli: &Cli) -> Outcome {
         Verb::Token(TokenVerb::Delete(arguments)) => verb::token::delete(arguments),
         Verb::Cluster(ClusterVerb::List(arguments)) => verb::cluster::list(arguments),
         Verb::Cluster(ClusterVerb::Revoke(arguments)) => verb::cluster::revoke(arguments),
+        Verb::Invite(arguments) => verb::invite::run(arguments),
+        Verb::Accept(arguments) => verb::accept::run(arguments),
+        Verb::Revoke(arguments) => verb::revoke::run(arguments),
+        Verb::Trust(TrustVerb::Add(arguments)) => verb::trust::add(arguments),
+        Verb::Trust(TrustVerb::List(arguments)) => verb::trust::list(arguments),
+        Verb::Trust(TrustVerb::Remove(arguments)) => verb::trust::remove(arguments),
         Verb::Pki(PkiVerb::Init(arguments)) => verb::pki::init(arguments),
         Verb::Pki(PkiVerb::Issue(arguments)) => verb::pki::issue(arguments),
         Verb::Pki(PkiVerb::Inspect(arguments)) => verb::pki::inspect::run(arguments),

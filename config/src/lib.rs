@@ -1,6 +1,6 @@
 //! What was written, and what is meant by it.
 //!
-//! Role files ([`role`]) and Kubernetes objects ([`object`]) are read here into types that can only hold
+//! Role files ([`role`]), Kubernetes objects ([`object`]) and letters between administrators ([`letter`]) are read here into types that can only hold
 //! what makes sense; everything that does not is a [`Fault`] with file, line and column. What may change
 //! while the program runs is followed: a directory of objects by [`trust`], single files by [`reload`].
 //!
@@ -8,6 +8,7 @@
 //! file (the binary). Called by the binary at start, and by the roles for the reader halves.
 
 pub mod fault;
+pub mod letter;
 pub mod material;
 pub mod object;
 pub mod reload;

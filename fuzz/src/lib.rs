@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gangplank_agent::proxy_status;
+use gangplank_config::letter::Letter;
 use gangplank_config::upstream::InCluster;
 use gangplank_config::{HostName, ProxyEnvironment, Token, object, role};
 use gangplank_enrolment::Office;
@@ -38,7 +39,7 @@ use uuid::Uuid;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 16] = [
     ("client_hello", client_hello),
     ("forwarded", forwarded),
     ("wire", wire_records),
@@ -54,6 +55,7 @@ pub const TARGETS: [Target; 15] = [
     ("agent_request", agent_request),
     ("proxy_answer", proxy_answer),
     ("vouched_token", vouched_token),
+    ("letter", letter),
 ];
 
 /// An authority and a certificate of it, with the common name `alice`.
@@ -201,6 +203,16 @@ pub fn vouched_token(token: &[u8]) {
     if code != EnrolmentRefusal::ProofRefused {
         assert_eq!(code, EnrolmentRefusal::RequestRefused);
         assert_eq!(signed_part(token), signed_part(GOOD_TOKEN));
+    }
+}
+
+/// An invitation or an answer: what is understood is exactly what would be written.
+pub fn letter(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    if let Ok(letter) = Letter::parse(text) {
+        assert_eq!(letter.text(), text.trim());
     }
 }
 

@@ -4,6 +4,9 @@
 //! checked-in files are made of. Group, names and fields of the Admiralty kinds are those of Admiralty's
 //! documentation, so that its manifests work unchanged; what is added is optional.
 //!
+//! What administrators' commands make of these objects is here, too: the two halves of a connection between clusters
+//! ([`halves`]), put into place ([`place`]) and taken away again ([`parting`]).
+//!
 //! Not here: what becomes of an object. The controller makes Secrets and bindings of them; the exit reads the
 //! providers with the same reader as files (`gangplank_config::object`).
 
@@ -16,9 +19,15 @@ pub mod authority;
 pub mod client;
 pub mod condition;
 pub mod definitions;
+pub mod halves;
 pub mod identity;
+pub mod installation;
 pub mod known_cluster;
 pub mod kubeconfig;
+pub mod manifest;
+pub mod parting;
+pub mod pinning;
+pub mod place;
 pub mod reference;
 pub mod source;
 pub mod trusted_identity_provider;

@@ -30,10 +30,41 @@ impl Fingerprint {
         Self(digest)
     }
 
+    /// The digest as sixteen words that can be read aloud, five letters each: two bytes a word, consonants and vowels
+    /// in turn (proquints, arXiv:0901.4016). Nothing is left out: who has compared all of them has compared the digest.
+    pub fn spoken(&self) -> String {
+        let words = self.0.chunks_exact(2).map(|pair| match *pair {
+            [high, low] => word(u16::from_be_bytes([high, low])),
+            _ => String::new(),
+        });
+        words.collect::<Vec<_>>().join(" ")
+    }
+
     /// The 32 bytes of the digest.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
+}
+
+/// Two bytes as a word.
+fn word(value: u16) -> String {
+    const CONSONANTS: [char; 16] = [
+        'b', 'd', 'f', 'g', 'h', 'j', 'k', 'l', 'm', 'n', 'p', 'r', 's', 't', 'v', 'z',
+    ];
+    const VOWELS: [char; 4] = ['a', 'i', 'o', 'u'];
+    let letter = |letters: &[char], shift: u32| {
+        let index = usize::from(value >> shift) % letters.len();
+        letters.get(index).copied().unwrap_or_default()
+    };
+    [
+        letter(&CONSONANTS, 12),
+        letter(&VOWELS, 10),
+        letter(&CONSONANTS, 6),
+        letter(&VOWELS, 4),
+        letter(&CONSONANTS, 0),
+    ]
+    .into_iter()
+    .collect()
 }
 
 impl fmt::Display for Fingerprint {
@@ -121,6 +152,20 @@ mod tests {
             .replace("SHA256:", "sha256:")
             .replace("42", "42:");
         assert_eq!(as_openssl.parse(), Ok(Fingerprint::of(b"")));
+    }
+
+    /// The vectors are those of the paper: 127.0.0.1, 63.84.220.193 and 140.98.193.141 as two words each.
+    #[test]
+    fn a_fingerprint_is_read_aloud_in_words() {
+        let mut digest = [0; 32];
+        let addresses = [127, 0, 0, 1, 63, 84, 220, 193, 140, 98, 193, 141];
+        digest[..12].copy_from_slice(&addresses);
+        let spoken = Fingerprint::from_bytes(digest).spoken();
+        assert!(
+            spoken.starts_with("lusab babad gutih tugad mudof sakat babab"),
+            "{spoken}"
+        );
+        assert_eq!(spoken.split(' ').count(), 16);
     }
 
     #[test]

@@ -330,7 +330,7 @@ fn bytes(bytes: u64) -> String {
 }
 
 /// A time span as kubectl prints ages.
-fn span(seconds: u64) -> String {
+pub(crate) fn span(seconds: u64) -> String {
     match seconds {
         0..120 => format!("{seconds}s"),
         120..7200 => format!("{}m", seconds / 60),

@@ -1,4 +1,4 @@
-//! A cluster whose custom resources are kept by a running controller, one for all tests.
+//! Clusters whose custom resources are kept by a running controller: one for all tests, and others for tests about two, or about controllers.
 
 use std::fs;
 use std::ops::Deref;
@@ -19,7 +19,6 @@ pub(crate) const INSTALLATION: &str = "installation";
 /// What is installed beside the chart's own choice.
 const VALUES: &str = "\
 account: acme
-cluster: source-cluster
 exit:
   enabled: true
   relays: [{ address: 'relay.example.com:443' }]
@@ -35,17 +34,9 @@ pub(crate) struct Kept {
     folder: tempfile::TempDir,
 }
 
-/// With the chart, and a controller that has the rights of the chart's account and no others.
-static SHARED: LazyLock<Kept> = LazyLock::new(|| {
-    let cluster = cluster::second();
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let controller = install(cluster, VALUES, folder.path());
-    Kept {
-        cluster,
-        running: Some(controller),
-        folder,
-    }
-});
+static SHARED: LazyLock<Kept> =
+    LazyLock::new(|| Kept::install(cluster::second(), "source-cluster"));
+static OTHER: LazyLock<Kept> = LazyLock::new(|| Kept::install(cluster::shared(), "target-cluster"));
 
 /// The cluster of those who start controllers themselves, or do something to it.
 static APART: LazyLock<Cluster> = LazyLock::new(|| cluster::own("apart"));
@@ -55,6 +46,11 @@ static TURN: Mutex<()> = Mutex::new(());
 /// The one that most tests share: each works in its own namespace.
 pub(crate) fn shared() -> &'static Kept {
     &SHARED
+}
+
+/// Another one, which the first one calls.
+pub(crate) fn other() -> &'static Kept {
+    &OTHER
 }
 
 /// Installs the chart and starts what its Deployment of the controller would, with the same file and the same account.
@@ -152,6 +148,18 @@ pub(crate) fn definitions() -> String {
 }
 
 impl Kept {
+    /// With the chart, and a controller that has the rights of the chart's account and no others.
+    fn install(cluster: &'static Cluster, name: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let values = format!("cluster: {name}\n{VALUES}");
+        let controller = install(cluster, &values, folder.path());
+        Self {
+            cluster,
+            running: Some(controller),
+            folder,
+        }
+    }
+
     fn define(cluster: &'static Cluster) -> Self {
         let admin = Kubectl::new(&cluster.facts.kubectl, &cluster.facts.admin_kubeconfig);
         let definitions = definitions();
@@ -219,6 +227,12 @@ impl Kept {
     pub(crate) fn admin(&self) -> Kubectl {
         let facts = &self.cluster.facts;
         Kubectl::new(&facts.kubectl, &facts.admin_kubeconfig)
+    }
+
+    /// The administrator's kubeconfig.
+    pub(crate) fn kubeconfig(&self) -> &str {
+        let file = self.cluster.facts.admin_kubeconfig.to_str();
+        file.expect("a path in UTF-8")
     }
 
     /// A new namespace.

@@ -36,7 +36,10 @@ impl Anchors {
     }
 
     /// The authorities of a PEM bundle.
-    pub(crate) fn read(path: &Path) -> Result<Self, Fault> {
+    ///
+    /// # Errors
+    /// When it cannot be read, or holds anything but certificates of authorities.
+    pub fn read(path: &Path) -> Result<Self, Fault> {
         pem::anchors_in(path).map(Self)
     }
 }

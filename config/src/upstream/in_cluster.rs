@@ -42,7 +42,10 @@ impl InCluster {
     }
 
     /// The cluster's API server with the pod's own service account.
-    pub(crate) fn upstream(&self) -> Result<Upstream, Fault> {
+    ///
+    /// # Errors
+    /// What a pod has and this process has not.
+    pub fn upstream(&self) -> Result<Upstream, Fault> {
         let server = self.server()?;
         let authorities = Anchors::material(self.service_account.join("ca.crt"));
         authorities.read()?;
