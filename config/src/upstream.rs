@@ -99,16 +99,6 @@ impl fmt::Debug for Credential {
     }
 }
 
-impl Upstream {
-    /// The API server that a context of a kubeconfig means; `None` means the current one.
-    ///
-    /// # Errors
-    /// All that is wrong with the file, or that is not used here.
-    pub fn of_kubeconfig(path: &Path, context: Option<&str>) -> Result<Self, Faults> {
-        kubeconfig::read(path, context)
-    }
-}
-
 const KEYS: &[&str] = &["kubeconfig", "context", "inCluster"];
 
 /// The `upstream` block: a context of a kubeconfig, or the cluster this process runs in.
