@@ -412,3 +412,45 @@ async fn who_follows_knows_what_others_did(place: Place) {
     shutdown.cancel();
     wait::within("the end", following).await.expect("no panic");
 }
+
+/// Certificates that cannot be listed, here since etcd forbids it, are revoked none the less.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_is_written_whatever_can_be_counted() {
+    let etcd = Etcd::start();
+    let all = EtcdRegister::new(etcd.settings("/a/"));
+    let certificate = certificate_of("edge-1.acme", 1);
+    let admitted = all.admit(certificate.clone()).await;
+    assert!(admitted.expect("admitted"));
+    let text = |tag: u8, text: &[u8]| {
+        let length = u8::try_from(text.len()).expect("it is short");
+        [&[tag, length], text].concat()
+    };
+    let both = |one: &[u8], other: &[u8]| [text(0x0a, one), text(0x12, other)].concat();
+    let without_password = |name: &[u8]| [&text(0x0a, name)[..], &[0x1a, 2, 8, 1]].concat();
+    let clusters = [text(0x12, b"/a/v1/cluster/"), text(0x1a, b"/a/v1/cluster0")].concat();
+    let granted = both(b"narrow", &[&[8, 2], &clusters[..]].concat());
+    for (call, message) in [
+        ("UserAdd", without_password(b"root")),
+        ("UserAdd", without_password(b"narrow")),
+        ("RoleAdd", text(0x0a, b"narrow")),
+        ("RoleGrantPermission", granted),
+        ("UserGrantRole", both(b"root", b"root")),
+        ("UserGrantRole", both(b"narrow", b"narrow")),
+        ("AuthEnable", Vec::new()),
+    ] {
+        let path = format!("/etcdserverpb.Auth/{call}");
+        etcd.call(&path, &message).await;
+    }
+    let papers = etcd.authority().caller("narrow");
+    let narrow = EtcdRegister::new(etcd.settings_as(&papers, "/a/"));
+    let revoked = narrow.revoke(name("edge-1.acme"), at(160)).await;
+    let uncounted = Revocation {
+        certificates: None,
+        tokens: None,
+    };
+    assert_eq!(revoked.expect("revoked"), uncounted);
+    let root = etcd.authority().caller("root");
+    let root = EtcdRegister::new(etcd.settings_as(&root, "/a/"));
+    let known = root.snapshot().await.expect("read");
+    assert_eq!(known.revoked, [certificate.fingerprint].into());
+}
