@@ -70,6 +70,11 @@ impl Seen {
     fn is_late(&self, now: Instant) -> bool {
         is_late(self.last, now)
     }
+
+    /// Whether the log had a line of it lately.
+    fn is_told(&self, now: Instant) -> bool {
+        self.told.is_some_and(|told| is_late(told, now))
+    }
 }
 
 impl From<ForwardFault> for Mismatch {
@@ -84,30 +89,7 @@ impl From<ForwardFault> for Mismatch {
 impl Mismatches {
     /// Notes one connection; true when the log is to have a line of it.
     pub(super) fn note(&self, mismatch: Mismatch, address: IpAddr, now: Instant) -> bool {
-        let mut seen = self.0.lock();
-        seen.retain(|_, seen| seen.is_late(now));
-        let of_kind = |seen: &ByAddress| seen.keys().filter(|(of, _)| *of == mismatch).count();
-        let is_told = |seen: &Seen| seen.told.is_some_and(|told| is_late(told, now));
-        let told = seen
-            .iter()
-            .filter(|((of, _), seen)| *of == mismatch && is_told(seen));
-        let room_in_log = told.count() < MOST;
-        let key = (mismatch, address);
-        if !seen.contains_key(&key) && of_kind(&seen) >= REMEMBERED {
-            forget_least(&mut seen, mismatch);
-        }
-        let known = seen.entry(key).or_insert(Seen {
-            refused: 0,
-            told: None,
-            last: now,
-        });
-        known.refused = known.refused.saturating_add(1);
-        known.last = now;
-        let due = !is_told(known) && room_in_log;
-        if due {
-            known.told = Some(now);
-        }
-        due
+        note(&mut self.0.lock(), (mismatch, address), now)
     }
 
     /// Those of late: of each kind the ones that were refused most.
@@ -151,10 +133,39 @@ fn is_late(moment: Instant, now: Instant) -> bool {
     now.saturating_duration_since(moment) < LATELY
 }
 
-/// Makes room: the address that was refused least goes, and of several the one that is longest ago.
-fn forget_least(seen: &mut ByAddress, mismatch: Mismatch) {
-    let of_kind = seen.iter().filter(|((of, _), _)| *of == mismatch);
-    let least = of_kind.min_by_key(|(_, seen)| (seen.refused, seen.last));
+/// As [`Mismatches::note`].
+fn note(seen: &mut ByAddress, key: (Mismatch, IpAddr), now: Instant) -> bool {
+    let (mismatch, _) = key;
+    seen.retain(|_, seen| seen.is_late(now));
+    let of_kind = |seen: &ByAddress| seen.keys().filter(|(of, _)| *of == mismatch).count();
+    let told = seen
+        .iter()
+        .filter(|((of, _), seen)| *of == mismatch && seen.is_told(now));
+    let room_in_log = told.count() < MOST;
+    if !seen.contains_key(&key) && of_kind(seen) >= REMEMBERED {
+        forget_least(seen, mismatch, now);
+    }
+    let known = seen.entry(key).or_insert(Seen {
+        refused: 0,
+        told: None,
+        last: now,
+    });
+    known.refused = known.refused.saturating_add(1);
+    known.last = now;
+    let due = !known.is_told(now) && room_in_log;
+    if due {
+        known.told = Some(now);
+    }
+    due
+}
+
+/// Makes room: the address that was refused least goes, and of several the one that is longest ago. Of those in the log none goes: it
+/// would make room there as well.
+fn forget_least(seen: &mut ByAddress, mismatch: Mismatch, now: Instant) {
+    let untold = seen
+        .iter()
+        .filter(|((of, _), seen)| *of == mismatch && !seen.is_told(now));
+    let least = untold.min_by_key(|(_, seen)| (seen.refused, seen.last));
     if let Some(least) = least.map(|(key, _)| *key) {
         seen.remove(&least);
     }
@@ -196,18 +207,19 @@ mod tests {
     fn a_balancer_is_found_in_a_crowd_that_was_there_first() {
         let (mismatches, now) = (Mismatches::default(), Instant::now());
         let crowd = |from: u16| {
-            for number in from..from + 1000 {
-                let [high, low] = number.to_be_bytes();
-                mismatches.note(Mismatch::Unlisted, [10, 9, high, low].into(), now);
-            }
+            let numbers = (from..from + 1000).map(u16::to_be_bytes);
+            let told = numbers.filter(|[high, low]| {
+                mismatches.note(Mismatch::Unlisted, [10, 9, *high, *low].into(), now)
+            });
+            told.count()
         };
         let balancer = IpAddr::from([192, 0, 2, 1]);
-        crowd(0);
+        assert_eq!(crowd(0), MOST);
         for from in 1..4 {
             for _ in 0..2 {
                 mismatches.note(Mismatch::Unlisted, balancer, now);
             }
-            crowd(1000 * from);
+            assert_eq!(crowd(1000 * from), 0, "the log has its lines");
         }
         let shown = mismatches.of_late(now);
         assert_eq!((shown[0].address, shown[0].refused), (balancer, 6));
