@@ -287,7 +287,11 @@ fn what_is_wrong_with_a_token_is_told() {
         .gangplank(&delete)
         .refused("there is no token of this ID");
 
-    // A token that went astray is revoked with its cluster, which has not joined.
+    revocation_ends_a_token_that_went_astray(&place);
+}
+
+/// With its cluster, which has not joined.
+fn revocation_ends_a_token_that_went_astray(place: &Installation) {
     let astray = place.token(&["--cluster", "edge-4.acme"]);
     let revoke = [
         "cluster",
