@@ -286,6 +286,28 @@ fn what_is_wrong_with_a_token_is_told() {
     place
         .gangplank(&delete)
         .refused("there is no token of this ID");
+
+    revocation_ends_a_token_that_went_astray(&place);
+}
+
+/// With its cluster, which has not joined.
+fn revocation_ends_a_token_that_went_astray(place: &Installation) {
+    let astray = place.token(&["--cluster", "edge-4.acme"]);
+    let revoke = [
+        "cluster",
+        "revoke",
+        "--config",
+        "@relay.yaml",
+        "edge-4.acme",
+    ];
+    let revoked = place.gangplank(&revoke).expect_success().text();
+    assert!(revoked.contains("edge-4.acme revoked (1 open token)"));
+    place
+        .join(&astray, "a")
+        .refused("this relay does not know the token");
+    place
+        .gangplank(&revoke)
+        .refused("no certificate and no open token");
 }
 
 /// The relay of the manual, which believes the service account `joining/agent` of a cluster to be edge-3.acme.

@@ -4,7 +4,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use gangplank_enrolment::{
-    CertificateRecord, Contact, EmbeddedRegister, EtcdRegister, Known, Register, TokenRecord,
+    CertificateRecord, Contact, EmbeddedRegister, EtcdRegister, Known, Register, Revocation,
+    Succession, TokenRecord,
 };
 use gangplank_pki::clock::at;
 use gangplank_pki::{Fingerprint, TunnelName};
@@ -36,7 +37,7 @@ impl Place {
 
 type Case = fn(Place) -> Pin<Box<dyn Future<Output = ()>>>;
 
-const CASES: [(&str, Case); 9] = [
+const CASES: [(&str, Case); 10] = [
     ("what was written is there for others and later", |place| {
         Box::pin(what_was_written_is_there(place))
     }),
@@ -48,6 +49,9 @@ const CASES: [(&str, Case); 9] = [
     }),
     ("a revoked certificate has no successor", |place| {
         Box::pin(a_revoked_certificate_has_no_successor(place))
+    }),
+    ("renewals that are good are bounded", |place| {
+        Box::pin(renewals_that_are_good_are_bounded(place))
     }),
     ("nothing is issued beside a revocation", |place| {
         Box::pin(nothing_is_issued_beside_a_revocation(place))
@@ -186,19 +190,27 @@ async fn a_revoked_certificate_has_no_successor(place: Place) {
     assert!(redeemed.expect("redeemed"));
     let second = certificate_of("edge-1.acme", 2);
     let renewed = register.succeed(first.fingerprint, second.clone()).await;
-    assert!(renewed.expect("renewed"));
+    assert_eq!(renewed.expect("renewed"), Succession::Written);
     let other = certificate_of("edge-2.acme", 3);
     let renamed = register.succeed(first.fingerprint, other).await;
-    assert!(!renamed.expect("an answer"), "another name");
+    assert_eq!(
+        renamed.expect("an answer"),
+        Succession::NoRight,
+        "another name"
+    );
     let elsewhere = place.open();
     let revoked = elsewhere.revoke(name("edge-1.acme"), at(160)).await;
-    assert_eq!(revoked.expect("revoked"), 2);
+    let concerned = Revocation {
+        certificates: Some(2),
+        tokens: Some(1),
+    };
+    assert_eq!(revoked.expect("revoked"), concerned);
     let known = register.snapshot().await.expect("read");
     let both = [first.fingerprint, second.fingerprint];
     assert_eq!(known.revoked, both.into_iter().collect());
     let third = certificate_of("edge-1.acme", 4);
     let renewed = register.succeed(second.fingerprint, third).await;
-    assert!(!renewed.expect("an answer"));
+    assert_eq!(renewed.expect("an answer"), Succession::NoRight);
     let held = register.certificates().await.expect("read");
     assert!(held.iter().all(|one| one.revoked == Some(at(160))));
     let unused = register.token([2; 16]).await.expect("read");
@@ -206,7 +218,54 @@ async fn a_revoked_certificate_has_no_successor(place: Place) {
     let listed = register.tokens().await.expect("read");
     assert_eq!(listed.len(), 1, "the used one is still told");
     let again = elsewhere.revoke(name("edge-1.acme"), at(170)).await;
-    assert_eq!(again.expect("an answer"), 0);
+    assert!(again.expect("an answer").is_empty());
+    // A token alone is something to revoke.
+    let kept = register.keep_token(token_of("edge-3.acme", 5));
+    kept.await.expect("kept");
+    let revoked = elsewhere.revoke(name("edge-3.acme"), at(180)).await;
+    let concerned = Revocation {
+        certificates: Some(0),
+        tokens: Some(1),
+    };
+    assert_eq!(revoked.expect("revoked"), concerned);
+    assert_eq!(register.token([5; 16]).await.expect("read"), None);
+}
+
+/// Each name for itself; those that have ended and those that were revoked are not among them.
+async fn renewals_that_are_good_are_bounded(place: Place) {
+    const MOST: u16 = 64;
+    let renewal = |tunnel: &str, number: u16, issued| CertificateRecord {
+        fingerprint: Fingerprint::of(&number.to_be_bytes()),
+        issued: at(issued),
+        not_after: at(issued + 100),
+        ..certificate_of(tunnel, 0)
+    };
+    let (one, other) = (place.open(), place.open());
+    for (tunnel, number) in [("edge-1.acme", 1), ("edge-2.acme", 2)] {
+        let admitted = one.admit(certificate_of(tunnel, number)).await;
+        assert!(admitted.expect("admitted"));
+    }
+    let first = certificate_of("edge-1.acme", 1).fingerprint;
+    for number in 0..MOST {
+        let register = if number % 2 == 0 { &one } else { &other };
+        let renewed = register.succeed(first, renewal("edge-1.acme", number, 200));
+        assert_eq!(renewed.await.expect("renewed"), Succession::Written);
+    }
+    let too_many = other.succeed(first, renewal("edge-1.acme", 100, 300));
+    assert_eq!(too_many.await.expect("an answer"), Succession::TooMany);
+    let of = one.certificates_of(name("edge-1.acme")).await;
+    assert_eq!(of.expect("read").len(), 1 + usize::from(MOST));
+    let second = certificate_of("edge-2.acme", 2).fingerprint;
+    let renewed = one.succeed(second, renewal("edge-2.acme", 101, 300));
+    assert_eq!(renewed.await.expect("renewed"), Succession::Written);
+    let renewed = one.succeed(first, renewal("edge-1.acme", 102, 301));
+    assert_eq!(renewed.await.expect("they have ended"), Succession::Written);
+    assert_eq!(one.last_end().await.expect("read"), Some(at(1000)));
+    let revoked = other.revoke(name("edge-1.acme"), at(302)).await;
+    let revoked = revoked.expect("revoked").certificates;
+    assert_eq!(revoked, Some(2 + usize::from(MOST)));
+    other.forget(at(1001)).await.expect("forgotten");
+    assert_eq!(one.last_end().await.expect("read"), None);
 }
 
 /// Whoever is first: nothing that was issued before or beside a revocation is good after it.
@@ -231,8 +290,8 @@ async fn nothing_is_issued_beside_a_revocation(place: Place) {
             renewing.succeed(first.fingerprint, next),
             revoking.revoke(name(&cluster), at(160)),
         );
-        let issued = usize::from(renewed.expect("an answer"));
-        let revoked = revoked.expect("an answer");
+        let issued = usize::from(renewed.expect("an answer") == Succession::Written);
+        let revoked = revoked.expect("an answer").certificates.expect("counted");
         assert!(
             (1..=1 + issued).contains(&revoked),
             "{revoked} of {}",
@@ -257,7 +316,7 @@ async fn a_revoked_name_is_admitted_only_after_a_token(place: Place) {
     assert!(admit("edge-1.acme", 1).await);
     assert!(admit("edge-1.acme", 2).await);
     let revoked = register.revoke(name("edge-1.acme"), at(150)).await;
-    assert_eq!(revoked.expect("revoked"), 2);
+    assert_eq!(revoked.expect("revoked").certificates, Some(2));
     assert!(!admit("edge-1.acme", 3).await);
     assert!(admit("edge-2.acme", 4).await);
     let kept = register.keep_token(token_of("edge-1.acme", 1));
@@ -304,7 +363,7 @@ async fn a_revocation_is_not_forgotten_early(place: Place) {
     };
     assert!(register.admit(longer.clone()).await.expect("admitted"));
     let revoked = register.revoke(name("edge-1.acme"), at(160)).await;
-    assert_eq!(revoked.expect("revoked"), 2);
+    assert_eq!(revoked.expect("revoked").certificates, Some(2));
     register.forget(at(1000)).await.expect("to the second");
     let known = register.snapshot().await.expect("read");
     assert_eq!(known.revoked.len(), 2);
@@ -319,11 +378,11 @@ async fn a_revocation_is_not_forgotten_early(place: Place) {
     let renewed = register
         .succeed(certificate.fingerprint, next.clone())
         .await;
-    assert!(!renewed.expect("an answer"));
+    assert_eq!(renewed.expect("an answer"), Succession::NoRight);
     assert!(!register.admit(next.clone()).await.expect("an answer"));
     register.forget(at(2001)).await.expect("all have ended");
     let renewed = register.succeed(longer.fingerprint, next).await;
-    assert!(!renewed.expect("an answer"));
+    assert_eq!(renewed.expect("an answer"), Succession::NoRight);
 }
 
 async fn who_follows_knows_what_others_did(place: Place) {
@@ -341,7 +400,7 @@ async fn who_follows_knows_what_others_did(place: Place) {
     let joined = names.wait_for(|names| names.contains(&name("edge-1.acme")));
     drop(wait::within("the name to be known", joined).await);
     let count = other.revoke(name("edge-1.acme"), at(160)).await;
-    assert_eq!(count.expect("revoked"), 1);
+    assert_eq!(count.expect("revoked").certificates, Some(1));
     let out = revoked.wait_for(|revoked| revoked.contains(&certificate.fingerprint));
     drop(wait::within("the revocation to be known", out).await);
     let gone = names.wait_for(|names| names.is_empty());
@@ -352,4 +411,46 @@ async fn who_follows_knows_what_others_did(place: Place) {
     assert!(matches!(*known.contact().borrow(), Contact::Held));
     shutdown.cancel();
     wait::within("the end", following).await.expect("no panic");
+}
+
+/// Certificates that cannot be listed, here since etcd forbids it, are revoked none the less.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_is_written_whatever_can_be_counted() {
+    let etcd = Etcd::start();
+    let all = EtcdRegister::new(etcd.settings("/a/"));
+    let certificate = certificate_of("edge-1.acme", 1);
+    let admitted = all.admit(certificate.clone()).await;
+    assert!(admitted.expect("admitted"));
+    let text = |tag: u8, text: &[u8]| {
+        let length = u8::try_from(text.len()).expect("it is short");
+        [&[tag, length], text].concat()
+    };
+    let both = |one: &[u8], other: &[u8]| [text(0x0a, one), text(0x12, other)].concat();
+    let without_password = |name: &[u8]| [&text(0x0a, name)[..], &[0x1a, 2, 8, 1]].concat();
+    let clusters = [text(0x12, b"/a/v1/cluster/"), text(0x1a, b"/a/v1/cluster0")].concat();
+    let granted = both(b"narrow", &[&[8, 2], &clusters[..]].concat());
+    for (call, message) in [
+        ("UserAdd", without_password(b"root")),
+        ("UserAdd", without_password(b"narrow")),
+        ("RoleAdd", text(0x0a, b"narrow")),
+        ("RoleGrantPermission", granted),
+        ("UserGrantRole", both(b"root", b"root")),
+        ("UserGrantRole", both(b"narrow", b"narrow")),
+        ("AuthEnable", Vec::new()),
+    ] {
+        let path = format!("/etcdserverpb.Auth/{call}");
+        etcd.call(&path, &message).await;
+    }
+    let papers = etcd.authority().caller("narrow");
+    let narrow = EtcdRegister::new(etcd.settings_as(&papers, "/a/"));
+    let revoked = narrow.revoke(name("edge-1.acme"), at(160)).await;
+    let uncounted = Revocation {
+        certificates: None,
+        tokens: None,
+    };
+    assert_eq!(revoked.expect("revoked"), uncounted);
+    let root = etcd.authority().caller("root");
+    let root = EtcdRegister::new(etcd.settings_as(&root, "/a/"));
+    let known = root.snapshot().await.expect("read");
+    assert_eq!(known.revoked, [certificate.fingerprint].into());
 }

@@ -13,13 +13,14 @@ use gangplank_pki::WithCauses;
 use gangplank_tunnel::wire::{CloseCode, Hello, SoftwareName};
 use gangplank_tunnel::{Closed, Entry, Ledger, Session};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::aboard::{Aboard, FIRST_SLOT, Reached, Turn};
-use crate::backoff::{self, GOOD_SESSION};
+use crate::backoff;
 use crate::boarding::Exit;
 use crate::company::Company;
+use crate::course::Course;
 use crate::crew::Crew;
 use crate::dial::{DialError, HEAD_START, Papers, Welcomed, introduce};
 use crate::metrics::Metrics;
@@ -52,49 +53,6 @@ pub(crate) struct Newest {
     /// Cancelled when the relay drains.
     drain: CancellationToken,
     identity_generation: u64,
-}
-
-/// What is remembered from one session to the next.
-struct Course {
-    company: Option<Company>,
-    /// How long QUIC is tried alone.
-    head_start: Duration,
-    /// Resolves when the session ends by which the relay said that it is going away.
-    relay_leaves: Option<oneshot::Receiver<&'static str>>,
-    /// How often UDP was probed since QUIC last held.
-    probes: u32,
-    /// How often it was dialled beside a silent session since one was last heard for long.
-    silences: u32,
-}
-
-impl Course {
-    const fn begin() -> Self {
-        Self {
-            company: None,
-            head_start: HEAD_START,
-            relay_leaves: None,
-            probes: 0,
-            silences: 0,
-        }
-    }
-
-    /// Waits for so long before the relay is dialled again; true when a relay that was going away is gone before
-    /// that. As long as it went nobody could know when it is back, and the waits became long; from now on it may be
-    /// back any moment.
-    async fn pause(&mut self, delay: Duration) -> bool {
-        let gone = async {
-            match &mut self.relay_leaves {
-                // Ended or forgotten: it is over.
-                Some(leaves) => drop(leaves.await),
-                None => pending().await,
-            }
-        };
-        let gone = timeout(delay, gone).await.is_ok();
-        if gone {
-            self.relay_leaves = None;
-        }
-        gone
-    }
 }
 
 impl Dialler {
@@ -156,29 +114,23 @@ impl Dialler {
                 turn = self.probe(&mut course.probes), if over_tcp && self.relay.transport == Transport::Auto => turn,
                 turn = self.dial_beside(&*session, &mut course.silences), if !over_tcp => turn,
             };
-            let was_good = begun.elapsed() >= GOOD_SESSION;
-            if was_good && !over_tcp {
-                course.probes = 0;
-            }
+            course.note_held(begun.elapsed(), over_tcp);
             tracing::debug!(relay = %self.name, ?turn, epoch, "the relay is dialled again");
             match turn {
                 Turn::QuicIsBack(successor)
                 | Turn::Silent(successor)
                 | Turn::Unanswered(successor) => aboard = *successor,
-                Turn::Renewed => return true,
+                Turn::Renewed => {
+                    course.end();
+                    return true;
+                }
                 Turn::Ended(reason) => {
                     if reason == Closed::Silent.reason() {
                         course.head_start = Duration::ZERO;
                     }
-                    return was_good;
+                    return course.end();
                 }
-                Turn::RelayDrains(ended) => {
-                    // One that always goes away at once is not waited for: it would be dialled at its own pace.
-                    if was_good {
-                        course.relay_leaves = Some(ended);
-                    }
-                    return was_good;
-                }
+                Turn::RelayDrains(ended) => return course.end_by_drain(ended),
             }
         }
     }
@@ -410,29 +362,4 @@ impl Dialler {
 
 fn is_over_tcp(session: &dyn Session) -> bool {
     session.transport() == "tcp"
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// After a drain of a minute the waits are half a minute long.
-    #[tokio::test(start_paused = true)]
-    async fn a_relay_that_drained_is_dialled_soon_after_it_is_gone() {
-        let (ending, relay_leaves) = oneshot::channel();
-        let mut course = Course {
-            relay_leaves: Some(relay_leaves),
-            ..Course::begin()
-        };
-        let (wait, begun) = (Duration::from_secs(30), Instant::now());
-        assert!(!course.pause(wait).await, "it is still there");
-        assert_eq!(begun.elapsed(), wait);
-        let (gone, ()) = tokio::join!(course.pause(wait), async {
-            sleep(Duration::from_secs(7)).await;
-            ending.send("GoingAway").unwrap();
-        });
-        assert!(gone);
-        assert_eq!(begun.elapsed().as_secs(), 37);
-        assert!(!course.pause(wait).await, "it is gone once");
-    }
 }

@@ -11,6 +11,7 @@ mod agent;
 mod backoff;
 mod boarding;
 mod company;
+mod course;
 mod crew;
 mod dial;
 mod dialler;

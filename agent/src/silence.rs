@@ -97,15 +97,16 @@ impl Dial for Beside<'_> {
 
 /// Waits until nothing is heard on a session, and dials beside it until something is. When the network was gone for a moment, or lets
 /// no UDP pass any more, new callers come on board while the old session still waits: it sends what was lost after pauses that
-/// double, and is given up late. `silences` counts the attempts over all sessions until one was heard for as long as a good one: a
-/// relay that welcomes and then says nothing is dialled ever more seldom.
+/// double, and is given up late. `silences` counts the successors until one was heard for as long as a good session: a relay that
+/// welcomes and then says nothing is dialled ever more seldom. A session that is heard again has no successor, and counts for nothing
+/// however often its path is interrupted.
 pub(crate) async fn dial_beside<D: Dial>(
     session: &dyn Session,
     dial: &D,
     silences: &mut u32,
 ) -> D::Aboard {
+    let since = Instant::now();
     loop {
-        let since = Instant::now();
         begins(session).await;
         if since.elapsed() >= GOOD_SESSION {
             *silences = 0;
@@ -113,13 +114,14 @@ pub(crate) async fn dial_beside<D: Dial>(
         tracing::debug!(relay.addr = %session.remote_address(), "nothing is heard: the relay is dialled beside the session");
         let reached = tokio::select! {
             biased;
-            reached = reach(dial, silences) => reached,
+            reached = reach(dial, FIRST_WAIT.saturating_add(*silences)) => reached,
             () = ends(session) => continue,
         };
+        *silences = silences.saturating_add(1);
         if let Ok(aboard) = dial.greet(reached).await {
             return aboard;
         }
-        return replace(dial, FIRST_WAIT.saturating_add(*silences)).await;
+        return replace(dial, FIRST_WAIT).await;
     }
 }
 
@@ -137,11 +139,10 @@ pub(crate) async fn replace<D: Dial>(dial: &D, mut waits: u32) -> D::Aboard {
 }
 
 /// Dials in short attempts until the relay is reached.
-async fn reach<D: Dial>(dial: &D, silences: &mut u32) -> D::Reached {
+async fn reach<D: Dial>(dial: &D, mut waits: u32) -> D::Reached {
     loop {
-        let wait = FIRST_WAIT.saturating_add(*silences);
-        sleep(backoff::delay(wait, dial.random())).await;
-        *silences = silences.saturating_add(1);
+        sleep(backoff::delay(waits, dial.random())).await;
+        waits = waits.saturating_add(1);
         if let Ok(Ok(reached)) = timeout(SHORT_ATTEMPT, dial.reach(SHORT_HEAD_START)).await {
             return reached;
         }

@@ -21,13 +21,15 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::known::{Known, Snapshot};
-use crate::register::{CertificateRecord, Register, RegisterFault, TokenId, TokenRecord};
+use crate::register::{
+    CertificateRecord, Register, RegisterFault, Revocation, Succession, TokenId, TokenRecord,
+};
 
 mod tables;
 
 use tables::{
-    CERTIFICATE, TABLES, TOKEN, VERSION, certificate, count_change, fingerprint, seconds, token,
-    tunnel, write_down,
+    CERTIFICATE, RENEWALS, TABLES, TOKEN, VERSION, certificate, count_change, count_renewal,
+    fingerprint, moment, seconds, token, tunnel, write_down,
 };
 
 /// How often the file is asked whether something changed. A revoked tunnel is to end within a second, and
@@ -136,6 +138,7 @@ fn open(file: &Path) -> Result<Connection, FileFault> {
         VERSION => {}
         later => return Err(FileFault::Later(later)),
     }
+    begun.execute_batch(RENEWALS)?;
     begun.commit()?;
     Ok(connection)
 }
@@ -221,7 +224,7 @@ impl Register for EmbeddedRegister {
         &self,
         predecessor: Fingerprint,
         certificate: CertificateRecord,
-    ) -> BoxFuture<'_, Result<bool, RegisterFault>> {
+    ) -> BoxFuture<'_, Result<Succession, RegisterFault>> {
         self.run("written", move |connection| {
             let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let entitled: i64 = begun.query_row(
@@ -231,11 +234,14 @@ impl Register for EmbeddedRegister {
                 |row| row.get(0),
             )?;
             if entitled == 0 {
-                return Ok(false);
+                return Ok(Succession::NoRight);
+            }
+            if !count_renewal(&begun, &certificate)? {
+                return Ok(Succession::TooMany);
             }
             write_down(&begun, &certificate)?;
             begun.commit()?;
-            Ok(true)
+            Ok(Succession::Written)
         })
     }
 
@@ -271,24 +277,36 @@ impl Register for EmbeddedRegister {
         })
     }
 
+    fn last_end(&self) -> BoxFuture<'_, Result<Option<UnixTime>, RegisterFault>> {
+        self.run("read", |connection| {
+            let last = "SELECT max(not_after) FROM certificate";
+            let last: Option<i64> = connection.query_row(last, [], |row| row.get(0))?;
+            Ok(last.map(moment))
+        })
+    }
+
     fn revoke(
         &self,
         tunnel: TunnelName,
         now: UnixTime,
-    ) -> BoxFuture<'_, Result<usize, RegisterFault>> {
+    ) -> BoxFuture<'_, Result<Revocation, RegisterFault>> {
         self.run("written", move |connection| {
             let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let revoked = begun.execute(
+            let certificates = begun.execute(
                 "UPDATE certificate SET revoked = ?2 WHERE tunnel = ?1 AND revoked IS NULL",
                 params![tunnel.as_str(), seconds(now)],
             )?;
-            begun.execute(
+            let tokens = begun.execute(
                 "DELETE FROM token WHERE tunnel = ?1 AND used IS NULL",
                 [tunnel.as_str()],
             )?;
+            begun.execute("DELETE FROM renewal WHERE tunnel = ?1", [tunnel.as_str()])?;
             count_change(&begun)?;
             begun.commit()?;
-            Ok(revoked)
+            Ok(Revocation {
+                certificates: Some(certificates),
+                tokens: Some(tokens),
+            })
         })
     }
 
@@ -297,6 +315,7 @@ impl Register for EmbeddedRegister {
             let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let end = seconds(before);
             begun.execute("DELETE FROM token WHERE expires < ?1", [end])?;
+            begun.execute("DELETE FROM renewal WHERE not_after < ?1", [end])?;
             if begun.execute("DELETE FROM certificate WHERE not_after < ?1", [end])? > 0 {
                 count_change(&begun)?;
             }

@@ -22,7 +22,9 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::known::{Known, Snapshot};
-use crate::register::{CertificateRecord, Register, RegisterFault, TokenId, TokenRecord};
+use crate::register::{
+    CertificateRecord, Register, RegisterFault, Revocation, Succession, TokenId, TokenRecord,
+};
 use client::{Client, Listing, MemberFault};
 use follow::{Following, MOST_HELD};
 use pauses::Pauses;
@@ -35,6 +37,7 @@ mod client;
 mod follow;
 mod forget;
 mod heard;
+mod left_out;
 mod pauses;
 mod record;
 mod tokens;
@@ -225,25 +228,24 @@ impl Register for EtcdRegister {
         &self,
         predecessor: Fingerprint,
         certificate: CertificateRecord,
-    ) -> BoxFuture<'_, Result<bool, RegisterFault>> {
+    ) -> BoxFuture<'_, Result<Succession, RegisterFault>> {
         self.run("written", async move {
             self.0.succeed(predecessor, &certificate).await
         })
     }
 
     fn certificates(&self) -> BoxFuture<'_, Result<Vec<CertificateRecord>, RegisterFault>> {
-        self.run("read", async move {
-            Ok(self.0.certificates(None).await?.records)
-        })
+        self.run("read", async move { self.0.certificates(None).await })
     }
 
     fn certificates_of(
         &self,
         tunnel: TunnelName,
     ) -> BoxFuture<'_, Result<Vec<CertificateRecord>, RegisterFault>> {
-        self.run("read", async move {
-            Ok(self.0.certificates(Some(&tunnel)).await?.records)
-        })
+        self.run(
+            "read",
+            async move { self.0.certificates(Some(&tunnel)).await },
+        )
     }
 
     fn certificate(
@@ -256,11 +258,15 @@ impl Register for EtcdRegister {
         })
     }
 
+    fn last_end(&self) -> BoxFuture<'_, Result<Option<UnixTime>, RegisterFault>> {
+        self.run("read", self.0.last_end())
+    }
+
     fn revoke(
         &self,
         tunnel: TunnelName,
         now: UnixTime,
-    ) -> BoxFuture<'_, Result<usize, RegisterFault>> {
+    ) -> BoxFuture<'_, Result<Revocation, RegisterFault>> {
         self.run("written", async move { self.0.revoke(&tunnel, now).await })
     }
 

@@ -20,4 +20,6 @@ pub use embedded::EmbeddedRegister;
 pub use etcd::EtcdRegister;
 pub use known::{Contact, Known, Names, Revoked, Snapshot};
 pub use office::{NewToken, Office, TokenError};
-pub use register::{CertificateRecord, Register, RegisterFault, TokenId, TokenRecord};
+pub use register::{
+    CertificateRecord, Register, RegisterFault, Revocation, Succession, TokenId, TokenRecord,
+};

@@ -21,7 +21,9 @@ use tracing::field::display;
 use crate::embedded::EmbeddedRegister;
 use crate::etcd::EtcdRegister;
 use crate::proof::{Accounts, ProofFault};
-use crate::register::{CertificateRecord, Register, RegisterFault, TokenId};
+use crate::register::{
+    CertificateRecord, MOST_RENEWALS, Register, RegisterFault, Succession, TokenId,
+};
 
 /// How long what has ended is remembered, so that a late question is told what became of its token, and a
 /// revoked cluster is not admitted again by its service account.
@@ -110,10 +112,9 @@ impl Office {
     /// ends in the future. One relay whose clock runs ahead would otherwise forget for all of them what is good
     /// and what is revoked.
     async fn forget(&self) -> Result<(), RegisterFault> {
-        let certificates = self.register.certificates().await?;
-        let ends = certificates.iter().map(|held| held.not_after.as_secs());
+        let last = self.register.last_end().await?;
         let now = self.clock.now().as_secs();
-        let now = ends.max().map_or(now, |newest| newest.min(now));
+        let now = last.map_or(now, |last| last.as_secs().min(now));
         let remembered = REMEMBERED.max(self.grace);
         let before = at(now.saturating_sub(remembered.as_secs()));
         self.register.forget(before).await
@@ -262,8 +263,9 @@ impl Office {
         }
         let (grant, record) = self.certify(request, &predecessor.tunnel, now).await?;
         match self.register.succeed(fingerprint, record).await {
-            Ok(true) => Ok((predecessor.tunnel, grant)),
-            Ok(false) => Err(not_renewable("the certificate was revoked")),
+            Ok(Succession::Written) => Ok((predecessor.tunnel, grant)),
+            Ok(Succession::NoRight) => Err(not_renewable("the certificate was revoked")),
+            Ok(Succession::TooMany) => Err(renewed_too_often(name)),
             Err(fault) => Err(unavailable(fault)),
         }
     }
@@ -388,6 +390,14 @@ fn not_renewable(why: &str, tunnel: &str) -> Refused {
     let message = format!(
         "{why}; join again: at the relay `gangplank token create --config FILE --again --cluster {tunnel}`, then at the cluster \
          `gangplank join RELAY --token-file FILE --again --directory DIR`"
+    );
+    (EnrolmentRefusal::NotRenewable, message)
+}
+
+fn renewed_too_often(tunnel: &str) -> Refused {
+    let message = format!(
+        "{MOST_RENEWALS} renewals of this name are good, and no more are given until one ends; are they not your agents', \
+         revoke them at the relay and join again: `gangplank cluster revoke --config FILE {tunnel}`"
     );
     (EnrolmentRefusal::NotRenewable, message)
 }

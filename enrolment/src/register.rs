@@ -46,6 +46,38 @@ pub struct CertificateRecord {
     pub revoked: Option<UnixTime>,
 }
 
+/// Renewals of one name that are good at the same time, in all. Sixteen agents of one cluster have two each, since they renew at two thirds of a
+/// life; and as many again may have been lost on their way. Whoever has an agent's key could otherwise have the register grow for ever. Joins
+/// are not among them: a token is good for one.
+pub(crate) const MOST_RENEWALS: usize = 64;
+
+/// What came of writing a successor down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Succession {
+    /// It is written.
+    Written,
+    /// Nothing was done: its predecessor was revoked or is not known.
+    NoRight,
+    /// Nothing was done: so many of its name were renewed and are good that no more are given.
+    TooMany,
+}
+
+/// What a revocation concerned. A number is none where it could not be counted; it is revoked all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Revocation {
+    /// Certificates that were not revoked before.
+    pub certificates: Option<usize>,
+    /// Tokens that were not used.
+    pub tokens: Option<usize>,
+}
+
+impl Revocation {
+    /// Whether there was nothing to revoke.
+    pub fn is_empty(&self) -> bool {
+        (self.certificates, self.tokens) == (Some(0), Some(0))
+    }
+}
+
 /// Where it is kept. Every change is whole or not at all, and on stable storage when it is reported. What holds
 /// for one relay and the command line beside it holds for all that use the same register.
 pub trait Register: fmt::Debug + Send + Sync {
@@ -73,13 +105,12 @@ pub trait Register: fmt::Debug + Send + Sync {
     /// one of its name was revoked.
     fn admit(&self, certificate: CertificateRecord) -> BoxFuture<'_, Result<bool, RegisterFault>>;
 
-    /// Writes the successor of a certificate of the same name down; false, and nothing done, when that one was
-    /// revoked or is not known.
+    /// Writes the successor of a certificate of the same name down.
     fn succeed(
         &self,
         predecessor: Fingerprint,
         certificate: CertificateRecord,
-    ) -> BoxFuture<'_, Result<bool, RegisterFault>>;
+    ) -> BoxFuture<'_, Result<Succession, RegisterFault>>;
 
     /// Every certificate, by name and by the time when it was issued.
     fn certificates(&self) -> BoxFuture<'_, Result<Vec<CertificateRecord>, RegisterFault>>;
@@ -97,13 +128,15 @@ pub trait Register: fmt::Debug + Send + Sync {
         fingerprint: Fingerprint,
     ) -> BoxFuture<'_, Result<Option<CertificateRecord>, RegisterFault>>;
 
-    /// Revokes all certificates of a name, and forgets its unused tokens. Says how many certificates were
-    /// not revoked before.
+    /// The last moment of the certificate that is good the longest, revoked or not, however many there are.
+    fn last_end(&self) -> BoxFuture<'_, Result<Option<UnixTime>, RegisterFault>>;
+
+    /// Revokes all certificates of a name, and forgets its unused tokens.
     fn revoke(
         &self,
         tunnel: TunnelName,
         now: UnixTime,
-    ) -> BoxFuture<'_, Result<usize, RegisterFault>>;
+    ) -> BoxFuture<'_, Result<Revocation, RegisterFault>>;
 
     /// Forgets the tokens and certificates that `before` was the end of, whether revoked or not.
     fn forget(&self, before: UnixTime) -> BoxFuture<'_, Result<(), RegisterFault>>;

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use aws_lc_rs::digest;
 use thiserror::Error;
 
+use crate::tunnel_name::TunnelName;
+
 const TAG: &str = "sha256:";
 
 /// The SHA-256 digest of a DER encoding (or of a canonical description, for a provider).
@@ -23,6 +25,11 @@ impl Fingerprint {
             *to = *from;
         }
         Self(value)
+    }
+
+    /// What stands for every agent's certificate of a name, among those that are revoked: no certificate is this text.
+    pub fn of_every_agent(tunnel: &TunnelName) -> Self {
+        Self::of(format!("every agent of {tunnel}").as_bytes())
     }
 
     /// A digest that was computed before.

@@ -43,7 +43,7 @@ mod refusal;
 mod standstill;
 
 pub(crate) use forwarded::Forwarders;
-pub use forwarded::{Mismatch, MismatchView, forwarded_source};
+pub use forwarded::{Mismatch, MismatchCrowd, MismatchView, forwarded_source};
 pub use peek::peek_server_name;
 pub(crate) use quay::Quay;
 pub(crate) use standstill::Standstill;

@@ -22,6 +22,6 @@ mod view;
 pub use enrolment_papers::EnrolmentPapers;
 #[doc(hidden)]
 // for the bench and the fuzz targets of these steps alone, which would otherwise meet a copy of them
-pub use entrance::{Mismatch, MismatchView, forwarded_source, peek_server_name};
+pub use entrance::{Mismatch, MismatchCrowd, MismatchView, forwarded_source, peek_server_name};
 pub use relay::{Relay, RelayError};
 pub use view::{RelayView, TunnelView};

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::enrolment_papers::{EnrolmentPapers, PapersOnFile};
-use crate::entrance::{Forwarders, MismatchView, Quay};
+use crate::entrance::{Forwarders, MismatchCrowd, MismatchView, Quay};
 use crate::identity::TunnelIdentity;
 use crate::registry::Registry;
 
@@ -134,6 +134,11 @@ impl RelayView {
     /// Load balancers that do otherwise than `proxyProtocolFrom` says, so that their callers were refused of late.
     pub fn mismatches(&self) -> Vec<MismatchView> {
         self.forwarders.mismatches()
+    }
+
+    /// How many addresses there are beside those, refused as seldom as they or less.
+    pub fn mismatch_crowds(&self) -> Vec<MismatchCrowd> {
+        self.forwarders.mismatch_crowds()
     }
 
     /// The certificates behind enrolment, as their files had them a moment ago.

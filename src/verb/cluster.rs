@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gangplank_enrolment::CertificateRecord;
+use gangplank_enrolment::{CertificateRecord, Revocation};
 use gangplank_pki::TunnelName;
 use gangplank_pki::clock::{Clock as _, SystemClock, rfc3339};
 use rustls_pki_types::UnixTime;
@@ -89,12 +89,27 @@ pub(crate) fn revoke(arguments: &ClusterRevokeArguments) -> Outcome {
         let revoked = register.revoke(name.clone(), SystemClock.now()).await;
         revoked.map_err(register::failure)
     })?;
-    if revoked == 0 {
+    if revoked.is_empty() {
         return Err(Failure::Usage(format!(
-            "{name} has no certificate to revoke: `gangplank cluster list --config FILE` shows who has joined"
+            "{name} has no certificate and no open token to revoke: `gangplank cluster list --config FILE` shows who has joined"
         )));
     }
+    let what = said(&revoked);
     print(&format!(
-        "{name} revoked ({revoked} certificates): its tunnels end within a second, it joins again only with a new token (`gangplank token create --config FILE --cluster {name}`)"
+        "{name} revoked ({what}): its tunnels end within a second, it joins again only with a new token (`gangplank token create --config FILE --cluster {name}`)"
     ))
+}
+
+/// What was revoked, in words.
+fn said(revoked: &Revocation) -> String {
+    let number = |counted: Option<usize>, what| match counted {
+        Some(1) => Some(format!("1 {what}")),
+        Some(0) => None,
+        Some(count) => Some(format!("{count} {what}s")),
+        None => Some(format!("{what}s that could not be counted")),
+    };
+    let certificates = number(revoked.certificates, "certificate");
+    let tokens = number(revoked.tokens, "open token");
+    let both: Vec<_> = certificates.into_iter().chain(tokens).collect();
+    both.join(", ")
 }

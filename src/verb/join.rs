@@ -18,7 +18,8 @@ use gangplank_tunnel::wire::enrolment::JoinToken;
 use rustls_pki_types::CertificateDer;
 use serde_json::json;
 
-use self::folder::{Folder, Joined, PresentAgent};
+use self::folder::{Folder, Joined};
+use self::present::PresentAgent;
 use self::relays::{RelayPlace, Relays};
 use self::upstream::upstream;
 use crate::cli::JoinArguments;
@@ -26,6 +27,8 @@ use crate::failure::{Failure, Outcome};
 use crate::output::print;
 
 mod folder;
+mod owner;
+mod present;
 mod progress;
 mod relays;
 mod upstream;
@@ -52,7 +55,8 @@ pub(crate) fn run(arguments: &JoinArguments) -> Outcome {
         relays: relays.all().map(entry).collect(),
         upstream,
     };
-    folder.write(&joined)?;
+    let written = folder.write(&joined);
+    written.map_err(|failure| proof.spent(failure))?;
     print(&format!(
         "{cluster} has joined at {relay}.\n\n  \
          gangplank agent --config {folder}/agent.yaml\n\n\
@@ -73,8 +77,10 @@ fn again(relays: &Relays, proof: &Proof, directory: &Path) -> Outcome {
             directory.display()
         )));
     }
-    let present = PresentAgent::of(directory, proof.shown().tunnel())?;
-    present.replace(&enrol(relays, proof, directory)?)?;
+    let present = PresentAgent::of(directory, proof.shown().tunnel(), &relays.first)?;
+    let enrolled = enrol(relays, proof, directory)?;
+    let replaced = present.replace(&enrolled);
+    replaced.map_err(|failure| proof.spent(failure))?;
     print(&format!(
         "{} has joined again at {}. A running agent takes the new certificate by itself; if none runs:\n\n  \
          gangplank agent --config {}/agent.yaml",
@@ -94,6 +100,7 @@ fn enrol(relays: &Relays, proof: &Proof, directory: &Path) -> Result<Enrolled, F
 
 /// Looks at the other relays, then joins at the first: what is wrong with one of them must not cost the token.
 async fn visit(relays: &Relays, proof: &Proof, folder: &Path) -> Result<Enrolled, Failure> {
+    let (unused, in_doubt) = (proof.unused(), proof.in_doubt());
     let (proof, clock): (_, Arc<dyn Clock>) = (proof.shown(), Arc::new(SystemClock));
     for relay in &relays.others {
         let steps = Steps::default();
@@ -102,7 +109,7 @@ async fn visit(relays: &Relays, proof: &Proof, folder: &Path) -> Result<Enrolled
         let looked = progress::told(&title, &steps, look).await;
         looked.map_err(|error| {
             let remedy = format!(
-                "the token was not used; leave {relay} out for now, and write it into `relays` of {}/agent.yaml later",
+                "{unused}; leave {relay} out for now, and write it into `relays` of {}/agent.yaml later",
                 folder.display()
             );
             refused(&error, relay, &remedy)
@@ -115,13 +122,11 @@ async fn visit(relays: &Relays, proof: &Proof, folder: &Path) -> Result<Enrolled
     joined.map_err(|error| {
         let remedy = match (&error, *steps.borrow()) {
             // It said itself what became of the proof.
-            (EnrolmentError::Refused { .. }, _) => "",
-            (_, Step::Answer) => {
-                "the relay may have taken the token: `gangplank token list --config FILE` there says so"
-            }
-            _ => "the token was not used: run the same command again once this is mended",
+            (EnrolmentError::Refused { .. }, _) => String::new(),
+            (_, Step::Answer) => in_doubt.to_owned(),
+            _ => format!("{unused}: run the same command again once this is mended"),
         };
-        refused(&error, relay, remedy)
+        refused(&error, relay, &remedy)
     })
 }
 
@@ -189,6 +194,45 @@ impl Proof {
                 server_name,
                 authorities,
             }),
+        }
+    }
+
+    /// What became of it when nothing was asked for by it.
+    const fn unused(&self) -> &'static str {
+        match self {
+            Self::Token(_) => "the token was not used",
+            Self::Account { .. } => "the cluster has not joined",
+        }
+    }
+
+    /// Where one learns what became of it when no answer came.
+    const fn in_doubt(&self) -> &'static str {
+        match self {
+            Self::Token(_) => {
+                "the relay may have taken the token: `gangplank token list --config FILE` there says so"
+            }
+            Self::Account { .. } => {
+                "the relay may have issued a certificate: run the same command again once this is mended"
+            }
+        }
+    }
+
+    /// What it takes after what was got by it could not be written.
+    fn spent(&self, failure: Failure) -> Failure {
+        let remedy = match self {
+            Self::Token(token) => format!(
+                "nothing of it was kept, and the token was used: once this is mended get another at the relay with \
+                 `gangplank token create --config FILE --again --cluster {}`",
+                token.tunnel
+            ),
+            Self::Account { .. } => {
+                "nothing of it was kept: run the same command again once this is mended".to_owned()
+            }
+        };
+        match failure {
+            Failure::Usage(message) => Failure::Usage(format!("{message}\n{remedy}")),
+            Failure::Running(error) => Failure::Running(anyhow!("{error:#}\n{remedy}")),
+            Failure::Configuration(faults) => Failure::Configuration(faults),
         }
     }
 

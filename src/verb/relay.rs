@@ -8,7 +8,7 @@ use std::time::Duration;
 use gangplank_config::{Anchors, role};
 use gangplank_pki::TunnelName;
 use gangplank_pki::clock::SystemClock;
-use gangplank_relay::{EnrolmentPapers, Mismatch, MismatchView, Relay, RelayView};
+use gangplank_relay::{EnrolmentPapers, Mismatch, MismatchCrowd, MismatchView, Relay, RelayView};
 use gangplank_tunnel::End;
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
@@ -76,6 +76,7 @@ impl ObservedRelay {
         let mismatches = self.view.mismatches();
         lost.into_iter()
             .chain(mismatches.iter().map(balancer_warning))
+            .chain(self.view.mismatch_crowds().iter().map(crowd_warning))
             .collect()
     }
 }
@@ -109,6 +110,20 @@ fn balancer_warning(seen: &MismatchView) -> String {
              load balancer list its network in proxyProtocolFrom, or let it send none"
         ),
     }
+}
+
+/// How many there are of whom it does not say more.
+fn crowd_warning(crowd: &MismatchCrowd) -> String {
+    let addresses = crowd.addresses;
+    let what = match crowd.mismatch {
+        Mismatch::Missing => "do not begin with a PROXY header of version 2",
+        Mismatch::Unlisted => {
+            "begin with a PROXY header and come from no network of proxyProtocolFrom"
+        }
+    };
+    format!(
+        "callers from {addresses} other addresses or more are refused as well: their connections {what}"
+    )
 }
 
 impl ObservedRelay {

@@ -18,6 +18,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use rustix::io::Errno;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
@@ -25,13 +26,19 @@ use tokio::time::{Instant, sleep};
 
 use sounding::Suspects;
 
-/// Between two looks. With it who sends a sign of life each second is missed for 71 s at most. A look takes 1.3
+/// Between two looks. With it whoever is gone is missed for 85 s at most: keepalive asks after 15 s in which nothing was sent, and what
+/// is sent in them is unanswered from the next look on. A look takes 1.3
 /// microseconds a connection: with a hundred thousand, little more than a hundredth of a core.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// How long somebody may leave all that is sent to them unanswered: about as long as keepalive's probes. A network that comes
-/// back within that ends nothing.
+/// How long somebody may leave all that is sent to them unanswered: about as long as keepalive's probes. A network that was gone for
+/// less than half of that ends nothing: TCP sends again after pauses that double, so that the next time comes before twice that has
+/// passed. After a longer outage it may come too late for somebody who only listens; who sends anything themselves is heard. To wait for
+/// it would make minutes of 85 s for those who are gone.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Between two looks where the kernel knows no such question: it searches for a module each time, which is seldom installed meanwhile.
+const SELDOM: Duration = Duration::from_secs(3600);
 
 /// How often a lookout looks, and when somebody is gone.
 #[derive(Debug, Clone, Copy)]
@@ -102,8 +109,10 @@ impl Lookout {
     pub async fn keep(self, port: SocketAddr) {
         let mut suspects = Suspects::default();
         let mut told = false;
+        let mut pause = self.pace.every;
         loop {
-            sleep(self.pace.every).await;
+            sleep(pause).await;
+            pause = self.pace.every;
             if self.followers.lock().is_empty() {
                 suspects = Suspects::default();
                 continue;
@@ -116,15 +125,19 @@ impl Lookout {
                         self.give_up(cookie);
                     }
                 }
-                Err(error) if !told => {
-                    told = true;
-                    tracing::info!(
-                        %error,
-                        "the kernel does not say which callers answer: who vanishes while something is sent to them \
-                         is noticed when it gives up by itself (net.ipv4.tcp_retries2)"
-                    );
+                Err(error) => {
+                    if is_lasting(&error) {
+                        pause = SELDOM;
+                    }
+                    if !told {
+                        told = true;
+                        tracing::info!(
+                            %error,
+                            "the kernel does not say which callers answer: who vanishes while something is sent to them \
+                             is noticed when it gives up by itself (net.ipv4.tcp_retries2)"
+                        );
+                    }
                 }
-                Err(_told) => {}
             }
         }
     }
@@ -135,6 +148,13 @@ impl Lookout {
             tracing::debug!("a far end leaves unanswered whatever is sent: it is gone");
         }
     }
+}
+
+/// Whether the kernel will say the same in ten seconds: it has neither the protocol nor the module for the question.
+fn is_lasting(error: &io::Error) -> bool {
+    let lasting = [Errno::NOENT, Errno::PROTONOSUPPORT].map(Errno::raw_os_error);
+    let of_system = error.raw_os_error();
+    error.kind() == io::ErrorKind::Unsupported || of_system.is_some_and(|it| lasting.contains(&it))
 }
 
 impl Future for Followed {
@@ -158,5 +178,26 @@ impl Drop for Followed {
         if let Some((cookie, _)) = &self.gone {
             self.followers.lock().remove(cookie);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_without_the_question_is_seldom_asked() {
+        for (errno, lasting) in [
+            (Errno::NOENT, true),
+            (Errno::PROTONOSUPPORT, true),
+            (Errno::NOBUFS, false),
+            (Errno::MFILE, false),
+            (Errno::AGAIN, false),
+        ] {
+            let error = io::Error::from_raw_os_error(errno.raw_os_error());
+            assert_eq!(is_lasting(&error), lasting, "{errno}");
+        }
+        assert!(is_lasting(&io::ErrorKind::Unsupported.into()));
+        assert!(!is_lasting(&io::Error::other("the thread is gone")));
     }
 }

@@ -215,6 +215,30 @@ async fn a_session_that_was_heard_for_long_forgives_what_was_before() {
     }
 }
 
+/// Nothing is heard for nine seconds of each twenty-five, and no attempt gets through in them.
+#[tokio::test(start_paused = true)]
+async fn a_path_that_is_interrupted_again_and_again_is_dialled_on_as_soon_each_time() {
+    let session = Quiet::default();
+    let relay = Sluggish::new(Duration::from_secs(5), 1);
+    let begun = Instant::now();
+    let interrupted = |at: Instant| (at - begun).as_secs() % 25 >= 16;
+    let speaking = async {
+        while begun.elapsed() < Duration::from_secs(300) {
+            if !interrupted(Instant::now()) {
+                session.speak();
+            }
+            sleep(Duration::from_secs(1)).await;
+        }
+    };
+    let mut silences = 0;
+    tokio::select! {
+        _ = dial_beside(&session, &relay, &mut silences) => panic!("nobody gets through"),
+        () = speaking => {}
+    }
+    assert_eq!(relay.attempts().len(), 300 / 25);
+    assert_eq!(silences, 0);
+}
+
 #[test]
 fn silence_counts_from_the_last_byte() {
     let begun = Instant::now();

@@ -6,7 +6,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, Error, Result, Row, params};
 use rustls_pki_types::UnixTime;
 
-use crate::register::{CertificateRecord, TokenRecord};
+use crate::register::{CertificateRecord, MOST_RENEWALS, TokenRecord};
 
 /// The version of the tables below, in the file itself.
 pub(super) const VERSION: i64 = 1;
@@ -24,6 +24,13 @@ pub(super) const TABLES: &str = "
     CREATE TABLE revision (number INTEGER NOT NULL) STRICT;
     INSERT INTO revision VALUES (0);
     PRAGMA user_version = 1;
+";
+
+/// Of the renewals that are counted when each of them ends. A version of this program that does not know the table
+/// writes nothing there, and is not told a later version of the others for it.
+pub(super) const RENEWALS: &str = "
+    CREATE TABLE IF NOT EXISTS renewal (tunnel TEXT NOT NULL, not_after INTEGER NOT NULL) STRICT;
+    CREATE INDEX IF NOT EXISTS renewal_of_tunnel ON renewal (tunnel);
 ";
 
 pub(super) const TOKEN: &str = "SELECT id, secret, tunnel, created, expires, used FROM token";
@@ -55,6 +62,24 @@ pub(super) fn write_down(connection: &Connection, certificate: &CertificateRecor
         ],
     )?;
     Ok(())
+}
+
+/// Counts a renewal; false when there are too many that are good.
+pub(super) fn count_renewal(
+    connection: &Connection,
+    certificate: &CertificateRecord,
+) -> Result<bool> {
+    let tunnel = certificate.tunnel.as_str();
+    connection.execute(
+        "DELETE FROM renewal WHERE tunnel = ?1 AND not_after < ?2",
+        params![tunnel, seconds(certificate.issued)],
+    )?;
+    let most = i64::try_from(MOST_RENEWALS).unwrap_or(i64::MAX);
+    let counted = connection.execute(
+        "INSERT INTO renewal SELECT ?1, ?2 WHERE (SELECT count(*) FROM renewal WHERE tunnel = ?1) < ?3",
+        params![tunnel, seconds(certificate.not_after), most],
+    )?;
+    Ok(counted > 0)
 }
 
 pub(super) fn token(row: &Row<'_>) -> Result<TokenRecord> {
@@ -95,6 +120,6 @@ pub(super) fn seconds(moment: UnixTime) -> i64 {
     i64::try_from(moment.as_secs()).unwrap_or(i64::MAX)
 }
 
-fn moment(seconds: i64) -> UnixTime {
+pub(super) fn moment(seconds: i64) -> UnixTime {
     at(u64::try_from(seconds).unwrap_or(0))
 }

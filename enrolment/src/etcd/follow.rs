@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 
 use super::client::{Listing, Watch};
 use super::record::{Certificate, Cluster, certificate_name, cluster_name, read, understood};
-use super::wire::{DELETE, Event};
+use super::wire::{DELETE, Event, KeyValue};
 use super::{EtcdFault, Shared};
 use crate::known::{Known, Snapshot};
 
@@ -24,14 +24,21 @@ use crate::known::{Known, Snapshot};
 /// ever had. An etcd that names ever new ones would fill the memory.
 pub(super) const MOST_HELD: usize = 1_000_000;
 
+/// Certificates of one revoked cluster that are looked at. Renewals are so bounded that a cluster has 48,000 in a month, with
+/// certificates of an hour. A cluster with more, which somebody else wrote there or a service account that joined all the time, is refused whole:
+/// its tunnels, and nobody else's.
+const MOST_OF_A_CLUSTER: usize = 100_000;
+
 /// For reading everything: as long as the longest listing may take, and as long again for those of the revoked clusters.
 const READING: Duration = Duration::from_secs(240);
+
+/// Whether a cluster has joined, and its revoked certificates.
+type OfCluster = (bool, Vec<Fingerprint>);
 
 /// What is followed.
 #[derive(Debug)]
 pub(super) struct Following {
-    /// Of each cluster whether it has joined, and its revoked certificates.
-    clusters: BTreeMap<TunnelName, (bool, Vec<Fingerprint>)>,
+    clusters: BTreeMap<TunnelName, OfCluster>,
     /// How many of both.
     held: usize,
     /// As of which revision.
@@ -82,38 +89,25 @@ impl Following {
         name: TunnelName,
         cluster: Option<&Cluster>,
     ) -> Result<bool, EtcdFault> {
-        let generation = cluster.map(Cluster::generation);
-        let mut revoked = Vec::new();
-        if generation != Some(0) {
-            let mut listing = Listing::of(&shared.keys.certificates_of(&name));
-            while let Some(page) = shared.client.page(&mut listing).await? {
-                for pair in &page {
-                    let certificate = understood(read::<Certificate>(pair));
-                    let is_good = certificate
-                        .zip(generation)
-                        .is_some_and(|(held, now)| held.generation >= now);
-                    if let (false, Some((_, fingerprint))) =
-                        (is_good, understood(certificate_name(pair)))
-                    {
-                        revoked.push(fingerprint);
-                    }
-                }
-                if revoked.len() > MOST_HELD {
-                    return Err(too_many(shared));
-                }
-            }
-        }
-        let now = (cluster.is_some_and(Cluster::has_joined), revoked);
+        let revoked = revoked_of(shared, &name, cluster.map(Cluster::generation)).await?;
+        let now = match revoked {
+            Some(revoked) => (cluster.is_some_and(Cluster::has_joined), revoked),
+            None => refused_whole(&name),
+        };
         let is_news = self.clusters.get(&name) != Some(&now);
         self.hold(name, now)
             .then_some(is_news)
             .ok_or_else(|| too_many(shared))
     }
 
-    /// False when that is too much.
-    fn hold(&mut self, name: TunnelName, now: (bool, Vec<Fingerprint>)) -> bool {
-        self.held += 1 + now.1.len();
+    /// False when that is too much, even without the certificates of this one.
+    fn hold(&mut self, name: TunnelName, mut now: OfCluster) -> bool {
         self.forget(&name);
+        let left = MOST_HELD.saturating_sub(self.held);
+        if now.1.len() > 1 && now.1.len() >= left {
+            now = refused_whole(&name);
+        }
+        self.held += 1 + now.1.len();
         self.clusters.insert(name, now);
         self.held <= MOST_HELD
     }
@@ -137,6 +131,58 @@ impl Following {
         let cluster: Option<Cluster> = understood(read(&pair));
         self.take(shared, name, cluster.as_ref()).await
     }
+}
+
+/// The revoked certificates of a cluster; none when there are too many.
+async fn revoked_of(
+    shared: &Shared,
+    name: &TunnelName,
+    generation: Option<usize>,
+) -> Result<Option<Vec<Fingerprint>>, EtcdFault> {
+    let mut count = Count::default();
+    if generation == Some(0) {
+        return Ok(Some(count.revoked));
+    }
+    let mut listing = Listing::of(&shared.keys.certificates_of(name));
+    while let Some(page) = shared.client.page(&mut listing).await? {
+        if !count.take(&page, generation) {
+            return Ok(None);
+        }
+    }
+    Ok(Some(count.revoked))
+}
+
+#[derive(Debug, Default)]
+struct Count {
+    seen: usize,
+    revoked: Vec<Fingerprint>,
+}
+
+impl Count {
+    /// False when that is too much.
+    fn take(&mut self, page: &[KeyValue], generation: Option<usize>) -> bool {
+        for pair in page {
+            let certificate = understood(read::<Certificate>(pair));
+            let is_good = certificate
+                .zip(generation)
+                .is_some_and(|(held, now)| held.generation >= now);
+            if let (false, Some((_, fingerprint))) = (is_good, understood(certificate_name(pair))) {
+                self.revoked.push(fingerprint);
+            }
+        }
+        self.seen += page.len();
+        self.seen <= MOST_OF_A_CLUSTER
+    }
+}
+
+/// Which certificate is of which generation nobody can tell who does not remember all.
+fn refused_whole(name: &TunnelName) -> OfCluster {
+    tracing::error!(
+        cluster = %name,
+        "a revoked cluster has more certificates than can be remembered: all of it are refused until enough are forgotten; \
+         let it join under another name"
+    );
+    (false, vec![Fingerprint::of_every_agent(name)])
 }
 
 fn too_many(shared: &Shared) -> EtcdFault {
@@ -222,8 +268,30 @@ mod tests {
         assert_eq!(following.held, 4);
         assert!(following.forget(&name(1)) && !following.forget(&name(1)));
         assert_eq!(following.held, 2);
-        following.held = MOST_HELD - 2;
+        following.held = MOST_HELD - 4;
+        let several = [1_u8, 2, 3, 4].map(|number| Fingerprint::of(&[number]));
+        assert!(following.hold(name(5), (true, several.to_vec())));
+        let whole = (false, vec![Fingerprint::of_every_agent(&name(5))]);
+        assert_eq!(following.clusters.get(&name(5)), Some(&whole));
         assert!(following.hold(name(3), of(3)));
         assert!(!following.hold(name(4), of(4)));
+    }
+
+    #[test]
+    fn a_cluster_with_too_many_certificates_is_refused_whole_and_no_other() {
+        let page = |from: usize, count: usize| -> Vec<KeyValue> {
+            let pair = |number| KeyValue {
+                key: format!("/a/v1/certificate/edge-1.acme/{number:064x}").into(),
+                mod_revision: 1,
+                value: br#"{"generation":0,"issued":1,"notAfter":2}"#.to_vec(),
+            };
+            (from..from + count).map(pair).collect()
+        };
+        let mut count = Count::default();
+        for from in (0..MOST_OF_A_CLUSTER).step_by(1000) {
+            assert!(count.take(&page(from, 1000), Some(1)));
+        }
+        assert_eq!(count.revoked.len(), MOST_OF_A_CLUSTER);
+        assert!(!count.take(&page(MOST_OF_A_CLUSTER, 1), Some(1)));
     }
 }

@@ -5,6 +5,8 @@
 //! their number is its *generation*. Tokens and certificates carry the generation in which they were made: those
 //! of an earlier one are revoked. So a revocation is one write however much it concerns, and nothing can
 //! be issued beside it, because whatever is issued depends on the cluster's object not having changed.
+//!
+//! A key a cluster more counts the renewals that are good. It is not in the cluster's object, which all relays watch.
 
 use gangplank_pki::clock::at;
 use gangplank_pki::{Fingerprint, TunnelName};
@@ -13,8 +15,9 @@ use rustls_pki_types::UnixTime;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::left_out::LeftOut;
 use super::wire::{KeyValue, RequestOp};
-use crate::register::{CertificateRecord, TokenId, TokenRecord};
+use crate::register::{CertificateRecord, MOST_RENEWALS, TokenId, TokenRecord};
 
 /// What lies at a key is not what was written there.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +69,14 @@ impl Keys {
 
     pub(super) fn certificates_of(&self, tunnel: &TunnelName) -> String {
         format!("{}{tunnel}/", self.certificates())
+    }
+
+    pub(super) fn renewals(&self) -> String {
+        format!("{}renewal/", self.below)
+    }
+
+    pub(super) fn renewals_of(&self, tunnel: &TunnelName) -> String {
+        format!("{}{tunnel}", self.renewals())
     }
 
     pub(super) fn certificate(&self, tunnel: &TunnelName, fingerprint: Fingerprint) -> String {
@@ -125,6 +136,34 @@ pub(super) struct Cluster {
     /// The generation of its newest certificate, if it has joined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) newest: Option<usize>,
+}
+
+/// The renewals of a cluster that are counted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Renewals {
+    generation: usize,
+    /// When each of them ends.
+    ends: Vec<u64>,
+}
+
+impl Renewals {
+    /// With one more; none when there are too many that are good. Those of an earlier generation are not.
+    pub(super) fn and(self, certificate: &CertificateRecord, generation: usize) -> Option<Self> {
+        let now = certificate.issued.as_secs();
+        let mut ends = self.ends;
+        ends.retain(|end| self.generation == generation && *end >= now);
+        if ends.len() >= MOST_RENEWALS {
+            return None;
+        }
+        ends.push(certificate.not_after.as_secs());
+        Some(Self { generation, ends })
+    }
+
+    /// Whether all ended before.
+    pub(super) fn have_ended(&self, before: u64) -> bool {
+        self.ends.iter().all(|end| *end < before)
+    }
 }
 
 impl Cluster {
@@ -233,11 +272,13 @@ pub(super) fn token_record(pair: &KeyValue) -> Result<(Token, TokenRecord), Reco
     }
 }
 
-/// What was read among many, if it was understood; otherwise the log names it, and the others go on without it.
+/// Of all registers of this process: it has one.
+static LEFT_OUT: LeftOut = LeftOut::new();
+
+/// What was read among many, if it was understood; otherwise the log names or counts it, and the others go on without it.
 /// Whoever asks must take what is missing for what gives nobody a right.
 pub(super) fn understood<T>(read: Result<T, RecordFault>) -> Option<T> {
-    read.inspect_err(|fault| tracing::error!(error = %fault, "a key of the register is left out"))
-        .ok()
+    read.inspect_err(|fault| LEFT_OUT.tell(fault)).ok()
 }
 
 /// The cluster that a cluster's key is of.
@@ -379,6 +420,26 @@ mod tests {
             };
             assert_eq!(keys.issuing(&record, cluster).len(), puts, "{newest:?}");
         }
+    }
+
+    #[test]
+    fn renewals_that_are_good_are_counted() {
+        let renewal = |issued| CertificateRecord {
+            fingerprint: Fingerprint::from_bytes([0xcd; 32]),
+            tunnel: name("edge-1.acme"),
+            issued: at(issued),
+            not_after: at(issued + 100),
+            revoked: None,
+        };
+        let mut counted = Renewals::default();
+        for number in 0..64 {
+            counted = counted.and(&renewal(number), 0).expect("a place");
+        }
+        assert_eq!(counted.clone().and(&renewal(100), 0), None);
+        assert!(counted.clone().and(&renewal(101), 0).is_some(), "one ended");
+        let anew = counted.clone().and(&renewal(100), 1).expect("revoked");
+        assert_eq!(written(&anew), br#"{"generation":1,"ends":[200]}"#);
+        assert!(!counted.have_ended(163) && counted.have_ended(164));
     }
 
     #[test]

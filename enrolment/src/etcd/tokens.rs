@@ -1,5 +1,7 @@
 //! Tokens in etcd.
 
+use gangplank_pki::TunnelName;
+
 use super::client::Listing;
 use super::record::{Cluster, Token, read, read_if_there, token_record, understood, written};
 use super::wire::{Compare, RequestOp};
@@ -66,6 +68,26 @@ impl Shared {
         }
         tokens.sort_by_key(|token| token.created.as_secs());
         Ok(tokens)
+    }
+
+    /// How many of a cluster are good until a generation ends.
+    pub(super) async fn open_tokens(
+        &self,
+        tunnel: &TunnelName,
+        generation: usize,
+    ) -> Result<usize, EtcdFault> {
+        let mut listing = Listing::of(&self.keys.tokens());
+        let mut count = 0;
+        while let Some(page) = self.client.page(&mut listing).await? {
+            let tokens = page
+                .iter()
+                .filter_map(|pair| understood(token_record(pair)));
+            let open = tokens.filter(|(token, record)| {
+                record.tunnel == *tunnel && token.used.is_none() && token.generation >= generation
+            });
+            count += open.count();
+        }
+        Ok(count)
     }
 
     pub(super) async fn forget_token(&self, id: TokenId) -> Result<bool, EtcdFault> {

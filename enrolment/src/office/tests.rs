@@ -4,6 +4,7 @@ use gangplank_pki::issue::RequestedKey;
 use tempfile::TempDir;
 
 use super::*;
+use crate::register::Revocation;
 use gangplank_tunnel::wire::enrolment::JoinToken;
 
 const NOW: u64 = 1_893_456_000;
@@ -201,7 +202,10 @@ async fn who_is_revoked_stays_so_and_may_join_anew() {
     let register = Arc::clone(desk.office.register());
     assert_eq!(
         register.revoke(name("edge-1.acme"), at(NOW)).await.unwrap(),
-        1
+        Revocation {
+            certificates: Some(1),
+            tokens: Some(1)
+        }
     );
     let refused = desk.renew(&first.chain[0], &request("edge-1.acme")).await;
     assert_eq!(refused, Err(EnrolmentRefusal::NotRenewable));
@@ -214,6 +218,46 @@ async fn who_is_revoked_stays_so_and_may_join_anew() {
     );
     let refused = desk.renew(&first.chain[0], &request("edge-1.acme")).await;
     assert_eq!(refused, Err(EnrolmentRefusal::NotRenewable));
+}
+
+/// Whoever has an agent's key asks as often as it likes, with the first certificate or the newest; sixteen agents have two each.
+#[tokio::test]
+async fn renewals_of_a_name_that_are_good_are_counted() {
+    let desk = Desk::new();
+    let token = desk.token("edge-1.acme").await;
+    let first = desk.join(&token, &request("edge-1.acme")).await.unwrap();
+    let wanted = request("edge-1.acme");
+    let mut newest = first.clone();
+    for number in 0..MOST_RENEWALS {
+        let shown = if number % 2 == 0 { &first } else { &newest };
+        newest = desk.renew(&shown.chain[0], &wanted).await.unwrap();
+    }
+    for shown in [&first, &newest] {
+        let refused = desk.renew(&shown.chain[0], &wanted).await;
+        assert_eq!(refused, Err(EnrolmentRefusal::NotRenewable));
+    }
+    let other = desk.token("edge-2.acme").await;
+    let other = desk.join(&other, &request("edge-2.acme")).await.unwrap();
+    let renewed = desk.renew(&other.chain[0], &request("edge-2.acme")).await;
+    assert!(renewed.is_ok(), "each name for itself");
+    desk.clock.advance(24 * HOUR);
+    let refused = desk.renew(&first.chain[0], &wanted).await;
+    assert_eq!(
+        refused,
+        Err(EnrolmentRefusal::NotRenewable),
+        "the last second"
+    );
+    desk.clock.advance(Duration::from_secs(1));
+    let renewed = desk.renew(&first.chain[0], &wanted).await;
+    assert!(renewed.is_ok(), "they have ended");
+    let register = Arc::clone(desk.office.register());
+    let revoked = register.revoke(name("edge-1.acme"), desk.clock.now()).await;
+    assert_eq!(revoked.unwrap().certificates, Some(MOST_RENEWALS + 2));
+    let token = desk.token("edge-1.acme").await;
+    let anew = desk.join(&token, &wanted).await.unwrap();
+    for _ in 0..MOST_RENEWALS {
+        assert!(desk.renew(&anew.chain[0], &wanted).await.is_ok());
+    }
 }
 
 /// What is revoked or ended has no more right when nobody remembers it than before.
@@ -231,7 +275,7 @@ async fn what_may_be_renewed_is_remembered_and_what_is_forgotten_may_not() {
         let out = desk.join(&out, &request("edge-2.acme")).await.unwrap();
         let register = Arc::clone(desk.office.register());
         let revoked = register.revoke(name("edge-2.acme"), at(NOW)).await;
-        assert_eq!(revoked.unwrap(), 1);
+        assert_eq!(revoked.unwrap().certificates, Some(1));
         // To the last second of the longer of grace and a month; the certificates are of a day.
         desk.clock.advance(HOUR * (DAY + grace.max(30 * DAY)));
         let witness = desk.token("edge-3.acme").await;
@@ -264,7 +308,7 @@ async fn a_clock_that_is_ahead_forgets_nothing() {
     desk.join(&token, &request("edge-2.acme")).await.unwrap();
     let register = Arc::clone(desk.office.register());
     let revoked = register.revoke(name("edge-2.acme"), at(NOW)).await;
-    assert_eq!(revoked.unwrap(), 1);
+    assert_eq!(revoked.unwrap().certificates, Some(1));
     let before = register.snapshot().await.unwrap();
     desk.clock.advance(HOUR * 24 * 365);
     desk.office.forget().await.unwrap();

@@ -19,6 +19,7 @@ use crate::clock::{Clock, at};
 use crate::crypto;
 use crate::fingerprint::Fingerprint;
 use crate::path::{self, Chain, Path, Trusted, Usage};
+use crate::tunnel_name::TunnelName;
 
 /// Lets in agents only: a certificate is mandatory, its chain ends at a given CA, it says clientAuth
 /// and has exactly one DNS name, which is a tunnel's of an account that this CA may name. It is none of those
@@ -91,7 +92,8 @@ impl AgentVerifier {
         Ok(self)
     }
 
-    /// The same verifier, by which certificates of these SHA-256 are revoked.
+    /// The same verifier, by which certificates of these SHA-256 are revoked; and all of a name for which its
+    /// [`Fingerprint::of_every_agent`] is among them.
     #[must_use]
     pub fn with_revoked(self, revoked: Arc<BTreeSet<Fingerprint>>) -> Self {
         Self { revoked, ..self }
@@ -145,6 +147,16 @@ fn other(fault: OtherError) -> rustls::Error {
     rustls::Error::InvalidCertificate(CertificateError::Other(fault))
 }
 
+impl AgentVerifier {
+    fn is_revoked(&self, leaf: &CertificateDer<'_>) -> bool {
+        // A certificate without a name is refused for that, later.
+        let name = TunnelName::from_agent_certificate(leaf).ok();
+        let every = name.as_ref().map(Fingerprint::of_every_agent);
+        self.revoked.contains(&Fingerprint::of(leaf))
+            || every.is_some_and(|every| self.revoked.contains(&every))
+    }
+}
+
 impl ClientCertVerifier for AgentVerifier {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
@@ -161,7 +173,7 @@ impl ClientCertVerifier for AgentVerifier {
             .cloned()
             .collect();
         // Before its time is looked at: to have expired is the lesser fault, and is forgiven at times.
-        if self.revoked.contains(&Fingerprint::of(end_entity)) {
+        if self.is_revoked(end_entity) {
             return Err(rustls::Error::InvalidCertificate(CertificateError::Revoked));
         }
         let chain = Chain::read(&sent).map_err(as_tls_error)?;

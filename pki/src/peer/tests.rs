@@ -302,6 +302,14 @@ fn revoked_agents_are_refused_and_late_ones_within_the_grace_only() {
         judged(&revoked, &late),
         Err(rustls::Error::InvalidCertificate(CertificateError::Revoked))
     );
+    for (every, is_revoked) in [
+        (tunnel_name(&[leaf]).unwrap(), true),
+        (TunnelName::parse("x.y").unwrap(), false),
+    ] {
+        let every = crate::fingerprint::Fingerprint::of_every_agent(&every);
+        let revoked = at_a_time().with_revoked(Arc::new([every].into()));
+        assert_eq!(judged(&revoked, &late).is_err(), is_revoked);
+    }
     let grace = Duration::from_secs(100);
     clock.set(at(NOW + 30 * DAY));
     assert_eq!(judged(&at_a_time(), &late), Ok(()));

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::Instant;
 
 use mismatches::Mismatches;
-pub use mismatches::{Mismatch, MismatchView};
+pub use mismatches::{Mismatch, MismatchCrowd, MismatchView};
 
 mod mismatches;
 
@@ -89,6 +89,11 @@ impl Forwarders {
     /// What was refused of late.
     pub(crate) fn mismatches(&self) -> Vec<MismatchView> {
         self.mismatches.of_late(Instant::now())
+    }
+
+    /// How many more there are.
+    pub(crate) fn mismatch_crowds(&self) -> Vec<MismatchCrowd> {
+        self.mismatches.crowds(Instant::now())
     }
 }
 

@@ -2,18 +2,18 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use gangplank_agent::enrolment::Enrolled;
-use gangplank_config::role;
-use gangplank_config::upstream::InCluster;
 use gangplank_pki::clock::{Clock as _, SystemClock};
 use gangplank_pki::issue::{CertificateAuthority, IssueFault, Kind, Request};
-use gangplank_pki::{EntranceDomain, TunnelName, WithCauses, peer};
+use gangplank_pki::{EntranceDomain, TunnelName, WithCauses};
 use serde_json::{Value, json};
 
+use super::owner::Owner;
 use crate::failure::{Failure, Outcome};
 use crate::secret_file;
 
@@ -34,10 +34,15 @@ pub(super) struct Folder {
     path: PathBuf,
     /// Whether an exit is there, whose authority its callers know already: who joins again keeps it.
     has_exit: bool,
+    /// The folders that were not there before.
+    made: Vec<PathBuf>,
 }
 
+/// What makes a folder an agent's.
+const CONFIGURATION: &str = "agent.yaml";
+
 /// What every joining writes, and never over anything.
-const OF_THE_AGENT: [&str; 3] = ["agent.yaml", "agent.pem", "relay-ca.crt"];
+const OF_THE_AGENT: [&str; 3] = [CONFIGURATION, "agent.pem", "relay-ca.crt"];
 
 /// What makes the exit known to its callers.
 const OF_THE_EXIT: [&str; 3] = ["exit-ca/ca.crt", "exit.crt", "exit.key"];
@@ -48,15 +53,7 @@ const KEY_OF_THE_AUTHORITY: &str = "exit-ca/ca.key";
 impl Folder {
     /// Made before the token is used, so that nothing is lost when it cannot be.
     pub(super) fn prepare(path: &Path) -> Result<Self, Failure> {
-        use std::os::unix::fs::DirBuilderExt as _;
-        if OF_THE_AGENT.iter().any(|name| path.join(name).exists()) {
-            return Err(Failure::Usage(format!(
-                "an agent is in {} already, or a part of one ({}): to join again as the same cluster add `--again` and leave `--kubeconfig` out, or name \
-                 another folder with `--directory DIR`; the token was not used",
-                path.display(),
-                OF_THE_AGENT.join(", ")
-            )));
-        }
+        no_agent_in(path)?;
         let missing = OF_THE_EXIT.iter().filter(|name| !path.join(name).exists());
         let missing: Vec<&str> = missing.copied().collect();
         let has_exit = missing.is_empty();
@@ -69,30 +66,75 @@ impl Folder {
                 missing.join(", ")
             )));
         }
-        for folder in [path.to_owned(), path.join("trust"), path.join("exit-ca")] {
+        let authority = path.join("exit-ca");
+        let mut made = Vec::new();
+        for folder in [path.to_owned(), path.join("trust"), authority.clone()] {
+            if !folder.exists() {
+                made.push(folder.clone());
+            }
             fs::DirBuilder::new()
                 .mode(0o700)
                 .recursive(true)
                 .create(&folder)
                 .map_err(|error| unwritable(&folder, error))?;
         }
-        is_writable(path)?;
+        is_writable(path, None)?;
+        if !has_exit {
+            is_writable(&authority, None)?;
+        }
         Ok(Self {
             path: path.to_owned(),
             has_exit,
+            made,
         })
     }
 
-    pub(super) fn write(&self, joined: &Joined<'_>) -> Outcome {
-        let enrolled = joined.enrolled;
-        secret_file::create(&self.file("agent.pem"), enrolled.identity_pem.0.as_bytes())?;
-        secret_file::create_public(
-            &self.file("relay-ca.crt"),
-            enrolled.relay_authorities_pem.as_bytes(),
-        )?;
-        if !self.has_exit {
-            self.write_exit(joined)?;
+    /// Writes all of it or nothing: in half a folder no agent runs, and nobody can join.
+    pub(super) fn write(self, joined: &Joined<'_>) -> Outcome {
+        let mut written = Vec::new();
+        let outcome = self.write_files(joined, &mut written);
+        if outcome.is_err() {
+            // What cannot be removed either is told to whoever joins next; the first error says enough.
+            for file in &written {
+                drop(fs::remove_file(file));
+            }
+            for folder in self.made.iter().rev() {
+                drop(fs::remove_dir(folder));
+            }
         }
+        outcome
+    }
+
+    fn write_files(&self, joined: &Joined<'_>, written: &mut Vec<PathBuf>) -> Outcome {
+        for file in self.files(joined)? {
+            let path = self.path.join(file.name);
+            match file.seen_by {
+                SeenBy::Owner => secret_file::create(&path, file.content.as_bytes()),
+                SeenBy::All => secret_file::create_public(&path, file.content.as_bytes()),
+            }?;
+            written.push(path);
+        }
+        Ok(())
+    }
+
+    /// All that is to be written. By `agent.yaml` a folder is an agent's, so it comes last.
+    fn files(&self, joined: &Joined<'_>) -> Result<Vec<NewFile>, Failure> {
+        let enrolled = joined.enrolled;
+        let mut files = if self.has_exit {
+            Vec::new()
+        } else {
+            exit(joined)?
+        };
+        files.push(NewFile {
+            name: "agent.pem",
+            content: enrolled.identity_pem.0.clone(),
+            seen_by: SeenBy::Owner,
+        });
+        files.push(NewFile {
+            name: "relay-ca.crt",
+            content: enrolled.relay_authorities_pem.clone(),
+            seen_by: SeenBy::All,
+        });
         let agent = json!({
             "relays": joined.relays,
             "tunnel": { "identityFile": "agent.pem", "renewal": "Automatic" },
@@ -103,105 +145,87 @@ impl Folder {
             },
             "admin": { "listen": "127.0.0.1:9091" },
         });
-        let text = serde_saphyr::to_string(&agent).context("YAML cannot be written")?;
-        secret_file::create(&self.file("agent.yaml"), text.as_bytes())
-    }
-
-    fn write_exit(&self, joined: &Joined<'_>) -> Outcome {
-        let now = SystemClock.now();
-        let domain = EntranceDomain::parse(&joined.enrolled.entrance_domain)
-            .map_err(|fault| anyhow!("the relay's domain is of no use: {fault}"))?;
-        let entrance = domain.entrance_of(joined.tunnel);
-        let unmade = |fault: IssueFault| Failure::Running(anyhow!("{}", WithCauses(&fault)));
-        let name = format!("{} exit CA", joined.tunnel);
-        let authority = CertificateAuthority::create(&name, AUTHORITY_DAYS, now).map_err(unmade)?;
-        let kind = Kind::Exit {
-            dns_names: vec![format!("kube-mtls-proxy.{entrance}"), entrance],
-        };
-        let lifetime = EXIT_LIFETIME;
-        let issued = authority.issue(&Request {
-            kind,
-            lifetime,
-            now,
+        files.push(NewFile {
+            name: "agent.yaml",
+            content: serde_saphyr::to_string(&agent).context("YAML cannot be written")?,
+            seen_by: SeenBy::Owner,
         });
-        let issued = issued.map_err(unmade)?;
-        secret_file::create_pair(
-            (&self.file("exit-ca/ca.crt"), authority.certificate_pem()),
-            (&self.file("exit-ca/ca.key"), &authority.key_pem()),
-        )?;
-        secret_file::create_pair(
-            (&self.file("exit.crt"), &issued.cert_pem),
-            (&self.file("exit.key"), &issued.key_pem),
-        )
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.path.join(name)
+        Ok(files)
     }
 }
 
-/// An agent that is to join anew.
-pub(super) struct PresentAgent<'a> {
-    directory: &'a Path,
+/// A file that is not there yet.
+struct NewFile {
+    name: &'static str,
+    content: String,
+    seen_by: SeenBy,
 }
 
-impl<'a> PresentAgent<'a> {
-    /// The agent in this folder, if it is of this cluster.
-    pub(super) fn of(directory: &'a Path, cluster: &TunnelName) -> Result<Self, Failure> {
-        let refused = |why: &str| {
-            Failure::Usage(format!(
-                "{} {why}; the token was not used",
-                directory.display()
-            ))
-        };
-        let config = fs::read_to_string(directory.join("agent.yaml"));
-        let config = config.map_err(|_unreadable| {
-            refused("has no agent.yaml that can be read: leave `--again` out, or name the agent's folder with `--directory DIR`")
-        })?;
-        if !config.contains("agent.pem") {
-            return Err(refused(
-                "has an agent.yaml that does not name agent.pem, where the certificate would go: write it there as `identityFile`, or name another folder with `--directory DIR`",
-            ));
-        }
-        // Where it was lost, or its file is broken, only the token says whose it is.
-        let file = directory.join("agent.yaml");
-        let agent = role::agent::load(&file, &InCluster::from_environment()).ok();
-        let held = agent.and_then(|agent| agent.tunnel.read().ok());
-        let held = held.and_then(|held| peer::tunnel_name(held.chain()).ok());
-        if let Some(held) = held.filter(|held| held != cluster) {
-            let why = format!(
-                "is of {held}, and this token makes {cluster}: name another folder with `--directory DIR`, without `--again`"
-            );
-            return Err(refused(&why));
-        }
-        is_writable(directory)?;
-        Ok(Self { directory })
-    }
-
-    /// The authority first: a running agent dials anew when it sees the certificate.
-    pub(super) fn replace(&self, enrolled: &Enrolled) -> Outcome {
-        let authorities = enrolled.relay_authorities_pem.as_bytes();
-        self.replace_file("relay-ca.crt", |file| {
-            secret_file::create_public(file, authorities)
-        })?;
-        let identity = enrolled.identity_pem.0.as_bytes();
-        self.replace_file("agent.pem", |file| secret_file::create(file, identity))
-    }
-
-    fn replace_file(&self, name: &str, create: impl FnOnce(&Path) -> Outcome) -> Outcome {
-        let file = self.directory.join(name);
-        let next = self.directory.join(format!("{name}.joined"));
-        create(&next)?;
-        fs::rename(&next, &file)
-            .with_context(|| format!("{} cannot be replaced", file.display()))?;
-        Ok(())
-    }
+enum SeenBy {
+    Owner,
+    All,
 }
 
-/// Who may create files there is known once one was.
-fn is_writable(folder: &Path) -> Outcome {
+/// Refuses a folder that has an agent, or what is left of one.
+fn no_agent_in(path: &Path) -> Outcome {
+    let present = OF_THE_AGENT.iter().filter(|name| path.join(name).exists());
+    let present: Vec<&str> = present.copied().collect();
+    let (at, present) = (path.display(), present.join(", "));
+    if path.join(CONFIGURATION).exists() {
+        return Err(Failure::Usage(format!(
+            "an agent is in {at} already ({present}): to join again as the same cluster add `--again` and leave `--kubeconfig` out, or name \
+             another folder with `--directory DIR`; the token was not used"
+        )));
+    }
+    if !present.is_empty() {
+        return Err(Failure::Usage(format!(
+            "a part of an agent is in {at} ({present}), without {CONFIGURATION}: put that back and add `--again`, move {present} away, or name \
+             another folder with `--directory DIR`; the token was not used"
+        )));
+    }
+    Ok(())
+}
+
+/// The exit's authority and its certificate, made here.
+fn exit(joined: &Joined<'_>) -> Result<Vec<NewFile>, Failure> {
+    let now = SystemClock.now();
+    let domain = EntranceDomain::parse(&joined.enrolled.entrance_domain)
+        .map_err(|fault| anyhow!("the relay's domain is of no use: {fault}"))?;
+    let entrance = domain.entrance_of(joined.tunnel);
+    let unmade = |fault: IssueFault| Failure::Running(anyhow!("{}", WithCauses(&fault)));
+    let name = format!("{} exit CA", joined.tunnel);
+    let authority = CertificateAuthority::create(&name, AUTHORITY_DAYS, now).map_err(unmade)?;
+    let kind = Kind::Exit {
+        dns_names: vec![format!("kube-mtls-proxy.{entrance}"), entrance],
+    };
+    let lifetime = EXIT_LIFETIME;
+    let issued = authority.issue(&Request {
+        kind,
+        lifetime,
+        now,
+    });
+    let issued = issued.map_err(unmade)?;
+    let file = |name, seen_by, content| NewFile {
+        name,
+        content,
+        seen_by,
+    };
+    let certificate = authority.certificate_pem().to_owned();
+    Ok(vec![
+        file(KEY_OF_THE_AUTHORITY, SeenBy::Owner, authority.key_pem()),
+        file("exit-ca/ca.crt", SeenBy::All, certificate),
+        file("exit.key", SeenBy::Owner, issued.key_pem),
+        file("exit.crt", SeenBy::All, issued.cert_pem),
+    ])
+}
+
+/// Who may create files there, and give them to their owner, is known once one was.
+pub(super) fn is_writable(folder: &Path, owner: Option<Owner>) -> Outcome {
     let probe = folder.join(format!(".gangplank-{}", std::process::id()));
-    let created = fs::File::create_new(&probe).and_then(|_created| fs::remove_file(&probe));
+    let created = fs::File::create_new(&probe).and_then(|created| {
+        let given = owner.map_or(Ok(()), |owner| owner.take(&created));
+        fs::remove_file(&probe).and(given)
+    });
     created.map_err(|error| unwritable(folder, error))
 }
 
@@ -212,3 +236,6 @@ fn unwritable(folder: &Path, error: io::Error) -> Failure {
     );
     Failure::Running(anyhow::Error::new(error).context(message))
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,6 +71,12 @@ impl RelayPlace {
         }
     }
 
+    /// Whether an agent's file means this relay by such an address.
+    pub(super) fn is_at(&self, written: &str) -> bool {
+        host_and_port(written)
+            .is_ok_and(|(host, port)| host.eq_ignore_ascii_case(&self.host) && port == self.port)
+    }
+
     /// By what it is asked, to stand behind its name.
     pub(super) fn way(&self) -> String {
         match &self.proxy {

@@ -44,7 +44,7 @@ struct Suspect {
 
 impl Suspects {
     /// Takes in all the unanswered of this moment; answers those for whom it was so each time, and nothing came from them, for as long
-    /// as the patience lasts.
+    /// as the patience lasts. The kernel's own clock has to say the same.
     pub(super) fn weigh(
         &mut self,
         unanswered: &[Sounding],
@@ -61,7 +61,8 @@ impl Suspects {
             let suspect = before.get(&sounding.cookie).copied();
             let suspect = suspect.filter(|known| known.arrivals == new.arrivals);
             let suspect = suspect.unwrap_or(new);
-            if now.saturating_duration_since(suspect.since) >= patience {
+            let unheard = Duration::from_millis(sounding.heard_ago.into());
+            if now.saturating_duration_since(suspect.since) >= patience && unheard >= patience {
                 gone.push(sounding.cookie);
             } else {
                 self.0.insert(sounding.cookie, suspect);
@@ -91,7 +92,7 @@ mod tests {
     const OWED: Sounding = Sounding {
         unacknowledged: 1,
         sent_ago: 400,
-        heard_ago: 9_000,
+        heard_ago: 61_000,
         ..ANSWERED
     };
 
@@ -178,6 +179,14 @@ mod tests {
         });
         let coming: Vec<_> = coming.collect();
         assert_eq!(gone_at(&coming), []);
+    }
+
+    #[test]
+    fn who_was_heard_lately_is_there_whatever_was_counted() {
+        let heard = |heard_ago| Some(Sounding { heard_ago, ..OWED });
+        assert_eq!(gone_at(&[heard(9_000); 30]), []);
+        assert_eq!(gone_at(&[heard(59_999); 30]), []);
+        assert_eq!(gone_at(&[heard(60_000); 7]), [6]);
     }
 
     #[test]

@@ -26,7 +26,8 @@ pub(in crate::etcd) struct Listing {
     pub(in crate::etcd) revision: i64,
     keys: usize,
     bytes: usize,
-    by: Instant,
+    /// None for one that is as long as it is.
+    by: Option<Instant>,
 }
 
 impl Listing {
@@ -42,7 +43,17 @@ impl Listing {
             revision: 0,
             keys: 0,
             bytes: 0,
-            by: Instant::now() + LISTING,
+            by: Some(Instant::now() + LISTING),
+        }
+    }
+
+    /// The same however long it is, for who keeps nothing of it; each page as of the moment when it is asked for, since the first
+    /// one's revision may be compacted meanwhile.
+    pub(in crate::etcd) fn without_end(prefix: &str) -> Self {
+        let by = None;
+        Self {
+            by,
+            ..Self::of(prefix)
         }
     }
 
@@ -62,19 +73,21 @@ impl Listing {
         if !(begins && ends && ascends) || (answer.more && page.is_empty()) {
             return Err(AttemptFault::Astray);
         }
-        if self.bytes > MOST_BYTES || self.keys > MOST_KEYS {
+        if self.by.is_some() && (self.bytes > MOST_BYTES || self.keys > MOST_KEYS) {
             return Err(AttemptFault::Endless);
         }
         if self.revision == 0 {
             self.revision = answer.header.unwrap_or_default().revision;
         }
         if let (true, Some(last)) = (answer.more, page.last()) {
-            if Instant::now() >= self.by {
+            if self.by.is_some_and(|by| Instant::now() >= by) {
                 return Err(AttemptFault::Slow);
             }
             question.key.clone_from(&last.key);
             question.key.push(0);
-            question.revision = self.revision;
+            if self.by.is_some() {
+                question.revision = self.revision;
+            }
             self.next = Some(question);
         }
         Ok(page)
@@ -128,6 +141,17 @@ mod tests {
         tokio::time::advance(ATTEMPT).await;
         let fault = one_of_many(&mut listing, 1).unwrap_err().to_string();
         assert!(fault.starts_with("it has listed for 120 s"), "{fault}");
+    }
+
+    /// Else what makes the register smaller could not run when it is too large.
+    #[tokio::test(start_paused = true)]
+    async fn who_forgets_comes_to_the_end_of_any_listing() {
+        let mut listing = Listing::without_end("/a/");
+        (listing.keys, listing.bytes, listing.revision) = (MOST_KEYS, MOST_BYTES, 7);
+        tokio::time::advance(LISTING).await;
+        assert!(one_of_many(&mut listing, 1).is_ok());
+        let next = listing.next.expect("there are more");
+        assert_eq!(next.revision, 0, "it may be compacted");
     }
 
     #[test]

@@ -170,8 +170,8 @@ fn connection(body: &[u8]) -> Option<Sounding> {
                 unacknowledged: u32_at(value, info::UNACKNOWLEDGED)?,
                 sent_ago: u32_at(value, info::LAST_DATA_SENT)?,
                 heard_ago: u32_at(value, info::LAST_ACK_RECEIVED)?,
-                // Linux before 4.2 does not count them: its acknowledgements alone count.
-                arrivals: u32_at(value, info::SEGMENTS_IN).unwrap_or_default(),
+                // Linux before 4.2 does not count them: there nobody is judged.
+                arrivals: u32_at(value, info::SEGMENTS_IN)?,
             });
         }
         attributes = attributes.get(length.next_multiple_of(4)..)?;
@@ -239,16 +239,27 @@ mod tests {
         assert_eq!(unanswered(port).unwrap(), []);
     }
 
+    /// A connection of which the kernel says so much.
+    fn described(length: u16) -> Vec<u8> {
+        let mut body = vec![1; DESCRIPTION];
+        body.extend([4, 0, 9, 0]);
+        body.extend((4 + length).to_ne_bytes());
+        body.extend(INFO.to_ne_bytes());
+        body.resize(body.len() + usize::from(length), 1);
+        body
+    }
+
+    #[test]
+    fn nobody_is_judged_where_the_kernel_does_not_count_what_comes() {
+        assert!(connection(&described(144)).is_some());
+        for length in [0, 104, 140] {
+            assert_eq!(connection(&described(length)), None, "{length} bytes");
+        }
+    }
+
     #[test]
     fn whatever_is_cut_off_is_no_connection() {
-        let whole = {
-            let mut body = vec![1; DESCRIPTION];
-            body.extend([4, 0, 9, 0]);
-            body.extend((4 + 144_u16).to_ne_bytes());
-            body.extend(INFO.to_ne_bytes());
-            body.extend([1; 144]);
-            body
-        };
+        let whole = described(144);
         assert!(connection(&whole).is_some());
         for length in 0..whole.len() {
             assert_eq!(connection(&whole[..length]), None, "{length} bytes");
