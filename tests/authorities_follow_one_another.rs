@@ -1,6 +1,11 @@
 //! The installation has its two authorities and the exit's certificate, and each is followed by the next before its end,
 //! so that nobody who trusted what was published has to refuse anybody.
 
+#![expect(
+    clippy::significant_drop_tightening,
+    reason = "a test has the cluster to its end"
+)]
+
 use std::time::Duration;
 
 use base64::Engine as _;

@@ -1,5 +1,10 @@
 //! A controller says what stands in its way, and what to do; and goes on by itself when it is gone.
 
+#![expect(
+    clippy::significant_drop_tightening,
+    reason = "a test has the cluster to its end"
+)]
+
 use std::process::Command;
 
 use crate::support::gangplank::Gangplank;

@@ -1,6 +1,11 @@
 //! Of several replicas of a controller one acts; another one takes over when it is gone, and what was stopped and goes on
 //! acts no more.
 
+#![expect(
+    clippy::significant_drop_tightening,
+    reason = "a test has the cluster to its end"
+)]
+
 use serde_json::Value;
 
 use crate::support::gangplank::Gangplank;

@@ -126,13 +126,16 @@ impl Insight {
 
     /// No answer came in the time that there was.
     pub(crate) fn api_server_is_silent(&self) {
-        self.api_server_is_away("it does not answer in time".to_owned());
+        self.api_server_is_away("it does not answer in time");
     }
 
-    pub(crate) fn api_server_is_away(&self, why: String) {
-        let before = self.0.away.lock().replace(why.clone());
+    pub(crate) fn api_server_is_away(&self, why: &str) {
+        let before = self.0.away.lock().replace(why.to_owned());
         if before.is_none() {
-            tracing::warn!(%why, "the API server is away: what was made stays, and is kept again when it is back");
+            tracing::warn!(
+                why,
+                "the API server is away: what was made stays, and is kept again when it is back"
+            );
         }
     }
 
@@ -175,9 +178,9 @@ impl Insight {
     }
 
     /// An own certificate is not as it should be.
-    pub(crate) fn lacks(&self, name: &'static str, why: String) {
-        let before = self.0.trouble.lock().insert(name, why.clone());
-        if before.as_ref() != Some(&why) {
+    pub(crate) fn lacks(&self, name: &'static str, why: &str) {
+        let before = self.0.trouble.lock().insert(name, why.to_owned());
+        if before.as_deref() != Some(why) {
             tracing::warn!("{why}");
         }
     }
@@ -291,7 +294,7 @@ mod tests {
         let insight = Insight::new();
         insight.stands(Standing::Leading);
         insight.count("Identity", Arc::new(Count::default));
-        insight.lacks("exit", "Spoilt: it is broken".to_owned());
+        insight.lacks("exit", "Spoilt: it is broken");
         assert_eq!(insight.objects().len(), 1);
         insight.stands(Standing::Following("other".to_owned()));
         assert!(insight.objects().is_empty() && insight.unready().is_empty());

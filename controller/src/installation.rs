@@ -147,7 +147,7 @@ impl Installation {
             && !matches!(trouble, Trouble::Api(error) if away(error))
         {
             let why = format!("{}: {}", trouble.reason(), trouble.told());
-            self.outfit.insight.lacks(name, why);
+            self.outfit.insight.lacks(name, &why);
         }
         kept
     }

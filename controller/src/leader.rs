@@ -205,25 +205,19 @@ impl Replica {
     /// Writes the record in place of exactly what was read.
     async fn write(&self, there: Option<Lease>, spec: LeaseSpec) -> Result<(), kube::Error> {
         let post = PostParams::default();
-        match there {
-            Some(mut lease) => {
-                lease.spec = Some(spec);
-                let replaced = self.leases.replace(LEASE, &post, &lease);
-                replaced.await.map(drop)
-            }
-            None => {
-                let metadata = ObjectMeta {
-                    name: Some(LEASE.to_owned()),
-                    ..ObjectMeta::default()
-                };
-                let lease = Lease {
-                    metadata,
-                    spec: Some(spec),
-                };
-                let created = self.leases.create(&post, &lease);
-                created.await.map(drop)
-            }
+        if let Some(mut lease) = there {
+            lease.spec = Some(spec);
+            let replaced = self.leases.replace(LEASE, &post, &lease);
+            return replaced.await.map(drop);
         }
+        let lease = Lease {
+            metadata: ObjectMeta {
+                name: Some(LEASE.to_owned()),
+                ..ObjectMeta::default()
+            },
+            spec: Some(spec),
+        };
+        self.leases.create(&post, &lease).await.map(drop)
     }
 
     /// Gives the lease back, so that the next one need not wait. If that fails, the next one waits.

@@ -121,14 +121,15 @@ pub async fn run(
             insight: insight.clone(),
             random: pause::random,
         };
-        work(outfit, &settings, &clock, &stop)
+        // On the heap: it is large, and there is one.
+        Box::pin(work(outfit, &settings, &clock, &stop))
     };
     let Some(leadership) = &settings.leadership else {
         insight.stands(Standing::Alone);
         return work(client).await;
     };
     let replica = Replica::new(client, &settings.namespace, leadership, insight.clone());
-    replica.lead(work, &stop).await;
+    Box::pin(replica.lead(work, &stop)).await;
 }
 
 /// All that is kept.

@@ -25,7 +25,9 @@ impl Failures {
         let mut failures = self.0.lock();
         let times = failures.entry(object).or_default();
         *times = times.saturating_add(1);
-        *times
+        let times = *times;
+        drop(failures);
+        times
     }
 
     /// It did not fail, or is gone.

@@ -59,7 +59,7 @@ impl Service<Request<Body>> for Observed {
                     Ok(answer)
                 }
                 Err(error) => {
-                    insight.api_server_is_away(with_causes(&error));
+                    insight.api_server_is_away(&with_causes(&error));
                     Err(error.into())
                 }
             }

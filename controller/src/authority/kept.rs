@@ -335,8 +335,10 @@ mod tests {
     fn what_others_wrote_stays() {
         let rules = rules();
         let succession = Succession::begin(&rules, at(START)).unwrap();
-        let mut secret = Secret::default();
-        secret.data = Some(BTreeMap::from([bytes("theirs", "x".to_owned())]));
+        let mut secret = Secret {
+            data: Some(BTreeMap::from([bytes("theirs", "x".to_owned())])),
+            ..Secret::default()
+        };
         write(&mut secret, &succession, &rules, false);
         assert_eq!(secret.data.unwrap()["theirs"].0, b"x");
     }
