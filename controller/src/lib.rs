@@ -16,13 +16,17 @@ mod kubeconfigs;
 mod layout;
 mod made;
 mod name;
+mod providers;
 mod sources;
 mod trouble;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, stream};
+use gangplank_config::trust::AllowedPrefix;
+use gangplank_config::{TrustObjects, TrustRules};
+use gangplank_objects::follow::follow;
 use gangplank_objects::{KnownCluster, Kubeconfig};
 use gangplank_pki::clock::Clock;
 use k8s_openapi::api::core::v1::Secret;
@@ -32,6 +36,7 @@ use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{WatchStreamExt as _, reflector, watcher};
 use kube::{Api, Client};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use grant::SourceRoles;
@@ -43,6 +48,7 @@ use crate::identities::Identities;
 use crate::known::KnownClusters;
 use crate::kubeconfigs::{Kubeconfigs, made_with};
 use crate::made::MANAGED_BY;
+use crate::providers::Providers;
 use crate::sources::{ClusterSources, Sources};
 
 /// What the controller needs to know.
@@ -62,6 +68,8 @@ pub struct Settings {
     pub trust_domain: Option<String>,
     /// The roles of sources; none where something else writes bindings.
     pub sources: Option<SourceRoles>,
+    /// Which prefixes the providers of a namespace may have, as the exits are told. Empty: any.
+    pub allowed_prefixes: Vec<AllowedPrefix>,
 }
 
 /// Works until `stop` is cancelled.
@@ -78,7 +86,8 @@ pub async fn run(
     let recorder = Recorder::new(client.clone(), reporter);
     let credentials = credentials(&client, &settings, &clock, &recorder, &stop);
     let sources = sources(&client, settings.sources.clone(), &recorder, &stop);
-    tokio::join!(credentials, sources);
+    let providers = providers(&client, &settings, &clock, &recorder, &stop);
+    tokio::join!(credentials, sources, providers);
 }
 
 /// Identities, and the kubeconfigs that are made with them.
@@ -169,6 +178,47 @@ fn refer(kubeconfigs: &Store<Kubeconfig>) -> Vec<ObjectRef<Kubeconfig>> {
     referring
         .map(|kubeconfig| ObjectRef::from_obj(&**kubeconfig))
         .collect()
+}
+
+/// The statuses of providers, which are judged as exits judge them.
+async fn providers(
+    client: &Client,
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+    recorder: &Recorder,
+    stop: &CancellationToken,
+) {
+    let rules = TrustRules {
+        account: Some(settings.account.clone()),
+        allowed_prefixes: settings.allowed_prefixes.clone(),
+    };
+    let (trust, watcher, feed) = TrustObjects::open(rules, Arc::clone(clock));
+    let mut standings = trust.standings();
+    let keeper = Providers {
+        trust,
+        clock: Arc::clone(clock),
+    };
+    let drive = Drive::new(client.clone(), recorder.clone(), keeper);
+    // One place: a judgement that waits to be looked at already says everything.
+    let (judged, mut judgements) = mpsc::channel(1);
+    let controller = drive
+        .controller()
+        .reconcile_all_on(stream::poll_fn(move |context| {
+            judgements.poll_recv(context)
+        }));
+    let tell = async {
+        while standings.changed().await.is_ok() {
+            if judged.send(()).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = follow(client.clone(), feed) => {}
+        () = watcher.run(CancellationToken::new()) => {}
+        () = tell => {}
+        () = drive.run(controller, stop.clone()) => {}
+    }
 }
 
 async fn sources(

@@ -5,6 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use gangplank_apiserver::{Connector, Credential, Deadlines, DialError, Offer, Secured};
 use gangplank_config::upstream::Upstream;
@@ -15,11 +16,16 @@ use hyper::body::Incoming;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::{Connected, Connection};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use kube::Client;
 use kube::client::Body;
 use tokio::time::timeout;
 use tower::Service;
+
+/// How long an API server may be silent on a connection with requests under way before it is asked whether it is
+/// still there, and how long it may take to answer. Watches are silent for minutes, and one whose server is gone
+/// would hear of no revocation.
+const QUIET: Duration = Duration::from_secs(5);
 
 /// What goes wrong below Kubernetes' own answers.
 type Fault = Box<dyn std::error::Error + Send + Sync>;
@@ -34,6 +40,9 @@ pub fn client(upstream: &Upstream, namespace: &str) -> Result<Client, http::uri:
     let authority = Authority::try_from(connector.authority())?;
     let transport = legacy::Client::builder(TokioExecutor::new())
         .http2_only(true)
+        .timer(TokioTimer::new())
+        .http2_keep_alive_interval(QUIET)
+        .http2_keep_alive_timeout(QUIET)
         .build(Dial(Arc::new(connector)));
     let questions = Questions {
         transport,

@@ -16,6 +16,7 @@ pub mod authority;
 pub mod client;
 pub mod condition;
 pub mod definitions;
+pub mod follow;
 pub mod identity;
 pub mod known_cluster;
 pub mod kubeconfig;

@@ -52,6 +52,7 @@ fn settings(config: role::controller::Controller) -> Settings {
         identity_authority: config.identities.authority_secret,
         identity_lifetime: config.identities.lifetime,
         trust_domain: config.identities.trust_domain,
+        allowed_prefixes: config.allowed_prefixes,
         sources: match config.sources {
             Sources::LeftAlone => None,
             Sources::Bound {

@@ -53,6 +53,25 @@ impl Kept {
                 "--resource=pods",
             ]);
         }
+        let resources =
+            "trustedidentityproviders.multicluster.admiralty.io,knownclusters.gangplank.dev";
+        let role = "gangplank-exit-reads-trust";
+        let resources = format!("--resource={resources}");
+        admin.ok(&[
+            "create",
+            "clusterrole",
+            role,
+            "--verb=list,watch",
+            &resources,
+        ]);
+        let bound = format!("--clusterrole={role}");
+        admin.ok(&[
+            "create",
+            "clusterrolebinding",
+            role,
+            &bound,
+            "--user=gangplank-exit",
+        ]);
         let folder = tempfile::tempdir().expect("a temporary folder");
         let config = folder.path().join("controller.yaml");
         let written = format!(
@@ -67,6 +86,11 @@ impl Kept {
             _controller: Gangplank::start("controller", &config),
             _folder: folder,
         }
+    }
+
+    /// The cluster itself.
+    pub(crate) fn cluster(&self) -> &'static Cluster {
+        self.cluster
     }
 
     /// kubectl as an administrator.

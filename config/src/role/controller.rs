@@ -5,10 +5,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::fault::Faults;
-use crate::role::{Log, blocks};
+use crate::role::{Log, blocks, exit};
 use crate::scalar::{Complaint, quoted};
 use crate::section::Section;
 use crate::sheet::Sheet;
+use crate::trust::AllowedPrefix;
 use crate::upstream::{self, InCluster, Upstream};
 
 /// How long an identity's certificate lives unless the file says otherwise: one that was stolen is worth a day, and a
@@ -30,6 +31,8 @@ pub struct Controller {
     pub identities: Identities,
     /// What becomes of sources.
     pub sources: Sources,
+    /// Which prefixes the providers of a namespace may have, as the exits are told. Empty: any.
+    pub allowed_prefixes: Vec<AllowedPrefix>,
     /// Where metrics, probes and status are served, if at all.
     pub admin: Option<SocketAddr>,
     /// How to log.
@@ -68,6 +71,7 @@ const KEYS: &[&str] = &[
     "upstream",
     "identities",
     "sources",
+    "providers",
     "admin",
     "log",
 ];
@@ -90,6 +94,7 @@ fn controller(section: &Section<'_>, in_cluster: &InCluster) -> Option<Controlle
     let upstream = upstream::read(section, in_cluster);
     let identities = identities(section);
     let sources = sources(section);
+    let allowed_prefixes = providers(section);
     let admin = blocks::admin(section);
     let log = blocks::log(section);
     Some(Controller {
@@ -99,6 +104,7 @@ fn controller(section: &Section<'_>, in_cluster: &InCluster) -> Option<Controlle
         upstream: upstream?,
         identities: identities?,
         sources: sources?,
+        allowed_prefixes: allowed_prefixes?,
         admin,
         log: log?,
     })
@@ -138,8 +144,16 @@ fn sources(section: &Section<'_>) -> Option<Sources> {
     })
 }
 
+/// `providers: { allowedPrefixes: … }`.
+fn providers(section: &Section<'_>) -> Option<Vec<AllowedPrefix>> {
+    if section.optional("providers").is_none() {
+        return Some(Vec::new());
+    }
+    exit::allowed_prefixes(&section.optional_section("providers", &["allowedPrefixes"])?)
+}
+
 /// A DNS label (RFC 1123), as Kubernetes demands of namespaces.
-fn label(section: &Section<'_>, key: &str) -> Option<String> {
+pub(super) fn label(section: &Section<'_>, key: &str) -> Option<String> {
     let written = section.required_text(key)?;
     let text = written.text;
     let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();

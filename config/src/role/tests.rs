@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use crate::fault::Faults;
 use crate::fixture::{Workplace, agent, authority, exit, issued};
-use crate::role::exit::ClientAuth;
+use crate::role::exit::{ClientAuth, Trust};
 use crate::role::{
     CongestionControl, Drain, LogFormat, LogLevel, agent as agent_role, proxy, relay,
 };
@@ -566,7 +566,10 @@ fn an_agent_is_what_its_file_says() {
         "10.0.0.7:443 as relay.example.com",
     ];
     assert_eq!(shown, expected);
-    assert_eq!(agent.exit.trust_directory, place.path("trust"));
+    let Trust::Directory(directory, _rules) = agent.exit.trust else {
+        panic!("{:?}", agent.exit.trust)
+    };
+    assert_eq!(directory, place.path("trust"));
     assert_eq!(agent.exit.client_auth, ClientAuth::Request);
     assert!(matches!(
         agent.exit.upstream.credential,
