@@ -80,7 +80,10 @@ fn watch(kept: &Kept, namespace: &str, user: &str, caller: &Kubectl) -> Running 
     kept.cluster().make_namespace_admin(user, namespace);
     let path = format!("/api/v1/namespaces/{namespace}/configmaps?watch=1");
     let mut watch = caller.start(&["get", "--raw", &path]);
-    watch.await_out("kube-root-ca.crt");
+    let seen = format!("seen-{}", watch.pid());
+    kept.admin()
+        .ok(&["-n", namespace, "create", "configmap", &seen]);
+    watch.await_out(&seen);
     watch
 }
 

@@ -186,7 +186,9 @@ impl Interruption {
     }
 }
 
-async fn in_time<T>(asked: impl Future<Output = kube::Result<T>>) -> Result<T, Interruption> {
+async fn in_time<T: Send>(
+    asked: impl Future<Output = Result<T, kube::Error>> + Send,
+) -> Result<T, Interruption> {
     match timeout(ANSWER, asked).await {
         Ok(answer) => Ok(answer?),
         Err(_late) => Err(Interruption::Slow),

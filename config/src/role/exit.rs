@@ -117,6 +117,8 @@ fn trust(section: &Section<'_>) -> Option<Trust> {
             let directory = directory(&trust, trust.optional_text("directory")?);
             Some(Trust::Directory(directory?, rules?))
         }
+        // It was meant, and told already.
+        (false, false) if !trust.slips.is_empty() => None,
         (is_cluster, _) => {
             let message = if is_cluster {
                 "`trust` says both `directory` and `cluster`"

@@ -7,6 +7,7 @@ use crate::role::exit::{ClientAuth, Trust};
 use crate::role::{
     CongestionControl, Drain, LogFormat, LogLevel, agent as agent_role, proxy, relay,
 };
+use crate::trust::{AllowedPrefix, TrustRules};
 use crate::upstream::{Credential, InCluster};
 
 /// What is planted, the text that is replaced, and what by.
@@ -424,6 +425,21 @@ const EDITS_OF_AGENT: &[Edit] = &[
         "directory: trust",
         "directory: tryst",
     ),
+    (
+        "trust from two places",
+        "{ directory",
+        "{ cluster: true, directory",
+    ),
+    (
+        "trust from nowhere",
+        "{ directory: trust }",
+        "{ account: acme }",
+    ),
+    (
+        "an account that is no name, and a namespace without a prefix",
+        "directory: trust",
+        "cluster: true, account: Acme, allowedPrefixes: [{ namespace: a }]",
+    ),
     ("a word of another case", "Request", "request"),
     ("no upstream at all", "kubeconfig: upstream.kubeconfig", ""),
     (
@@ -585,6 +601,26 @@ fn a_proxy_is_what_its_file_says() {
     assert_eq!(proxy.listen.to_string(), "127.0.0.1:8444");
     assert_eq!(proxy.exit.client_auth, ClientAuth::Require);
     assert_eq!(proxy.exit.upstream.server.authority, "10.0.0.1:6443");
+}
+
+#[test]
+fn trust_from_the_cluster_is_what_its_file_says() {
+    let place = Workplace::furnished();
+    place.edit(
+        "proxy.yaml",
+        "{ directory: trust }",
+        "{ cluster: true, account: acme, allowedPrefixes: [{ namespace: a, prefix: \"spiffe://a/\" }] }",
+    );
+    let proxy = proxy::load(&place.path("proxy.yaml"), &InCluster::absent()).unwrap();
+    let allowed = AllowedPrefix {
+        namespace: "a".to_owned(),
+        prefix: "spiffe://a/".to_owned(),
+    };
+    let rules = TrustRules {
+        account: Some("acme".to_owned()),
+        allowed_prefixes: vec![allowed],
+    };
+    assert_eq!(proxy.exit.trust, Trust::Cluster(rules));
 }
 
 #[test]

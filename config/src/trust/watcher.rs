@@ -35,7 +35,9 @@ pub struct TrustWatcher {
 impl TrustWatcher {
     pub(super) fn new(source: TrustSource, state: State, cause: Cause) -> Self {
         warn_if_empty(&source.report());
-        source.report().faults.iter().for_each(log_refused);
+        if !source.report().awaited {
+            source.report().faults.iter().for_each(log_refused);
+        }
         Self {
             source,
             state: Arc::new(Mutex::new(state)),
