@@ -86,7 +86,8 @@ pub async fn run(
     let recorder = Recorder::new(client.clone(), reporter);
     let credentials = credentials(&client, &settings, &clock, &recorder, &stop);
     let sources = sources(&client, settings.sources.clone(), &recorder, &stop);
-    let providers = providers(&client, &settings, &clock, &recorder, &stop);
+    // Boxed: all of them in one future are larger than a stack should hold.
+    let providers = Box::pin(providers(&client, &settings, &clock, &recorder, &stop));
     tokio::join!(credentials, sources, providers);
 }
 

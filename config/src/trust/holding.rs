@@ -260,13 +260,13 @@ impl Occurrence<'_> {
             _ => return Vec::new(),
         };
         let refused = match made_out {
-            Ok(provider) => match rules.refuse(&provider, self.file, self.place) {
-                Some(fault) => vec![fault],
-                None => {
+            Ok(provider) => {
+                let Some(fault) = rules.refuse(&provider, self.file, self.place) else {
                     self.provider = Some(provider);
                     return Vec::new();
-                }
-            },
+                };
+                vec![fault]
+            }
             Err(faults) => faults.into_iter().collect(),
         };
         self.good = None;

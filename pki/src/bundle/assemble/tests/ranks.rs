@@ -12,6 +12,9 @@ const DAYS: [&str; 3] = [
 /// Name, prefix, CA, whether it was accepted before, and the day of its making.
 type Object = (&'static str, &'static str, usize, bool, usize);
 
+/// What is shown, by which objects, and who is in.
+type Case<'c> = (&'c str, &'c [Object], &'c [&'c str]);
+
 fn ranked(cas: &Cas, objects: &[Object]) -> Wanted {
     let mut ranks = BTreeMap::new();
     let providers = objects
@@ -33,7 +36,7 @@ fn ranked(cas: &Cas, objects: &[Object]) -> Wanted {
 #[test]
 fn at_a_cold_start_the_first_in_rank_is_taken() {
     let cas = Cas::new(3);
-    let cases: &[(&str, &[Object], &[&str])] = &[
+    let cases: &[Case<'_>] = &[
         (
             "the older",
             &[("a", "x:", 0, false, 1), ("b", "x:", 1, false, 0)],
