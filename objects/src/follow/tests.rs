@@ -112,11 +112,13 @@ fn told_by_watch(events: &[Value]) -> Answer {
     }
 }
 
-async fn until(trust: &TrustSource, what: &str, fits: impl Fn(&TrustReport) -> bool) {
+async fn until(trust: &TrustSource, what: &str, fits: impl Fn(&TrustReport) -> bool + Send + Sync) {
     let mut reports = trust.reports();
     let bound = Duration::from_secs(600);
-    let fitting = timeout(bound, reports.wait_for(|report| fits(report))).await;
-    assert!(fitting.is_ok(), "{what}: {:#?}", trust.report());
+    let fitting = timeout(bound, reports.wait_for(|report| fits(report)))
+        .await
+        .is_ok();
+    assert!(fitting, "{what}: {:#?}", trust.report());
 }
 
 fn is_interrupted(report: &TrustReport) -> bool {

@@ -156,6 +156,7 @@ const A: &str = "spiffe://a/";
 
 /// Cases A4 (a), (b), (c), (f): what one object says, and what it says beside others.
 #[test]
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 fn what_a_provider_may_be() {
     let a = provider("a");
     let shared = authority_pem("shared");
@@ -222,6 +223,7 @@ fn what_a_provider_may_be() {
 
 /// Cases A4 with a reference: it leads to what a person has accepted and nowhere else.
 #[test]
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 fn what_a_reference_leads_to() {
     let (ca, other) = (authority("source"), authority("other"));
     let (pem, print) = (ca.certificate_pem(), ca.anchor().fingerprint().to_string());

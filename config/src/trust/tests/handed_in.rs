@@ -98,7 +98,7 @@ fn at_a_cold_start_the_older_is_taken_and_before_it_the_accepted() {
     first.feed.set(PROVIDERS, &a);
     first.look();
     let digest = first.state.bundle().providers()[0].object_digest();
-    let mut accepted = a.clone();
+    let mut accepted = a;
     accepted["status"] = json!({ "accepted": { "digest": digest.to_string() } });
     let mut restarted = Handed::empty(TrustRules::default());
     restarted
