@@ -215,7 +215,7 @@ fn edit(criterion: &mut Criterion) {
         bencher.iter(|| {
             let wanted = Wanted {
                 providers: providers.clone(),
-                lists: Vec::new(),
+                ..Wanted::default()
             };
             black_box(assemble(&bundle, wanted))
         });

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use gangplank_config::role;
-use gangplank_config::{KeyPair, Reloaded, TrustDirectory, TrustSource};
+use gangplank_config::{KeyPair, Reloaded, TrustDirectory, TrustObjects, TrustSource};
+use gangplank_objects::follow::follow;
 use gangplank_pki::WithCauses;
 use gangplank_pki::clock::{Clock, SystemClock, rfc3339};
 use gangplank_pki::inspect::inspect_der;
@@ -30,6 +31,8 @@ pub(crate) struct RunningExit {
     /// Takes connections.
     pub(crate) exit: Exit,
     trust: TrustSource,
+    /// What is wrong when what is trusted cannot be read.
+    trust_from: &'static str,
     serving: Reloaded<KeyPair>,
     reachability: watch::Receiver<Reachability>,
     server: String,
@@ -95,6 +98,33 @@ fn watch_reachability(upstream: Client, stage: &Stage) -> watch::Receiver<Reacha
     reader
 }
 
+/// Reads what is trusted, and follows it while the role runs.
+fn follow_trust(
+    config: &role::exit::Exit,
+    clock: Arc<dyn Clock>,
+    stage: &Stage,
+) -> Result<TrustSource, Failure> {
+    let over = stage.over.clone();
+    match &config.trust {
+        role::exit::Trust::Directory(directory, rules) => {
+            let opened = TrustDirectory::open_under(directory, rules.clone(), clock);
+            let (trust, watcher) = opened?;
+            stage.tasks.spawn(watcher.run(over));
+            Ok(trust)
+        }
+        role::exit::Trust::Cluster(rules) => {
+            let (trust, watcher, feed) = TrustObjects::open(rules.clone(), clock);
+            stage.tasks.spawn(watcher.run(over.clone()));
+            let client = gangplank_objects::client::client(&config.upstream, "default")
+                .context("requests cannot be addressed to the configured API server")?;
+            stage.tasks.spawn(async move {
+                over.run_until_cancelled(follow(client, feed)).await;
+            });
+            Ok(trust)
+        }
+    }
+}
+
 /// Starts the audit trail, which ends after everything else.
 fn start_trail(
     config: &role::audit::Audit,
@@ -131,8 +161,7 @@ impl RunningExit {
         metrics: &mut Registry,
     ) -> Result<Self, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let (trust, watcher) = TrustDirectory::open(&config.trust_directory, Arc::clone(&clock))?;
-        stage.tasks.spawn(watcher.run(stage.over.clone()));
+        let trust = follow_trust(config, Arc::clone(&clock), stage)?;
         let (serving, reloader) = config.serving.watch()?;
         stage.tasks.spawn(reloader.run(stage.over.clone()));
         trust_metrics::register(metrics, trust.clone(), serving.clone());
@@ -161,6 +190,12 @@ impl RunningExit {
         Ok(Self {
             exit,
             trust,
+            trust_from: match &config.trust {
+                role::exit::Trust::Directory(..) => "the trust directory cannot be read",
+                role::exit::Trust::Cluster(_) => {
+                    "the API server's trust objects cannot be followed"
+                }
+            },
             serving,
             reachability,
             server,
@@ -171,13 +206,18 @@ impl RunningExit {
     pub(crate) fn unready(&self) -> Vec<String> {
         let mut reasons = Vec::new();
         let report = self.trust.report();
-        if let Some(since) = report.vanished_since {
+        if report.awaited {
+            let why = report.faults.first().map(ToString::to_string);
+            let why = why.unwrap_or_default();
+            reasons.push(format!("nobody can be let in yet: {why}"));
+        } else if let Some(since) = report.vanished_since {
             let gone = SystemClock.now().as_secs().saturating_sub(since.as_secs());
             if gone >= VANISHED_LIMIT.as_secs() {
                 let since = rfc3339(since);
-                reasons.push(format!(
-                    "the trust directory cannot be read since {since}: mount or restore it"
-                ));
+                let what = self.trust_from;
+                let why = report.faults.first().map(ToString::to_string);
+                let why = why.unwrap_or_default();
+                reasons.push(format!("{what} since {since}: {why}"));
             }
         }
         match &*self.reachability.borrow() {

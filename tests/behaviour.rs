@@ -124,6 +124,7 @@ mod support;
 mod target_passes_byte_for_byte;
 mod token_file_missing_is_an_error_and_nothing_upstream;
 mod token_rotates;
+mod trust_lives_in_the_cluster;
 mod tunnels_stand_where_udp_is_blocked;
 mod two_administrators_connect_clusters;
 mod unasked_switch_is_a_bad_gateway;

@@ -44,5 +44,5 @@ pub use http_proxy::{HttpProxy, ProxyEnvironment};
 pub use material::{Anchors, KeyPair, KeySet, Material, Token};
 pub use reload::{Reloaded, Reloader};
 pub use scalar::{HostName, HostNameFault, HostPort};
-pub use trust::{TrustDirectory, TrustSource, TrustWatcher};
+pub use trust::{TrustDirectory, TrustFeed, TrustObjects, TrustRules, TrustSource, TrustWatcher};
 pub use upstream::{Credential, Upstream};

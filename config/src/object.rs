@@ -1,5 +1,5 @@
-//! Kubernetes objects as a person writes them into files: the same names, groups and fields as in a
-//! cluster, so that manifests work unchanged.
+//! Kubernetes objects as a person writes them into files or into an API server: the same names, groups and
+//! fields in both, so that manifests work unchanged, and the same reader, so that they mean the same.
 
 use std::fmt;
 use std::path::Path;
@@ -12,29 +12,38 @@ use crate::sheet::Sheet;
 use crate::suggestion::{listed, nearest};
 use crate::yaml::{self, Node};
 
+pub use known_cluster::{ClusterName, KnownCluster, PinnedAuthorities};
 pub use secret::Secret;
-pub use trusted_identity_provider::TrustedIdentityProvider;
+pub use trusted_identity_provider::{Referring, TrustedIdentityProvider};
 
+mod known_cluster;
 mod metadata;
 mod secret;
 mod trusted_identity_provider;
 
-/// The kinds that are read from files.
+/// The kinds that are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// `multicluster.admiralty.io/v1alpha1`: an authority and the prefix its names get here.
     TrustedIdentityProvider,
+    /// `gangplank.dev/v1alpha1`: what a person accepted of another cluster.
+    KnownCluster,
     /// `v1`: certificates and keys.
     Secret,
 }
 
 impl Kind {
-    const ALL: [Self; 2] = [Self::TrustedIdentityProvider, Self::Secret];
+    const ALL: [Self; 3] = [
+        Self::TrustedIdentityProvider,
+        Self::KnownCluster,
+        Self::Secret,
+    ];
 
     /// The kind as it is written.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::TrustedIdentityProvider => "TrustedIdentityProvider",
+            Self::KnownCluster => "KnownCluster",
             Self::Secret => "Secret",
         }
     }
@@ -43,8 +52,14 @@ impl Kind {
     pub fn api_version(self) -> &'static str {
         match self {
             Self::TrustedIdentityProvider => "multicluster.admiralty.io/v1alpha1",
+            Self::KnownCluster => "gangplank.dev/v1alpha1",
             Self::Secret => "v1",
         }
+    }
+
+    /// Whether its objects lie in namespaces.
+    pub fn is_namespaced(self) -> bool {
+        self != Self::KnownCluster
     }
 }
 
@@ -53,7 +68,7 @@ impl Kind {
 pub struct ObjectId {
     /// The kind.
     pub kind: Kind,
-    /// The namespace; `default` when none was written.
+    /// The namespace; `default` when none was written, and empty for kinds that have none.
     pub namespace: String,
     /// The name.
     pub name: String,
@@ -66,7 +81,10 @@ impl fmt::Display for ObjectId {
             namespace,
             name,
         } = self;
-        write!(f, "{} {namespace}/{name}", kind.as_str())
+        if kind.is_namespaced() {
+            return write!(f, "{} {namespace}/{name}", kind.as_str());
+        }
+        write!(f, "{} {name}", kind.as_str())
     }
 }
 
@@ -75,6 +93,10 @@ impl fmt::Display for ObjectId {
 pub enum Object {
     /// See [`TrustedIdentityProvider`].
     TrustedIdentityProvider(TrustedIdentityProvider),
+    /// The same whose authorities are another cluster's; see [`Referring`].
+    Referring(Referring),
+    /// See [`KnownCluster`].
+    KnownCluster(KnownCluster),
     /// See [`Secret`].
     Secret(Secret),
 }
@@ -100,6 +122,11 @@ pub fn documents(path: &Path, bytes: Vec<u8>) -> Result<Vec<Document>, Fault> {
     Ok(documents.iter().map(|root| document(path, root)).collect())
 }
 
+/// The document of an object that an API server told of. Its faults name `path`, without lines.
+pub(crate) fn document_of_json(path: &Path, json: &serde_json::Value) -> Document {
+    document(path, &Node::of_json(json))
+}
+
 fn document(path: &Path, root: &Node) -> Document {
     let sheet = Sheet::new(path);
     let id = identity(&sheet, root);
@@ -114,7 +141,8 @@ fn document(path: &Path, root: &Node) -> Document {
 fn identity(sheet: &Sheet<'_>, root: &Node) -> Option<ObjectId> {
     let section = sheet.open_section(root, "an object")?;
     let kind = kind(&section);
-    let names = metadata::names(&section);
+    let is_namespaced = kind.is_none_or(Kind::is_namespaced);
+    let names = metadata::names(&section, is_namespaced);
     let (namespace, name) = names?;
     Some(ObjectId {
         kind: kind?,
@@ -165,9 +193,8 @@ fn refuse_kind(sheet: &Sheet<'_>, place: Place, written: &str) {
 
 fn object(sheet: &Sheet<'_>, root: &Node, id: &ObjectId) -> Option<Object> {
     match id.kind {
-        Kind::TrustedIdentityProvider => {
-            trusted_identity_provider::read(sheet, root, id).map(Object::TrustedIdentityProvider)
-        }
+        Kind::TrustedIdentityProvider => trusted_identity_provider::read(sheet, root, id),
+        Kind::KnownCluster => known_cluster::read(sheet, root).map(Object::KnownCluster),
         Kind::Secret => secret::read(sheet, root).map(Object::Secret),
     }
 }

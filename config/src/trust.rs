@@ -1,4 +1,4 @@
-//! The directory of trust objects, followed while the program runs.
+//! The trust objects, of a directory or of an API server, followed while the program runs.
 //!
 //! One task ([`TrustWatcher`]) reads and writes; everybody else holds a [`TrustSource`]. Bad input never
 //! takes away trust that was good, deletion always does:
@@ -9,10 +9,12 @@
 //! * a revocation list counts from when its authority's key has proven it, and never gives way to an older
 //!   one of the same authority;
 //! * an object or list that is in no file any more, or was taken out of a readable one, is gone at once;
-//! * a directory that vanished keeps everything, and the report says since when.
+//! * a directory that vanished keeps everything, and the report says since when; so does an API server that is
+//!   away.
 //!
-//! Nothing of this outlives the process: at the start every fault is an error, except conflicts between
-//! providers, of which all are refused while the others serve.
+//! Nothing of this outlives the process: at the start every fault of a directory is an error, except conflicts
+//! between providers, of which all are refused while the others serve. An API server's faulty objects, which others
+//! write, are told and cost only themselves; of those that conflict its own record of age and acceptance decides.
 
 use std::fmt;
 use std::path::Path;
@@ -26,17 +28,29 @@ use tokio::sync::watch;
 
 use crate::fault::{Fault, Faults, Place};
 
+pub use feed::TrustFeed;
+pub use rules::{AllowedPrefix, TrustRules};
+pub use standing::{Standing, Standings};
 pub use watcher::TrustWatcher;
 
+mod feed;
 mod folder;
 mod holding;
 mod lists;
 mod notices;
+mod objects;
+mod origin;
+mod pins;
+mod rules;
+mod standing;
 mod state;
 mod watcher;
 
 use folder::Folder;
+use objects::Objects;
+use origin::Origin;
 use state::State;
+use watcher::Cause;
 
 /// Opens directories of trust objects.
 #[derive(Debug)]
@@ -54,7 +68,20 @@ impl TrustDirectory {
         directory: &Path,
         clock: Arc<dyn Clock>,
     ) -> Result<(TrustSource, TrustWatcher), Faults> {
-        let mut state = State::new(Folder::new(directory), clock);
+        Self::open_under(directory, TrustRules::default(), clock)
+    }
+
+    /// The same where an administrator laid something down beside the objects.
+    ///
+    /// # Errors
+    /// See [`TrustDirectory::open`].
+    pub fn open_under(
+        directory: &Path,
+        rules: TrustRules,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(TrustSource, TrustWatcher), Faults> {
+        let origin = Origin::Folder(Folder::new(directory));
+        let mut state = State::new(origin, rules, clock);
         let look = state.look();
         if let Some(fault) = look.vanished {
             return Err(fault.into());
@@ -62,8 +89,31 @@ impl TrustDirectory {
         Faults::none_of(look.faults)?;
         let report = state.report(look.notices);
         let source = TrustSource::holding(state.bundle().clone(), report);
-        let watcher = TrustWatcher::new(source.clone(), state);
+        let cause = Cause::Directory(directory.to_owned());
+        let watcher = TrustWatcher::new(source.clone(), state, cause);
         Ok((source, watcher))
+    }
+}
+
+/// Trust objects that are handed in as an API server tells of them.
+#[derive(Debug)]
+pub struct TrustObjects;
+
+impl TrustObjects {
+    /// Gives out the reader half, the writer half, and where objects are handed in. Everyone is refused until each
+    /// kind was given as a whole once.
+    pub fn open(
+        rules: TrustRules,
+        clock: Arc<dyn Clock>,
+    ) -> (TrustSource, TrustWatcher, TrustFeed) {
+        let (feed, woken) = TrustFeed::new();
+        let origin = Origin::Objects(Objects::new(feed.clone()));
+        let mut state = State::new(origin, rules, clock);
+        let look = state.look();
+        let report = state.report(look.vanished.into_iter().collect());
+        let source = TrustSource::holding(state.bundle().clone(), report);
+        let watcher = TrustWatcher::new(source.clone(), state, Cause::Feed(woken));
+        (source, watcher, feed)
     }
 }
 
@@ -77,21 +127,25 @@ struct Shared {
     bundle: ArcSwap<TrustBundle>,
     generation: watch::Sender<u64>,
     report: watch::Sender<Arc<TrustReport>>,
+    standings: watch::Sender<Arc<Standings>>,
 }
 
-/// How following the directory goes.
+/// How following the objects goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustReport {
     /// The generation of the bundle in use.
     pub generation: u64,
     /// How many providers it has. None: everyone is refused.
     pub providers: usize,
-    /// What is wrong in the directory now; empty when all of it is in use.
+    /// What is wrong with the objects now; empty when all of them are in use.
     pub faults: Vec<Fault>,
     /// Providers of which an older, good version is in use, and since when the newest one is not.
     pub kept: Vec<Kept>,
-    /// Since when the directory itself cannot be read; the last good bundle stays in use.
+    /// Since when the directory itself cannot be read, or the API server not be heard; the last good bundle stays
+    /// in use.
     pub vanished_since: Option<UnixTime>,
+    /// Whether nothing has been read yet: everyone is refused meanwhile.
+    pub awaited: bool,
 }
 
 /// A provider whose newest version is not in use.
@@ -119,6 +173,7 @@ impl TrustSource {
             generation: watch::Sender::new(bundle.generation()),
             bundle: ArcSwap::from_pointee(bundle),
             report: watch::Sender::new(Arc::new(report)),
+            standings: watch::Sender::default(),
         };
         Self {
             shared: Arc::new(shared),
@@ -136,7 +191,7 @@ impl TrustSource {
         self.shared.generation.subscribe()
     }
 
-    /// How following the directory goes.
+    /// How following the objects goes.
     pub fn report(&self) -> Arc<TrustReport> {
         Arc::clone(&self.shared.report.borrow())
     }
@@ -144,6 +199,21 @@ impl TrustSource {
     /// Wakes whenever the report changed.
     pub fn reports(&self) -> watch::Receiver<Arc<TrustReport>> {
         self.shared.report.subscribe()
+    }
+
+    /// What is to be said about each provider; wakes whenever that changed. Of a directory nothing is.
+    pub fn standings(&self) -> watch::Receiver<Arc<Standings>> {
+        self.shared.standings.subscribe()
+    }
+
+    fn tell(&self, standings: Standings) {
+        self.shared.standings.send_if_modified(|current| {
+            let differs = **current != standings;
+            if differs {
+                *current = Arc::new(standings);
+            }
+            differs
+        });
     }
 
     /// Puts another bundle into use, unless it is the same.

@@ -61,6 +61,11 @@ impl Wake {
         Self::with(watcher, events, directories)
     }
 
+    /// Listens to somebody who says so.
+    pub(crate) fn told_by(events: mpsc::Receiver<()>) -> Self {
+        Self::with(None, events, [])
+    }
+
     /// Only polls, as when the system gives no watches.
     #[cfg(test)]
     pub(crate) fn polling_only(directories: impl IntoIterator<Item = PathBuf>) -> Self {

@@ -43,6 +43,34 @@ impl Node {
     }
 }
 
+impl Node {
+    /// The same tree without places: of an object that was never written into a file.
+    pub(crate) fn of_json(json: &serde_json::Value) -> Self {
+        use serde_json::Value as Json;
+        let value = match json {
+            Json::Null => Value::Null,
+            Json::Bool(flag) => Value::Bool(*flag),
+            Json::Number(number) => Value::Number(number.as_u64()),
+            Json::String(text) => Value::Text(text.clone()),
+            Json::Array(items) => Value::List(items.iter().map(Self::of_json).collect()),
+            Json::Object(entries) => {
+                let entry = |(name, value): (&String, &Json)| {
+                    let key = Key {
+                        place: Place::WHOLE_FILE,
+                        name: name.clone(),
+                    };
+                    (key, Self::of_json(value))
+                };
+                Value::Mapping(entries.iter().map(entry).collect())
+            }
+        };
+        Self {
+            place: Place::WHOLE_FILE,
+            value,
+        }
+    }
+}
+
 /// A key and where it stands.
 #[derive(Clone, Debug)]
 pub(crate) struct Key {

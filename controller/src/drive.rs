@@ -48,6 +48,9 @@ pub(crate) trait Keeper: Send + Sync + 'static {
     /// The kind.
     type Kind: Kind;
 
+    /// Whether anything is made, which has to be gone before the object may go.
+    const MAKES: bool = true;
+
     /// Makes, or mends, all that the object asks for.
     fn make(
         &self,
@@ -55,7 +58,9 @@ pub(crate) trait Keeper: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Outcome<<Self::Kind as Kind>::Status>, Trouble>> + Send;
 
     /// Removes all that was made for it.
-    fn unmake(&self, object: &Self::Kind) -> impl Future<Output = Result<(), Trouble>> + Send;
+    fn unmake(&self, _object: &Self::Kind) -> impl Future<Output = Result<(), Trouble>> + Send {
+        std::future::ready(Ok(()))
+    }
 }
 
 /// What the work on every kind takes.
@@ -143,6 +148,11 @@ where
         let namespace = object.namespace();
         let api = K::Kind::api(&self.outfit.client, namespace.as_deref());
         let named = named(&*object);
+        if !K::MAKES {
+            let action = self.make(&object).await.map_err(Failed::ApplyFailed)?;
+            self.failures.forget(&named);
+            return Ok(action);
+        }
         let action = finalizer(&api, FINALIZER, object, |event| async {
             match event {
                 finalizer::Event::Apply(object) => self.make(&object).await,

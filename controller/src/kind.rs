@@ -4,6 +4,7 @@ use std::fmt::Debug;
 
 use gangplank_objects::{
     ClusterSource, Identity, IdentityStatus, Kubeconfig, KubeconfigStatus, Source, SourceStatus,
+    TrustedIdentityProvider, TrustedIdentityProviderStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Api, Client, Resource};
@@ -48,7 +49,12 @@ macro_rules! status {
     )+};
 }
 
-status!(IdentityStatus, KubeconfigStatus, SourceStatus);
+status!(
+    IdentityStatus,
+    KubeconfigStatus,
+    SourceStatus,
+    TrustedIdentityProviderStatus
+);
 
 macro_rules! namespaced {
     ($($kind:ty => $status:ty),+) => {$(
@@ -69,7 +75,12 @@ macro_rules! namespaced {
     )+};
 }
 
-namespaced!(Identity => IdentityStatus, Kubeconfig => KubeconfigStatus, Source => SourceStatus);
+namespaced!(
+    Identity => IdentityStatus,
+    Kubeconfig => KubeconfigStatus,
+    Source => SourceStatus,
+    TrustedIdentityProvider => TrustedIdentityProviderStatus
+);
 
 impl Kind for ClusterSource {
     type Status = SourceStatus;

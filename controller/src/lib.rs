@@ -21,6 +21,7 @@ mod leader;
 mod made;
 mod name;
 mod pause;
+mod providers;
 mod reach;
 mod serving;
 mod sources;
@@ -30,6 +31,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _, stream};
+use gangplank_config::trust::AllowedPrefix;
+use gangplank_config::{TrustObjects, TrustRules};
+use gangplank_objects::follow::follow;
 use gangplank_objects::{KnownCluster, Kubeconfig};
 use gangplank_pki::clock::Clock;
 use gangplank_pki::{EntranceDomain, TunnelName};
@@ -40,7 +44,7 @@ use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{WatchStreamExt as _, reflector, watcher};
 use kube::{Api, Client};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use grant::SourceRoles;
@@ -56,6 +60,7 @@ use crate::known::KnownClusters;
 use crate::kubeconfigs::{Kubeconfigs, made_with};
 use crate::leader::Replica;
 use crate::made::MANAGED_BY;
+use crate::providers::Providers;
 use crate::serving::Serving;
 use crate::sources::{ClusterSources, Sources};
 
@@ -84,6 +89,8 @@ pub struct Settings {
     pub sources: Option<SourceRoles>,
     /// How it stands for election among its replicas; none where it is the only one.
     pub leadership: Option<Leadership>,
+    /// Which prefixes the providers of a namespace may have, as the exits are told. Empty: any.
+    pub allowed_prefixes: Vec<AllowedPrefix>,
 }
 
 /// What the exit shows.
@@ -159,7 +166,9 @@ async fn work(
     };
     let credentials = credentials(&outfit, settings, identities, stop);
     let sources = sources(&outfit, settings.sources.clone(), stop);
-    tokio::join!(installation.keep(stop), credentials, sources);
+    // Boxed: all of them in one future are larger than a stack should hold.
+    let providers = Box::pin(providers(&outfit, settings, clock, stop));
+    tokio::join!(installation.keep(stop), credentials, sources, providers);
 }
 
 fn authority_of_identities(
@@ -286,6 +295,46 @@ fn refer(kubeconfigs: &Store<Kubeconfig>) -> Vec<ObjectRef<Kubeconfig>> {
     referring
         .map(|kubeconfig| ObjectRef::from_obj(&**kubeconfig))
         .collect()
+}
+
+/// The statuses of providers, which are judged as exits judge them.
+async fn providers(
+    outfit: &Outfit,
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+    stop: &CancellationToken,
+) {
+    let rules = TrustRules {
+        account: Some(settings.account.clone()),
+        allowed_prefixes: settings.allowed_prefixes.clone(),
+    };
+    let (trust, watcher, feed) = TrustObjects::open(rules, Arc::clone(clock));
+    let mut standings = trust.standings();
+    let keeper = Providers {
+        trust,
+        clock: Arc::clone(clock),
+    };
+    let drive = Drive::new(outfit, keeper);
+    // One place: a judgement that waits to be looked at already says everything.
+    let (judged, mut judgements) = mpsc::channel(1);
+    let controller = drive
+        .controller()
+        .reconcile_all_on(stream::poll_fn(move |context| {
+            judgements.poll_recv(context)
+        }));
+    let tell = async {
+        while standings.changed().await.is_ok() {
+            if judged.send(()).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = follow(outfit.client.clone(), feed) => {}
+        () = watcher.run(CancellationToken::new()) => {}
+        () = tell => {}
+        () = drive.run(controller, stop.clone()) => {}
+    }
 }
 
 async fn sources(outfit: &Outfit, roles: Option<SourceRoles>, stop: &CancellationToken) {

@@ -23,7 +23,8 @@ use tokio::time::timeout;
 use tower::Service;
 
 /// How long a connection may be silent before it is asked whether it still leads anywhere, and how long the answer may
-/// take: a lease of 15 s has to be renewed within 10, and a watch says nothing for minutes.
+/// take: a lease of 15 s has to be renewed within 10, and a watch says nothing for minutes; one whose server is gone
+/// would hear of no revocation.
 const SILENCE: Duration = Duration::from_secs(3);
 
 /// What goes wrong below Kubernetes' own answers.

@@ -19,6 +19,7 @@ pub mod authority;
 pub mod client;
 pub mod condition;
 pub mod definitions;
+pub mod follow;
 pub mod halves;
 pub mod identity;
 pub mod installation;

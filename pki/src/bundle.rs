@@ -6,7 +6,7 @@ mod index;
 
 use std::sync::Arc;
 
-pub use assemble::{Assembly, Conflict, Wanted, assemble};
+pub use assemble::{Assembly, Conflict, Rank, Wanted, assemble};
 pub(crate) use index::{Candidate, MOST_CANDIDATES};
 
 use crate::fingerprint::Fingerprint;

@@ -77,6 +77,7 @@ fn settings(config: role::controller::Controller) -> Result<Settings, Failure> {
             let host = std::env::var("HOSTNAME").unwrap_or_else(|_none| "controller".to_owned());
             Leadership::on(&host, lease)
         }),
+        allowed_prefixes: config.allowed_prefixes,
         sources: match config.sources {
             Sources::LeftAlone => None,
             Sources::Bound {

@@ -153,6 +153,14 @@ impl Kept {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let values = format!("cluster: {name}\n{VALUES}");
         let controller = install(cluster, &values, folder.path());
+        // What the launcher made exits run as, with what the chart's exit may read.
+        cluster.admin(&[
+            "create",
+            "clusterrolebinding",
+            "gangplank-exit-of-the-tests",
+            "--clusterrole=gangplank-exit",
+            "--user=gangplank-exit",
+        ]);
         Self {
             cluster,
             running: Some(controller),
@@ -214,6 +222,11 @@ impl Kept {
         );
         fs::write(&config, written).expect("the controller's file");
         Gangplank::start_in(surroundings, "controller", &config, &[])
+    }
+
+    /// The cluster itself.
+    pub(crate) fn cluster(&self) -> &'static Cluster {
+        self.cluster
     }
 
     /// kubectl with a token of this service account of the installation, and nothing else.

@@ -565,6 +565,20 @@ impl Site {
         Self::direct_set(Prepared::proxy("127.0.0.1:0", upstream, trusted), line)
     }
 
+    /// `gangplank proxy` that reads whom it trusts from the API server, whose account is this one.
+    pub(crate) fn trusting_cluster(upstream: &Path, account: &str) -> Self {
+        let prepared = Prepared::proxy("127.0.0.1:0", upstream, &[]);
+        let file = prepared.folder().join("proxy.yaml");
+        let text = fs::read_to_string(&file).expect("readable");
+        let (of_files, of_cluster) = (
+            "trust: { directory: trust }",
+            format!("trust: {{ cluster: true, account: {account} }}"),
+        );
+        assert!(text.contains(of_files), "{text}");
+        fs::write(&file, text.replace(of_files, &of_cluster)).expect("written");
+        Self::direct_from(prepared)
+    }
+
     fn direct_set(prepared: Prepared, line: &str) -> Self {
         let file = prepared.folder().join("proxy.yaml");
         let text = fs::read_to_string(&file).expect("readable");

@@ -187,7 +187,10 @@ fn proxy(config: &Path) -> anyhow::Result<Started> {
 fn exit(config: &role::exit::Exit, metrics: &mut Registry) -> anyhow::Result<Exit> {
     let (tasks, over) = (TaskTracker::new(), CancellationToken::new());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let (trust, _watcher) = TrustDirectory::open(&config.trust_directory, Arc::clone(&clock))?;
+    let role::exit::Trust::Directory(directory, _rules) = &config.trust else {
+        anyhow::bail!("work is counted with files");
+    };
+    let (trust, _watcher) = TrustDirectory::open(directory, Arc::clone(&clock))?;
     let trust = TrustSource::fixed(TrustBundle::clone(&trust.current()));
     let (serving, _reloader) = unchanging(&config.serving)?.watch()?;
     let mut upstream = config.upstream.clone();

@@ -22,15 +22,18 @@ const KEYS: &[&str] = &[
     "uid",
 ];
 
-/// Namespace and name; the namespace is `default` when none is written, as with kubectl.
-pub(super) fn names(object: &Section<'_>) -> Option<(String, String)> {
+/// Namespace and name; the namespace is `default` when none is written, as with kubectl, and empty where objects
+/// have none.
+pub(super) fn names(object: &Section<'_>, is_namespaced: bool) -> Option<(String, String)> {
     let metadata = object.required_section("metadata", KEYS)?;
     let name = metadata.required_text("name").and_then(|written| {
         metadata
             .sheet
             .accept(written.place, valid("name", written, 253, true))
     });
-    let namespace = if metadata.optional("namespace").is_some() {
+    let namespace = if !is_namespaced {
+        Some(String::new())
+    } else if metadata.optional("namespace").is_some() {
         metadata.optional_text("namespace").and_then(|written| {
             metadata
                 .sheet

@@ -131,7 +131,7 @@ fn faults_of_authorities() {
     let pem = authority_pem("partner");
     let data = base64(&pem);
     let (half_pem, half_data) = (pem.split_at(pem.len() / 2).0, data.split_at(101).0);
-    let reference = "admiraltyReference: { clusterName: partner }\n  #";
+    let reference = "admiraltyReference: { accountName: acme }\n  #";
     let planted = vec![
         (
             "PEM instead of base64",
@@ -149,7 +149,7 @@ fn faults_of_authorities() {
             with_data(&base64(format!("# ours\n{}{pem}", leaf.key_pem))),
         ),
         (
-            "a reference",
+            "a reference to nothing",
             changed("certificateAuthorityData", reference),
         ),
     ];

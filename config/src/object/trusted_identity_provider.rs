@@ -1,12 +1,15 @@
 //! `TrustedIdentityProvider`: one or several authorities, and the prefix that the common names they
 //! certify get here.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use gangplank_pki::{Prefix, Provider, ProviderFault, ProviderId, TrustAnchor, UsernameFrom};
 
 use crate::encoding;
-use crate::object::ObjectId;
+use crate::fault::Faults;
+use crate::object::known_cluster::ClusterName;
+use crate::object::{Object, ObjectId};
 use crate::pem::{self, told};
 use crate::section::Section;
 use crate::sheet::Sheet;
@@ -33,22 +36,77 @@ pub struct TrustedIdentityProvider {
     pub provider: Arc<Provider>,
 }
 
-pub(super) fn read(
-    sheet: &Sheet<'_>,
-    root: &Node,
-    id: &ObjectId,
-) -> Option<TrustedIdentityProvider> {
+/// A provider whose authorities are another cluster's: what it means is known once that cluster is.
+#[derive(Clone, Debug)]
+pub struct Referring {
+    /// The cluster.
+    pub cluster: ClusterName,
+    manifest: Arc<Node>,
+}
+
+impl Referring {
+    /// The provider with the authorities of that cluster.
+    ///
+    /// # Errors
+    /// What of the manifest does not fit these authorities; the faults name `path`.
+    pub(crate) fn with(
+        &self,
+        anchors: &[TrustAnchor],
+        path: &Path,
+        id: &ObjectId,
+    ) -> Result<Arc<Provider>, Faults> {
+        let sheet = Sheet::new(path);
+        let spec = spec(&sheet, &self.manifest);
+        let provider = spec.and_then(|spec| provider(&spec, id, Some(anchors.to_vec())));
+        sheet.finish(provider)
+    }
+}
+
+pub(super) fn read(sheet: &Sheet<'_>, root: &Node, id: &ObjectId) -> Option<Object> {
+    let spec = spec(sheet, root)?;
+    let data = spec.optional("certificateAuthorityData");
+    let reference = spec.optional("admiraltyReference");
+    let (None, Some(reference)) = (data, reference) else {
+        let provider = provider(&spec, id, anchors(&spec))?;
+        let object = TrustedIdentityProvider { provider };
+        return Some(Object::TrustedIdentityProvider(object));
+    };
+    let cluster = ClusterName::of_reference(sheet, reference);
+    let parts = (prefix(&spec), username_from(&spec), groups(&spec));
+    let revocations = revocations::is_readable(&spec);
+    let (Some(_prefix), Some(_from), Some(_groups)) = parts else {
+        return None;
+    };
+    revocations?;
+    Some(Object::Referring(Referring {
+        cluster: cluster?,
+        manifest: Arc::new(root.clone()),
+    }))
+}
+
+fn spec<'s>(sheet: &'s Sheet<'s>, root: &'s Node) -> Option<Section<'s>> {
     let section = sheet.section(root, "a TrustedIdentityProvider", KEYS)?;
-    let spec = section.required_section("spec", SPEC_KEYS)?;
-    let prefix = prefix(&spec);
-    let anchors = anchors(&spec);
+    section.required_section("spec", SPEC_KEYS)
+}
+
+fn username_from(spec: &Section<'_>) -> Option<UsernameFrom> {
     let words = [
         ("CommonName", UsernameFrom::CommonName),
         ("URI", UsernameFrom::Uri),
     ];
-    let username_from = spec.word("usernameFrom", &words, UsernameFrom::CommonName);
-    let groups = groups(&spec);
-    let revocations = revocations::read(&spec, anchors.as_deref());
+    spec.word("usernameFrom", &words, UsernameFrom::CommonName)
+}
+
+/// `anchors` are its authorities, if they are good.
+fn provider(
+    spec: &Section<'_>,
+    id: &ObjectId,
+    anchors: Option<Vec<TrustAnchor>>,
+) -> Option<Arc<Provider>> {
+    let prefix = prefix(spec);
+    let username_from = username_from(spec);
+    let groups = groups(spec);
+    let revocations = revocations::read(spec, anchors.as_deref());
     let id = ProviderId {
         namespace: id.namespace.clone(),
         name: id.name.clone(),
@@ -64,9 +122,7 @@ pub(super) fn read(
             spec.sheet.fault(place, fault.reason(), message, remedy);
         })
         .ok()?;
-    Some(TrustedIdentityProvider {
-        provider: Arc::new(provider.with_revocations(revocations)),
-    })
+    Some(Arc::new(provider.with_revocations(revocations)))
 }
 
 /// The key that holds what a provider was refused for.
@@ -92,22 +148,6 @@ fn prefix(spec: &Section<'_>) -> Option<Prefix> {
 }
 
 fn anchors(spec: &Section<'_>) -> Option<Vec<TrustAnchor>> {
-    if let (None, Some(reference)) = (
-        spec.optional("certificateAuthorityData"),
-        spec.optional("admiraltyReference"),
-    ) {
-        spec.sheet.section(
-            reference,
-            "an admiraltyReference",
-            &["accountName", "clusterName"],
-        );
-        let message = "a reference to another cluster is only followed with a KnownCluster pin, which \
-                       comes with Kubernetes mode";
-        let remedy = "write the CA itself into `certificateAuthorityData`";
-        spec.sheet
-            .fault(reference.place, "AwaitingPin", message, remedy);
-        return None;
-    }
     let key = "certificateAuthorityData";
     let written = spec.required_text(key)?;
     let pem = spec

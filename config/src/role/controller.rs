@@ -7,10 +7,11 @@ use std::time::Duration;
 use gangplank_pki::EntranceDomain;
 
 use crate::fault::Faults;
-use crate::role::{Log, blocks};
+use crate::role::{Log, blocks, exit};
 use crate::scalar::{Complaint, quoted};
 use crate::section::Section;
 use crate::sheet::Sheet;
+use crate::trust::AllowedPrefix;
 use crate::upstream::{self, InCluster, Upstream};
 use crate::yaml::Value;
 
@@ -61,6 +62,8 @@ pub struct Controller {
     pub lease: Option<Duration>,
     /// What becomes of sources.
     pub sources: Sources,
+    /// Which prefixes the providers of a namespace may have, as the exits are told. Empty: any.
+    pub allowed_prefixes: Vec<AllowedPrefix>,
     /// Where metrics, probes and status are served, if at all.
     pub admin: Option<SocketAddr>,
     /// How to log.
@@ -124,6 +127,7 @@ const KEYS: &[&str] = &[
     "leaderElection",
     "leaseDuration",
     "sources",
+    "providers",
     "admin",
     "log",
 ];
@@ -150,6 +154,7 @@ fn controller(section: &Section<'_>, in_cluster: &InCluster) -> Option<Controlle
     let authorities = authorities(section, identities.as_ref(), serving.as_ref());
     let lease = lease(section);
     let sources = sources(section);
+    let allowed_prefixes = providers(section);
     let admin = blocks::admin(section);
     let log = blocks::log(section);
     Some(Controller {
@@ -163,6 +168,7 @@ fn controller(section: &Section<'_>, in_cluster: &InCluster) -> Option<Controlle
         authorities: authorities?,
         lease: lease.ok()?,
         sources: sources?,
+        allowed_prefixes: allowed_prefixes?,
         admin,
         log: log?,
     })
@@ -295,8 +301,16 @@ fn sources(section: &Section<'_>) -> Option<Sources> {
     })
 }
 
+/// `providers: { allowedPrefixes: … }`.
+fn providers(section: &Section<'_>) -> Option<Vec<AllowedPrefix>> {
+    if section.optional("providers").is_none() {
+        return Some(Vec::new());
+    }
+    exit::allowed_prefixes(&section.optional_section("providers", &["allowedPrefixes"])?)
+}
+
 /// A DNS label (RFC 1123), as Kubernetes demands of namespaces.
-fn label(section: &Section<'_>, key: &str) -> Option<String> {
+pub(super) fn label(section: &Section<'_>, key: &str) -> Option<String> {
     let written = section.required_text(key)?;
     let text = written.text;
     let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();

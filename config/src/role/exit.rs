@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use crate::material::{KeyPair, Material, Purpose};
 use crate::role::audit::{self, Audit};
+use crate::role::controller::label;
 use crate::role::limits::{self, Limits};
 use crate::scalar::quoted;
-use crate::section::Section;
+use crate::section::{Section, Written};
+use crate::trust::{AllowedPrefix, TrustRules};
 use crate::upstream::{self, InCluster, Upstream};
 
 /// What the exit is to do.
@@ -14,9 +16,8 @@ use crate::upstream::{self, InCluster, Upstream};
 pub struct Exit {
     /// The certificate callers see, and its key.
     pub serving: Material<KeyPair>,
-    /// The directory of trust objects; existed when the file was loaded. See
-    /// [`TrustDirectory`](crate::TrustDirectory).
-    pub trust_directory: PathBuf,
+    /// Where trust objects come from.
+    pub trust: Trust,
     /// When a caller without an accepted certificate is turned away.
     pub client_auth: ClientAuth,
     /// What becomes of callers who ask to be taken for someone else.
@@ -27,6 +28,16 @@ pub struct Exit {
     pub audit: Audit,
     /// How much of it one organisation, and one caller, may use.
     pub limits: Limits,
+}
+
+/// Where trust objects come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// From files in a directory, which existed when the file was loaded. See
+    /// [`TrustDirectory`](crate::TrustDirectory).
+    Directory(PathBuf, TrustRules),
+    /// From the API server. See [`TrustObjects`](crate::TrustObjects).
+    Cluster(TrustRules),
 }
 
 /// When a caller without an accepted certificate is turned away.
@@ -65,7 +76,7 @@ pub(crate) fn exit(role: &Section<'_>, in_cluster: &InCluster) -> Option<Exit> {
     let serving = section
         .required_section("servingCertificate", &["certificateFile", "keyFile"])
         .and_then(|serving| serving.key_pair(Purpose::Exit));
-    let trust_directory = trust_directory(&section);
+    let trust = trust(&section);
     let words = [
         ("Request", ClientAuth::Request),
         ("Require", ClientAuth::Require),
@@ -85,7 +96,7 @@ pub(crate) fn exit(role: &Section<'_>, in_cluster: &InCluster) -> Option<Exit> {
     let limits = limits::read(&section);
     Some(Exit {
         serving: serving?,
-        trust_directory: trust_directory?,
+        trust: trust?,
         client_auth: client_auth?,
         nested_impersonation: nested?,
         upstream: upstream?,
@@ -94,18 +105,83 @@ pub(crate) fn exit(role: &Section<'_>, in_cluster: &InCluster) -> Option<Exit> {
     })
 }
 
-fn trust_directory(section: &Section<'_>) -> Option<PathBuf> {
-    let written = section
-        .required_section("trust", &["directory"])?
-        .required_text("directory")?;
-    let directory = section.sheet.resolve(written.text);
+const TRUST_KEYS: &[&str] = &["directory", "cluster", "account", "allowedPrefixes"];
+
+fn trust(section: &Section<'_>) -> Option<Trust> {
+    let trust = section.required_section("trust", TRUST_KEYS)?;
+    let rules = rules(&trust);
+    let from_cluster = trust.flag("cluster", false)?;
+    match (from_cluster, trust.optional("directory").is_some()) {
+        (true, false) => Some(Trust::Cluster(rules?)),
+        (false, true) => {
+            let directory = directory(&trust, trust.optional_text("directory")?);
+            Some(Trust::Directory(directory?, rules?))
+        }
+        // It was meant, and told already.
+        (false, false) if !trust.slips.is_empty() => None,
+        (is_cluster, _) => {
+            let message = if is_cluster {
+                "`trust` says both `directory` and `cluster`"
+            } else {
+                "`trust` says neither `directory` nor `cluster`"
+            };
+            let remedy =
+                "write `directory: FOLDER`, or `cluster: true` to read the API server's objects";
+            let reason = if is_cluster {
+                "Contradiction"
+            } else {
+                "MissingKey"
+            };
+            trust.sheet.fault(trust.place, reason, message, remedy);
+            None
+        }
+    }
+}
+
+fn rules(trust: &Section<'_>) -> Option<TrustRules> {
+    let account = trust
+        .optional("account")
+        .map(|_written| label(trust, "account"));
+    let allowed = allowed_prefixes(trust);
+    Some(TrustRules {
+        account: match account {
+            Some(account) => Some(account?),
+            None => None,
+        },
+        allowed_prefixes: allowed?,
+    })
+}
+
+/// `allowedPrefixes: [{ namespace: …, prefix: … }]`.
+pub(super) fn allowed_prefixes(section: &Section<'_>) -> Option<Vec<AllowedPrefix>> {
+    if section.optional("allowedPrefixes").is_none() {
+        return Some(Vec::new());
+    }
+    let items = section.optional_list("allowedPrefixes")?;
+    let allowed: Vec<_> = items
+        .iter()
+        .map(|item| {
+            let keys = ["namespace", "prefix"];
+            let entry = section.sheet.section(item, "an allowed prefix", &keys)?;
+            let (namespace, prefix) = (label(&entry, "namespace"), entry.required_text("prefix"));
+            Some(AllowedPrefix {
+                namespace: namespace?,
+                prefix: prefix?.text.to_owned(),
+            })
+        })
+        .collect();
+    allowed.into_iter().collect()
+}
+
+fn directory(trust: &Section<'_>, written: Written<'_>) -> Option<PathBuf> {
+    let directory = trust.sheet.resolve(written.text);
     if directory.is_dir() {
         return Some(directory);
     }
     let message = format!("there is no directory {}", quoted(written.text));
     let remedy =
         "create it, empty if nobody is to be trusted yet; the path is relative to this file";
-    section
+    trust
         .sheet
         .fault(written.place, "NoSuchDirectory", message, remedy);
     None

@@ -3,10 +3,11 @@ use std::time::Duration;
 
 use crate::fault::Faults;
 use crate::fixture::{Workplace, agent, authority, exit, issued};
-use crate::role::exit::ClientAuth;
+use crate::role::exit::{ClientAuth, Trust};
 use crate::role::{
     CongestionControl, Drain, LogFormat, LogLevel, agent as agent_role, proxy, relay,
 };
+use crate::trust::{AllowedPrefix, TrustRules};
 use crate::upstream::{Credential, InCluster};
 
 /// What is planted, the text that is replaced, and what by.
@@ -424,6 +425,21 @@ const EDITS_OF_AGENT: &[Edit] = &[
         "directory: trust",
         "directory: tryst",
     ),
+    (
+        "trust from two places",
+        "{ directory",
+        "{ cluster: true, directory",
+    ),
+    (
+        "trust from nowhere",
+        "{ directory: trust }",
+        "{ account: acme }",
+    ),
+    (
+        "an account that is no name, and a namespace without a prefix",
+        "directory: trust",
+        "cluster: true, account: Acme, allowedPrefixes: [{ namespace: a }]",
+    ),
     ("a word of another case", "Request", "request"),
     ("no upstream at all", "kubeconfig: upstream.kubeconfig", ""),
     (
@@ -566,7 +582,10 @@ fn an_agent_is_what_its_file_says() {
         "10.0.0.7:443 as relay.example.com",
     ];
     assert_eq!(shown, expected);
-    assert_eq!(agent.exit.trust_directory, place.path("trust"));
+    let Trust::Directory(directory, _rules) = agent.exit.trust else {
+        panic!("{:?}", agent.exit.trust)
+    };
+    assert_eq!(directory, place.path("trust"));
     assert_eq!(agent.exit.client_auth, ClientAuth::Request);
     assert!(matches!(
         agent.exit.upstream.credential,
@@ -582,6 +601,26 @@ fn a_proxy_is_what_its_file_says() {
     assert_eq!(proxy.listen.to_string(), "127.0.0.1:8444");
     assert_eq!(proxy.exit.client_auth, ClientAuth::Require);
     assert_eq!(proxy.exit.upstream.server.authority, "10.0.0.1:6443");
+}
+
+#[test]
+fn trust_from_the_cluster_is_what_its_file_says() {
+    let place = Workplace::furnished();
+    place.edit(
+        "proxy.yaml",
+        "{ directory: trust }",
+        "{ cluster: true, account: acme, allowedPrefixes: [{ namespace: a, prefix: \"spiffe://a/\" }] }",
+    );
+    let proxy = proxy::load(&place.path("proxy.yaml"), &InCluster::absent()).unwrap();
+    let allowed = AllowedPrefix {
+        namespace: "a".to_owned(),
+        prefix: "spiffe://a/".to_owned(),
+    };
+    let rules = TrustRules {
+        account: Some("acme".to_owned()),
+        allowed_prefixes: vec![allowed],
+    };
+    assert_eq!(proxy.exit.trust, Trust::Cluster(rules));
 }
 
 #[test]

@@ -58,10 +58,6 @@ impl Folder {
         }
     }
 
-    pub(super) fn directory(&self) -> &Path {
-        &self.directory
-    }
-
     /// Reads all files with objects or revocation lists; whether any of them changed, came or went since the last time.
     ///
     /// # Errors

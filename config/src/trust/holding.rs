@@ -7,15 +7,19 @@ use std::sync::Arc;
 use gangplank_pki::{Provider, ProviderId, TrustAnchor};
 
 use crate::fault::{Fault, Place};
-use crate::object::{Kind, Object, ObjectId};
+use crate::object::{Kind, KnownCluster, Object, ObjectId};
 use crate::pem::told;
+use crate::trust::TrustRules;
 use crate::trust::folder::Content;
 use crate::trust::lists::Older;
+use crate::trust::pins::Pins;
 
 /// The objects that count.
 #[derive(Debug, Default)]
 pub(super) struct Holding {
     objects: BTreeMap<ObjectId, Held>,
+    /// Good objects that refer to what nobody has accepted.
+    awaiting: Vec<Fault>,
 }
 
 /// A good version of an object.
@@ -24,6 +28,8 @@ pub(super) struct Held {
     pub(super) file: PathBuf,
     pub(super) place: Place,
     pub(super) object: Object,
+    /// What it means, if it is a provider whose authorities are known.
+    pub(super) provider: Option<Arc<Provider>>,
     /// Whether a newer version is there that is not good, or cannot be read.
     pub(super) outdated: bool,
 }
@@ -33,6 +39,7 @@ struct Occurrence<'c> {
     file: &'c Path,
     place: Place,
     good: Option<&'c Object>,
+    provider: Option<Arc<Provider>>,
 }
 
 impl Holding {
@@ -40,57 +47,40 @@ impl Holding {
     pub(super) fn take<'f>(
         &mut self,
         files: impl Iterator<Item = (&'f Path, &'f Content)>,
+        rules: &TrustRules,
     ) -> Vec<Fault> {
         let mut faults = Vec::new();
-        let mut unclear = BTreeSet::new();
-        let mut present: BTreeMap<&ObjectId, Vec<Occurrence<'_>>> = BTreeMap::new();
-        for (file, content) in files {
-            let documents = match content {
-                Content::Documents(documents) => documents,
-                Content::Lists(_) => continue,
-                Content::Unreadable(fault) => {
-                    faults.push(fault.clone());
-                    unclear.insert(file);
-                    continue;
-                }
-            };
-            if documents.last().is_some_and(|last| last.object.is_err()) {
-                // The file may end there because it is not written to its end yet.
-                unclear.insert(file);
-            }
-            for document in documents {
-                faults.extend(
-                    document
-                        .object
-                        .as_ref()
-                        .err()
-                        .into_iter()
-                        .flatten()
-                        .cloned(),
-                );
-                let Some(id) = &document.id else {
-                    unclear.insert(file);
-                    continue;
-                };
-                let good = document.object.as_ref().ok();
-                let occurrence = Occurrence {
-                    file,
-                    place: document.place,
-                    good,
-                };
-                present.entry(id).or_default().push(occurrence);
+        let (present, unclear) = found(files, &mut faults);
+        let mut objects = self.kept_of_unclear(&present, &unclear);
+        let (providers, others): (Vec<_>, Vec<_>) = present
+            .into_iter()
+            .partition(|(id, _)| id.kind == Kind::TrustedIdentityProvider);
+        for (id, occurrences) in others {
+            faults.extend(duplicates(id, &occurrences));
+            if let Some(held) = self.version_of(id, &occurrences) {
+                objects.insert(id.clone(), held);
             }
         }
-        let mut objects = self.kept_of_unclear(&present, &unclear);
-        for (id, mut occurrences) in present {
+        let known: Vec<_> = known_clusters(&objects).cloned().collect();
+        let pins = Pins::of(known.iter(), rules.account.as_deref());
+        for (id, mut occurrences) in providers {
             faults.extend(duplicates(id, &occurrences));
+            for occurrence in &mut occurrences {
+                faults.extend(occurrence.make_out(id, &pins, rules));
+            }
             faults.extend(self.refuse_older_lists(id, &mut occurrences));
             if let Some(held) = self.version_of(id, &occurrences) {
                 objects.insert(id.clone(), held);
             }
         }
+        self.awaiting = follow_references(&mut objects, &pins);
         self.objects = objects;
         faults
+    }
+
+    /// Good objects that refer to what nobody has accepted.
+    pub(super) fn awaiting(&self) -> &[Fault] {
+        &self.awaiting
     }
 
     /// Objects that are nowhere to be seen, but whose file does not tell what it holds.
@@ -126,13 +116,8 @@ impl Holding {
         let [occurrence] = occurrences else {
             return None;
         };
-        let Object::TrustedIdentityProvider(held) = &self.objects.get(id)?.object else {
-            return None;
-        };
-        let Object::TrustedIdentityProvider(now) = occurrence.good? else {
-            return None;
-        };
-        let (held, now) = (held.provider.own_lists(), now.provider.own_lists());
+        let held = self.objects.get(id)?.provider.as_ref()?.own_lists();
+        let now = occurrence.provider.as_ref()?.own_lists();
         let older = now.iter().find_map(|list| {
             let of_same = held
                 .iter()
@@ -158,7 +143,9 @@ impl Holding {
         let (file, place) = (first.file.to_owned(), first.place);
         if let [
             Occurrence {
-                good: Some(object), ..
+                good: Some(object),
+                provider,
+                ..
             },
         ] = occurrences
         {
@@ -166,6 +153,7 @@ impl Holding {
                 file,
                 place,
                 object: (*object).clone(),
+                provider: provider.clone(),
                 outdated: false,
             });
         }
@@ -174,17 +162,25 @@ impl Holding {
             file,
             place,
             object: last_good.object.clone(),
+            provider: last_good.provider.clone(),
             outdated: true,
         })
     }
 
-    /// Is there an object of this provider?
+    /// Is there an object of this provider, and is it known whom it means?
     pub(super) fn wants(&self, provider: &ProviderId) -> bool {
-        self.objects.contains_key(&ObjectId {
+        self.wish(provider).is_some()
+    }
+
+    /// The good version of this provider's object.
+    pub(super) fn wish(&self, provider: &ProviderId) -> Option<(&Arc<Provider>, &Held)> {
+        let id = ObjectId {
             kind: Kind::TrustedIdentityProvider,
             namespace: provider.namespace.clone(),
             name: provider.name.clone(),
-        })
+        };
+        let held = self.objects.get(&id)?;
+        Some((held.provider.as_ref()?, held))
     }
 
     /// All CAs of all providers, whether or not the provider is in force.
@@ -195,11 +191,116 @@ impl Holding {
 
     /// The providers among them.
     pub(super) fn providers(&self) -> impl Iterator<Item = (&Arc<Provider>, &Held)> {
-        self.objects.values().filter_map(|held| match &held.object {
-            Object::TrustedIdentityProvider(object) => Some((&object.provider, held)),
-            Object::Secret(_) => None,
-        })
+        let objects = self.objects.values();
+        objects.filter_map(|held| Some((held.provider.as_ref()?, held)))
     }
+}
+
+/// Where which objects stand.
+type Present<'f> = BTreeMap<&'f ObjectId, Vec<Occurrence<'f>>>;
+
+/// All objects, and the files that do not tell what they hold.
+fn found<'f>(
+    files: impl Iterator<Item = (&'f Path, &'f Content)>,
+    faults: &mut Vec<Fault>,
+) -> (Present<'f>, BTreeSet<&'f Path>) {
+    let mut unclear = BTreeSet::new();
+    let mut present = Present::new();
+    for (file, content) in files {
+        let documents = match content {
+            Content::Documents(documents) => documents,
+            Content::Lists(_) => continue,
+            Content::Unreadable(fault) => {
+                faults.push(fault.clone());
+                unclear.insert(file);
+                continue;
+            }
+        };
+        if documents.last().is_some_and(|last| last.object.is_err()) {
+            // The file may end there because it is not written to its end yet.
+            unclear.insert(file);
+        }
+        for document in documents {
+            faults.extend(
+                document
+                    .object
+                    .as_ref()
+                    .err()
+                    .into_iter()
+                    .flatten()
+                    .cloned(),
+            );
+            let Some(id) = &document.id else {
+                unclear.insert(file);
+                continue;
+            };
+            let good = document.object.as_ref().ok();
+            let occurrence = Occurrence {
+                file,
+                place: document.place,
+                good,
+                provider: None,
+            };
+            present.entry(id).or_default().push(occurrence);
+        }
+    }
+    (present, unclear)
+}
+
+impl Occurrence<'_> {
+    /// Makes out what the provider means here; if that is nothing good, it is no good version.
+    fn make_out(&mut self, id: &ObjectId, pins: &Pins<'_>, rules: &TrustRules) -> Vec<Fault> {
+        let made_out = match self.good {
+            Some(Object::TrustedIdentityProvider(object)) => Ok(Arc::clone(&object.provider)),
+            Some(Object::Referring(referring)) => match pins.follow(&referring.cluster) {
+                Ok(anchors) => referring.with(anchors, self.file, id),
+                // Nothing is wrong with the object itself.
+                Err(_unpinned) => return Vec::new(),
+            },
+            _ => return Vec::new(),
+        };
+        let refused = match made_out {
+            Ok(provider) => {
+                let Some(fault) = rules.refuse(&provider, self.file, self.place) else {
+                    self.provider = Some(provider);
+                    return Vec::new();
+                };
+                vec![fault]
+            }
+            Err(faults) => faults.into_iter().collect(),
+        };
+        self.good = None;
+        refused
+    }
+}
+
+fn known_clusters(objects: &BTreeMap<ObjectId, Held>) -> impl Iterator<Item = &KnownCluster> {
+    objects.values().filter_map(|held| match &held.object {
+        Object::KnownCluster(known) => Some(known),
+        _ => None,
+    })
+}
+
+/// Of every object that refers to another cluster, also of a version that was kept, what it means with the pins of
+/// now: who is pinned no longer is trusted no longer. What leads nowhere is told.
+fn follow_references(objects: &mut BTreeMap<ObjectId, Held>, pins: &Pins<'_>) -> Vec<Fault> {
+    let mut awaiting = Vec::new();
+    for (id, held) in objects {
+        let Object::Referring(referring) = &held.object else {
+            continue;
+        };
+        if !held.outdated && held.provider.is_some() {
+            continue;
+        }
+        held.provider = match pins.follow(&referring.cluster) {
+            Ok(anchors) => referring.with(anchors, &held.file, id).ok(),
+            Err(unpinned) => {
+                awaiting.push(unpinned.of(&held.file, held.place));
+                None
+            }
+        };
+    }
+    awaiting
 }
 
 /// The same object twice: which one is meant cannot be told, so each place is named.

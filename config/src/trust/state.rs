@@ -1,7 +1,6 @@
-//! From the files to the bundle: what the writer task owns.
+//! From the objects to the bundle: what the writer task owns.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use gangplank_pki::bundle::{self, Conflict, Wanted};
@@ -10,30 +9,34 @@ use gangplank_pki::{Authorities, ProviderId, TrustBundle};
 use rustls_pki_types::UnixTime;
 
 use crate::fault::Fault;
-use crate::trust::folder::Folder;
 use crate::trust::holding::Holding;
 use crate::trust::lists::Lists;
-use crate::trust::{Kept, TrustReport, notices};
+use crate::trust::origin::{Origin, Reading};
+use crate::trust::standing::{self, Standings};
+use crate::trust::{Kept, TrustReport, TrustRules, notices};
 
-/// All that is known of the directory.
+/// All that is known of what is trusted.
 #[derive(Debug)]
 pub(super) struct State {
-    folder: Folder,
+    origin: Origin,
+    rules: TrustRules,
     holding: Holding,
     lists: Lists,
     bundle: TrustBundle,
     clock: Arc<dyn Clock>,
-    /// What was wrong with the files when they last changed.
+    /// What was wrong with the objects when they last changed.
     faults: Vec<Fault>,
     refused: BTreeMap<ProviderId, Conflict>,
     kept: BTreeMap<ProviderId, UnixTime>,
     vanished_since: Option<UnixTime>,
 }
 
-/// What one look at the directory found wrong.
+/// What one look at the origin found.
 #[derive(Debug, Default)]
 pub(super) struct Look {
-    /// The directory itself could not be read, and nothing was changed.
+    /// Whether objects changed.
+    pub(super) changed: bool,
+    /// The origin itself cannot be read any more.
     pub(super) vanished: Option<Fault>,
     /// Faults of files and objects.
     pub(super) faults: Vec<Fault>,
@@ -42,9 +45,10 @@ pub(super) struct Look {
 }
 
 impl State {
-    pub(super) fn new(folder: Folder, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(origin: Origin, rules: TrustRules, clock: Arc<dyn Clock>) -> Self {
         Self {
-            folder,
+            origin,
+            rules,
             holding: Holding::default(),
             lists: Lists::default(),
             bundle: TrustBundle::empty(),
@@ -60,50 +64,44 @@ impl State {
         &self.bundle
     }
 
-    pub(super) fn directory(&self) -> &Path {
-        self.folder.directory()
-    }
-
-    /// Looks at the directory and makes of it the bundle that counts now.
+    /// Looks at the origin and makes of it the bundle that counts now.
     pub(super) fn look(&mut self) -> Look {
         let now = self.clock.now();
-        match self.folder.read() {
-            Ok(changed) => {
-                self.vanished_since = None;
-                if changed {
-                    self.take_over();
-                }
-                Look {
-                    vanished: None,
-                    faults: self.faults.clone(),
-                    notices: self.notices(now),
-                }
-            }
-            Err(fault) => {
-                self.vanished_since.get_or_insert(now);
-                Look {
-                    vanished: Some(fault),
-                    ..Look::default()
-                }
-            }
+        let Reading { changed, vanished } = self.origin.read();
+        if changed {
+            self.take_over();
+        }
+        if vanished.is_some() {
+            self.vanished_since.get_or_insert(now);
+            return Look {
+                changed,
+                vanished,
+                ..Look::default()
+            };
+        }
+        self.vanished_since = None;
+        Look {
+            changed,
+            vanished: None,
+            faults: self.faults.clone(),
+            notices: self.notices(now),
         }
     }
 
-    /// Makes of what the files hold the bundle that counts.
+    /// Makes of what the objects say the bundle that counts.
     fn take_over(&mut self) {
-        self.faults = self.holding.take(self.folder.files());
+        self.faults = self.holding.take(self.origin.files(), &self.rules);
         // Of an object whose edit is refused the old version stays, and with it the lists of its CAs.
         let in_force = self.bundle.providers().iter();
         let in_force = in_force.filter(|provider| self.holding.wants(provider.id()));
         let in_force = in_force.flat_map(|provider| provider.anchors());
         let authorities = Authorities::over(self.holding.anchors().chain(in_force));
         self.faults
-            .extend(self.lists.take(self.folder.files(), &authorities));
-        let providers = self.holding.providers();
+            .extend(self.lists.take(self.origin.files(), &authorities));
+        let providers = || self.holding.providers().map(|(provider, _)| provider);
         let wanted = Wanted {
-            providers: providers
-                .map(|(provider, _)| Arc::clone(provider))
-                .collect(),
+            providers: providers().cloned().collect(),
+            ranks: self.origin.ranks(providers()),
             lists: self.lists.all().cloned().collect(),
         };
         let assembly = bundle::assemble(&self.bundle, wanted);
@@ -118,6 +116,7 @@ impl State {
 
     fn notices(&self, now: UnixTime) -> Vec<Fault> {
         let mut notices = self.lists.strays().to_vec();
+        notices.extend_from_slice(self.holding.awaiting());
         for (provider, held) in self.holding.providers() {
             if let Some(conflict) = self.refused.get(provider.id()) {
                 notices.push(notices::conflict(held, provider, conflict));
@@ -148,6 +147,17 @@ impl State {
         self.kept = kept.collect();
     }
 
+    /// What is to be said about each provider, where there is something to say it in. `faults` are all that the look
+    /// found.
+    pub(super) fn standings(&self, faults: &[Fault]) -> Option<Standings> {
+        let Origin::Objects(objects) = &self.origin else {
+            return None;
+        };
+        let (holding, bundle) = (&self.holding, &self.bundle);
+        let all = standing::standings(objects, holding, bundle, &self.refused, faults);
+        Some(all)
+    }
+
     /// The report after a look that found `faults`.
     pub(super) fn report(&self, faults: Vec<Fault>) -> TrustReport {
         let kept = self.kept.iter();
@@ -162,6 +172,7 @@ impl State {
                 })
                 .collect(),
             vanished_since: self.vanished_since,
+            awaited: self.origin.is_awaited(),
         }
     }
 }

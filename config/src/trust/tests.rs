@@ -7,7 +7,9 @@ use gangplank_pki::clock::{ManualClock, at};
 use super::*;
 use crate::fixture::{Workplace, authority_pem, provider_yaml};
 
+mod both;
 mod following;
+mod handed_in;
 mod keeping;
 mod revoking;
 mod sequences;
@@ -27,12 +29,21 @@ impl Looked {
 
     /// A directory that was `furnished` before the first look.
     fn with(furnished: impl FnOnce(&Workplace)) -> Self {
+        Self::under(TrustRules::default(), furnished)
+    }
+
+    /// The same under rules.
+    fn under(rules: TrustRules, furnished: impl FnOnce(&Workplace)) -> Self {
         let place = Workplace::empty();
         fs::create_dir(place.path("trust")).unwrap();
         furnished(&place);
         let clock = Arc::new(ManualClock::new(at(100)));
         let time: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
-        let state = State::new(Folder::new(&place.path("trust")), time);
+        let state = State::new(
+            Origin::Folder(Folder::new(&place.path("trust"))),
+            rules,
+            time,
+        );
         let mut looked = Self {
             place,
             clock,

@@ -1,9 +1,11 @@
-//! The writer half: looks at the directory whenever it is due.
+//! The writer half: looks at the objects whenever it is due.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
@@ -12,33 +14,68 @@ use crate::trust::state::{Look, State};
 use crate::trust::{TrustReport, TrustSource};
 use crate::wake::Wake;
 
-/// The writer half: follows the directory until it is told to stop.
+/// What says that it is time to look.
+#[derive(Debug)]
+pub(super) enum Cause {
+    /// Changes of a directory.
+    Directory(PathBuf),
+    /// Whoever hands objects in.
+    Feed(mpsc::Receiver<()>),
+}
+
+/// The writer half: follows the objects until it is told to stop.
 #[must_use = "nothing is followed unless this runs"]
 pub struct TrustWatcher {
     source: TrustSource,
     /// Locked by one look at a time, on a thread where reading files may block. A look that panicked
     /// leaves a state behind that the next one completes.
     state: Arc<Mutex<State>>,
+    cause: Cause,
 }
 
 impl TrustWatcher {
-    pub(super) fn new(source: TrustSource, state: State) -> Self {
+    pub(super) fn new(source: TrustSource, state: State, cause: Cause) -> Self {
         warn_if_empty(&source.report());
-        source.report().faults.iter().for_each(log_refused);
+        if !source.report().awaited {
+            source.report().faults.iter().for_each(log_refused);
+        }
         Self {
             source,
             state: Arc::new(Mutex::new(state)),
+            cause,
         }
     }
 
-    /// Follows the directory until `shutdown`. Spawn it on the role's task tracker.
+    /// Follows the objects until `shutdown`. Spawn it on the role's task tracker.
     pub async fn run(self, shutdown: CancellationToken) {
-        let directory = self.state.lock().directory().to_owned();
-        let wake = Wake::new([directory]);
-        self.follow(wake, shutdown).await;
+        let Self {
+            source,
+            state,
+            cause,
+        } = self;
+        let wake = match cause {
+            Cause::Directory(directory) => Wake::new([directory]),
+            Cause::Feed(woken) => Wake::told_by(woken),
+        };
+        Looking { source, state }.follow(wake, shutdown).await;
     }
 
-    pub(super) async fn follow(self, mut wake: Wake, shutdown: CancellationToken) {
+    /// The same at another wake.
+    #[cfg(test)]
+    pub(super) async fn follow(self, wake: Wake, shutdown: CancellationToken) {
+        let Self { source, state, .. } = self;
+        Looking { source, state }.follow(wake, shutdown).await;
+    }
+}
+
+/// The writer half at work.
+struct Looking {
+    source: TrustSource,
+    state: Arc<Mutex<State>>,
+}
+
+impl Looking {
+    async fn follow(self, mut wake: Wake, shutdown: CancellationToken) {
         // A change between the first look and the watch would otherwise wait for the poll.
         self.look().await;
         while shutdown.run_until_cancelled(wake.due()).await.is_some() {
@@ -52,10 +89,12 @@ impl TrustWatcher {
         let looked = spawn_blocking(move || {
             let mut state = state.lock();
             let Look {
+                changed,
                 vanished,
                 faults,
                 notices,
             } = state.look();
+            let is_whole = vanished.is_none();
             let mut all = match vanished {
                 // What was wrong before still is, as far as anyone can tell.
                 Some(fault) => vec![fault],
@@ -64,11 +103,18 @@ impl TrustWatcher {
             all.extend(notices);
             all.sort_by(|a, b| (&a.file, a.place).cmp(&(&b.file, b.place)));
             let report = state.report(all);
-            log_changes(&source.report(), &report);
+            let before = source.report();
+            log_changes(&before, &report);
+            if is_whole
+                && (changed || before.faults != report.faults)
+                && let Some(standings) = state.standings(&report.faults)
+            {
+                source.tell(standings);
+            }
             source.publish(state.bundle(), report);
         });
         if let Err(error) = looked.await {
-            tracing::error!(%error, "looking at the trust directory failed; the last good bundle stays in use");
+            tracing::error!(%error, "looking at the trust objects failed; the last good bundle stays in use");
         }
     }
 }
@@ -93,6 +139,8 @@ fn log_changes(before: &TrustReport, now: &TrustReport) {
             "trust reloaded"
         );
         warn_if_empty(now);
+    } else if before.awaited && !now.awaited {
+        warn_if_empty(now);
     }
 }
 
@@ -100,13 +148,13 @@ fn log_refused(fault: &Fault) {
     tracing::error!(
         file = %fault.file.display(),
         reason = fault.reason(),
-        "fault in the trust directory: {fault}"
+        "fault in what is to be trusted: {fault}"
     );
 }
 
 fn warn_if_empty(report: &TrustReport) {
-    if report.providers == 0 {
-        tracing::warn!("the trust directory has no provider: everyone is refused");
+    if report.providers == 0 && !report.awaited {
+        tracing::warn!("there is no provider: everyone is refused");
     }
 }
 

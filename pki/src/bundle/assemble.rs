@@ -3,10 +3,11 @@
 //! No two providers may be able to mint one username, and no CA key may stand for two. Where wishes
 //! collide, the holder keeps: what was accepted stays until its object is deleted or changed to
 //! something that collides with nobody. An edit that claims nothing more than its object held goes in
-//! whatever is new beside it, so that nobody can hold up a revocation by colliding with it. Wishes that
-//! are new at the same time have no age to go by, so all that collide are refused.
+//! whatever is new beside it, so that nobody can hold up a revocation by colliding with it. Of wishes that
+//! are new at the same time and collide, the first in [`Rank`] is taken; files have no age to go by, so all
+//! of theirs are refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -26,13 +27,41 @@ pub struct Wanted {
     /// Revocation lists that were found beside the objects. Each counts for the provider of the CA that
     /// signed it, whichever version of that provider is in force: a list speaks for itself.
     pub lists: Vec<Arc<RevocationList>>,
+    /// What decides between wishes that are new at the same time, where anything does. Who is not in it
+    /// comes last.
+    pub ranks: Option<BTreeMap<ProviderId, Rank>>,
+}
+
+/// An object's place among those that are new at the same time: the least is the first. Where two are
+/// equal, namespace and name decide.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank {
+    is_new_claim: bool,
+    has_no_age: bool,
+    created: String,
+}
+
+impl Rank {
+    /// The rank of an object that was `accepted_before` as it is now, or was not, and was `created` then, as
+    /// the API server writes it: a time of fixed length in UTC, which sorts as text.
+    pub fn new(accepted_before: bool, created: Option<&str>) -> Self {
+        Self {
+            is_new_claim: !accepted_before,
+            has_no_age: created.is_none(),
+            created: created.unwrap_or_default().to_owned(),
+        }
+    }
+
+    fn last() -> Self {
+        Self::new(false, None)
+    }
 }
 
 impl From<Vec<Provider>> for Wanted {
     fn from(providers: Vec<Provider>) -> Self {
         Self {
             providers: providers.into_iter().map(Arc::new).collect(),
-            lists: Vec::new(),
+            ..Self::default()
         }
     }
 }
@@ -97,10 +126,19 @@ impl Conflict {
 ///
 /// The cost grows with the number of providers only by sorting.
 pub fn assemble(previous: &TrustBundle, wanted: impl Into<Wanted>) -> Assembly {
-    let Wanted { providers, lists } = wanted.into();
+    let Wanted {
+        providers,
+        lists,
+        ranks,
+    } = wanted.into();
     let mut merge = Merge::sort_out(previous, providers);
+    merge.ranks = ranks;
     merge.refuse_what_holders_exclude();
-    merge.refuse_what_collides_among_the_new();
+    if merge.ranks.is_some() {
+        merge.refuse_the_later_of_what_collides();
+    } else {
+        merge.refuse_what_collides_among_the_new();
+    }
     merge.refuse_what_holders_exclude();
     while merge.refuse_what_crowds_an_authority() {
         merge.refuse_what_holders_exclude();
@@ -118,6 +156,7 @@ struct Merge<'p> {
     /// New objects and edits of old ones.
     new: Claims,
     refused: BTreeMap<ProviderId, Conflict>,
+    ranks: Option<BTreeMap<ProviderId, Rank>>,
 }
 
 impl<'p> Merge<'p> {
@@ -128,6 +167,7 @@ impl<'p> Merge<'p> {
             unchecked: Vec::new(),
             new: Claims::default(),
             refused: BTreeMap::new(),
+            ranks: None,
         };
         let mut by_id: BTreeMap<ProviderId, Vec<Arc<Provider>>> = BTreeMap::new();
         for provider in wanted {
@@ -192,14 +232,65 @@ impl<'p> Merge<'p> {
         }
     }
 
+    /// An edit that is refused makes its old version a holder again, which may exclude whom it gave way to. So
+    /// edits are refused one at a time, and the rest only when no edit is among them.
+    fn refuse_the_later_of_what_collides(&mut self) {
+        loop {
+            let mut later = self.later_of_what_collides();
+            let is_edit = |(id, _): &(ProviderId, Conflict)| self.previous.provider(id).is_some();
+            let Some(edit) = later.iter().position(is_edit) else {
+                for (id, conflict) in later {
+                    self.refuse(id, conflict);
+                }
+                return;
+            };
+            let (id, conflict) = later.swap_remove(edit);
+            self.refuse(id, conflict);
+            self.refuse_what_holders_exclude();
+        }
+    }
+
+    /// In the order of their ranks: who collides with an earlier one that does not itself give way.
+    fn later_of_what_collides(&self) -> Vec<(ProviderId, Conflict)> {
+        let mut later = Vec::new();
+        let mut giving_way = BTreeSet::new();
+        for provider in self.new_by_rank() {
+            if giving_way.contains(provider.id()) {
+                continue;
+            }
+            for (id, conflict) in self.new.colliding_with(provider) {
+                if giving_way.insert(id.clone()) {
+                    later.push((id, conflict));
+                }
+            }
+        }
+        later
+    }
+
+    fn new_by_rank(&self) -> Vec<&Arc<Provider>> {
+        let mut new: Vec<_> = self.new.providers().collect();
+        if let Some(ranks) = &self.ranks {
+            let rank = |id: &ProviderId| ranks.get(id).cloned().unwrap_or_else(Rank::last);
+            // Stable: those of one rank stay in the order of their ids.
+            new.sort_by_cached_key(|provider| rank(provider.id()));
+        }
+        new
+    }
+
     /// Did it refuse anything? Then edits went back to what they were, and may crowd something else.
     fn refuse_what_crowds_an_authority(&mut self) -> bool {
-        let crowded = Crowd::of(self.held.values().chain(self.new.providers()));
-        let refused: Vec<_> = self
-            .new
-            .providers()
-            .filter_map(|provider| Some((provider.id().clone(), crowded.conflict(provider)?)))
-            .collect();
+        let refused: Vec<_> = if self.ranks.is_some() {
+            let mut crowd = Crowd::of(self.held.values());
+            let by_rank = self.new_by_rank().into_iter();
+            by_rank
+                .filter_map(|provider| Some((provider.id().clone(), crowd.admit(provider)?)))
+                .collect()
+        } else {
+            let crowded = Crowd::of(self.held.values().chain(self.new.providers()));
+            let new = self.new.providers();
+            new.filter_map(|provider| Some((provider.id().clone(), crowded.conflict(provider)?)))
+                .collect()
+        };
         let any = !refused.is_empty();
         for (id, conflict) in refused {
             self.refuse(id, conflict);

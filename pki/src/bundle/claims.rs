@@ -168,6 +168,26 @@ impl<'p> Crowd<'p> {
         Self { anchors }
     }
 
+    /// Counts the provider in, unless that would be too many.
+    pub(super) fn admit(&mut self, provider: &'p Provider) -> Option<Conflict> {
+        let keys = || {
+            let anchors = provider.anchors().iter();
+            anchors.map(|anchor| (anchor.subject(), anchor.key_id()))
+        };
+        for key in keys() {
+            *self.anchors.entry(key).or_default() += 1;
+        }
+        let conflict = self.conflict(provider);
+        if conflict.is_some() {
+            for key in keys() {
+                if let Some(count) = self.anchors.get_mut(&key) {
+                    *count = count.saturating_sub(1);
+                }
+            }
+        }
+        conflict
+    }
+
     pub(super) fn conflict(&self, provider: &Provider) -> Option<Conflict> {
         let crowded = provider.anchors().iter().find(|anchor| {
             let key = (anchor.subject(), anchor.key_id());

@@ -56,6 +56,22 @@ fn lists(spec: &Section<'_>, anchors: Option<&[TrustAnchor]>) -> Option<Vec<Arc<
         .collect()
 }
 
+/// Whether this can be read at all, while the authorities that prove lists are not known yet.
+pub(super) fn is_readable(spec: &Section<'_>) -> Option<()> {
+    let words = [("Keep", LateList::Keep), ("Strict", LateList::Strict)];
+    let late = spec.word(LATE, &words, LateList::Keep);
+    let denied = denied(spec);
+    if spec.optional(LISTS).is_some() {
+        let written = spec.optional_text(LISTS)?;
+        let bytes = spec
+            .sheet
+            .accept(written.place, encoding::base64(LISTS, written.text))?;
+        let lists = pem::lists(&bytes).map_err(|complaint| complaint.inside(LISTS));
+        spec.sheet.accept(written.place, lists)?;
+    }
+    late.and(denied).map(|_read| ())
+}
+
 fn denied(spec: &Section<'_>) -> Option<Vec<Denied>> {
     if spec.optional(DENIED).is_none() {
         return Some(Vec::new());

@@ -247,7 +247,11 @@ impl Looked {
                 }
                 model.restart();
                 let time: Arc<dyn Clock> = Arc::<ManualClock>::clone(&self.clock);
-                self.state = State::new(Folder::new(&self.place.path("trust")), time);
+                self.state = State::new(
+                    Origin::Folder(Folder::new(&self.place.path("trust"))),
+                    TrustRules::default(),
+                    time,
+                );
             }
         }
     }

@@ -7,6 +7,8 @@ use super::*;
 use crate::fixture::{Ca, common_name, new_key, provider};
 use crate::provider::{LateList, Revocations, UsernameFrom};
 
+mod ranks;
+
 fn names(bundle: &TrustBundle) -> Vec<String> {
     bundle
         .providers()
@@ -295,6 +297,7 @@ fn a_list_found_beside_counts_for_the_version_that_is_in_force() {
             Arc::new(cas.provider("b", "b:", 1)),
         ],
         lists,
+        ..Wanted::default()
     };
     let leaf = [cas.0[0].leaf("a")];
     let list = cas.0[0].revoking(&[&[0x12, 0x34]]);
@@ -350,13 +353,11 @@ fn an_object_that_is_there_twice_is_refused() {
     assert_eq!(refused(&running), [("a", "DuplicateObject")]);
 }
 
-#[test]
-fn nobody_can_crowd_out_a_ca_by_claiming_its_key_id() {
-    let victim = Ca::root("victim");
-    let forged: Vec<Ca> = (0..16)
+/// Sixteen CAs with keys of their own under the victim's name and key identifier.
+fn forged(victim: &Ca) -> Vec<Ca> {
+    (0..16)
         .map(|_| {
             let key: Arc<KeyPair> = Arc::new(new_key());
-            // Another key under the victim's name and key identifier.
             let mut draft = crate::fixture::Draft {
                 extensions: vec![
                     crate::fixture::authority(None),
@@ -374,7 +375,13 @@ fn nobody_can_crowd_out_a_ca_by_claiming_its_key_id() {
                 key_id: victim.key_id.clone(),
             }
         })
-        .collect();
+        .collect()
+}
+
+#[test]
+fn nobody_can_crowd_out_a_ca_by_claiming_its_key_id() {
+    let victim = Ca::root("victim");
+    let forged = forged(&victim);
     let evil = |count: usize| {
         let cas: Vec<_> = forged.iter().take(count).collect();
         provider("evil", "evil:", &cas)

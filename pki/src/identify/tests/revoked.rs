@@ -185,6 +185,7 @@ fn the_newest_list_counts_wherever_it_was_found() {
         let wanted = Wanted {
             providers: vec![own],
             lists: vec![Arc::clone(beside)],
+            ..Wanted::default()
         };
         let trusted = assemble(&TrustBundle::empty(), wanted).bundle;
         assert_eq!(said(identify(&trusted, &leaf, now())), "Revoked");
