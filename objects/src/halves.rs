@@ -57,6 +57,7 @@ pub fn calling(
         }),
         layout: None,
         credential: None,
+        mount_path: None,
     };
     let mut kubeconfig = Kubeconfig::new(&caller.name, spec);
     kubeconfig.metadata.namespace = Some(caller.namespace.clone());

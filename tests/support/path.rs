@@ -576,7 +576,7 @@ impl Site {
         );
         assert!(text.contains(of_files), "{text}");
         fs::write(&file, text.replace(of_files, &of_cluster)).expect("written");
-        Self::direct_from(prepared)
+        Self::direct_from(prepared, &Surroundings::default())
     }
 
     fn direct_set(prepared: Prepared, line: &str) -> Self {
