@@ -216,7 +216,9 @@ fn as_the_manual_says() {
             .all(|agent| agent.log().contains("revoked"))
             .then_some(())
     });
-    place.gangplank(&revoke).refused("no certificate to revoke");
+    place
+        .gangplank(&revoke)
+        .refused("no certificate and no open token to revoke");
     let anew = place.token(&["--cluster", "edge-1.acme"]);
     drop(agents);
     joins_again_where_it_was(&place, &anew);
