@@ -139,6 +139,9 @@ fn as_in_the_manual(place: &mut Installation) -> (Gangplank, Vec<Gangplank>, Sai
             if commands.contains("whoami") {
                 whoami = Some(said);
             }
+            if commands.contains("edge-1/trust/") {
+                await_trust(&agents);
+            }
         }
     }
     let (relay, whoami) = (
@@ -146,6 +149,18 @@ fn as_in_the_manual(place: &mut Installation) -> (Gangplank, Vec<Gangplank>, Sai
         whoami.expect("in the manual"),
     );
     (relay, agents, whoami)
+}
+
+/// A person takes longer to the next line than the agents do to read what was written.
+fn await_trust(agents: &[Gangplank]) {
+    wait::until("the agents to trust somebody", || {
+        let mut providers = agents
+            .iter()
+            .map(|agent| agent.metric("gangplank_trust_providers"));
+        providers
+            .all(|providers| providers >= Some(1.0))
+            .then_some(())
+    });
 }
 
 #[test]
@@ -201,7 +216,9 @@ fn as_the_manual_says() {
             .all(|agent| agent.log().contains("revoked"))
             .then_some(())
     });
-    place.gangplank(&revoke).refused("no certificate to revoke");
+    place
+        .gangplank(&revoke)
+        .refused("no certificate and no open token to revoke");
     let anew = place.token(&["--cluster", "edge-1.acme"]);
     drop(agents);
     joins_again_where_it_was(&place, &anew);
