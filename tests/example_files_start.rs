@@ -17,7 +17,7 @@ mod shown;
 /// On ports of the kernel's choice; an agent has no `--listen`.
 fn anywhere(role: &str) -> &'static [&'static str] {
     let arguments = &["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
-    if role == "agent" {
+    if matches!(role, "agent" | "controller") {
         &arguments[2..]
     } else {
         arguments
@@ -34,7 +34,13 @@ impl Examples {
     fn furnished(server: &FakeApiServer) -> Self {
         let examples = Self(tempfile::tempdir().expect("a folder"));
         fs::create_dir(examples.path("trust")).expect("a folder");
-        for file in ["relay.yaml", "agent.yaml", "proxy.yaml", TRUST] {
+        for file in [
+            "relay.yaml",
+            "agent.yaml",
+            "proxy.yaml",
+            "controller.yaml",
+            TRUST,
+        ] {
             fs::copy(original(file), examples.path(file)).expect("an example");
         }
         for authority in ["relay", "agents", "exit", "team-a"] {

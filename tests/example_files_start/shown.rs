@@ -59,6 +59,8 @@ fn file_of(text: &str) -> Option<&'static str> {
         Some(super::TRUST)
     } else if has("apiVersion:") {
         None
+    } else if has("namespace:") {
+        Some("controller.yaml")
     } else if has("domain:")
         || has("enrolment:")
         || text.contains("  serverName:") && !has("relays:")
