@@ -1,9 +1,9 @@
 //! Kubernetes mode: what custom resources ask for is there, and stays there.
 //!
-//! The installation's own authorities, and what its exit shows, are kept by [`installation`].
-//! Of an `Identity` it makes a Secret with a certificate ([`identities`]), of a `Source` bindings ([`sources`]).
-//! What all kinds have in common, the way from a change to the status, is [`drive`]; how an object that was made is told
-//! from somebody else's is [`made`].
+//! The installation's own authorities, and what its exit shows, are kept by `installation.rs`.
+//! Of an `Identity` it makes a Secret with a certificate (`identities.rs`), of a `Source` bindings (`sources.rs`).
+//! What all kinds have in common, the way from a change to the status, is `drive.rs`; how an object that was made is told
+//! from somebody else's is `made.rs`.
 //!
 //! This process alone holds the authority's key and writes Secrets. It listens to nobody but the API server.
 
