@@ -155,7 +155,7 @@ impl CertificateAuthority {
     }
 
     /// Certifies that `successor` follows this one: a proof for those who have pinned this one
-    /// ([`advances`](crate::advances)). It ends with the first of the two.
+    /// ([`advances`]). It ends with the first of the two.
     ///
     /// # Errors
     /// When this CA is not valid now, or cannot sign.
