@@ -20,7 +20,7 @@ use crate::support::fake_api_server::{AnswerBody, FakeApiServer, ok};
 use crate::support::gangplank::Gangplank;
 use crate::support::manual::{Page, words};
 use crate::support::path::{DOMAIN, Relay, Site};
-use crate::support::{caller, hello, wait};
+use crate::support::{caller, hello, kept, wait};
 
 /// A word that callers write wherever they can; it must not be found in any metric.
 const EVIL: &str = "evil";
@@ -153,7 +153,19 @@ async fn as_in_the_manual() {
         relay.has_tunnel("harbour.acme").then_some(())
     });
     pages.push(("agent", Scrape::of(&site.exit)));
+    pages.push(("controller", of_a_controller_at_work()));
     assert_as_in_the_manual(&pages);
+}
+
+fn of_a_controller_at_work() -> Scrape {
+    let kept = kept::shared();
+    kept.namespace("metrics");
+    kept.apply(
+        "apiVersion: multicluster.admiralty.io/v1alpha1\nkind: Identity\nmetadata:\n  name: counted\n  \
+         namespace: metrics\nspec:\n  secretName: counted\n",
+    );
+    kept.await_reason("metrics", "identity", "counted", "Issued");
+    Scrape::of(kept.running())
 }
 
 /// This API server answers reviews with something else.
